@@ -1,0 +1,40 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# one thread a process: two busy processes with two threads each slow each other tenfold
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 MPLBACKEND=Agg
+
+.PHONY: install demo test lint bench docs soak clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --retries 0 --timeout 10 --constraint constraints.txt torch --index-url https://download.pytorch.org/whl/cpu || \
+	  $(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[server,http,dwave,machines,amplify,circuits,drug]' --group test --group lint
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(THREADS) $(BIN)/python -m experiments.demo --out demo-run
+
+test: $(STAMP)
+	$(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(STAMP)
+	$(THREADS) $(BIN)/python -m experiments.benchmarks
+
+soak: $(STAMP)
+	$(THREADS) $(BIN)/python -m experiments.benchmarks.soak --minutes 10
+
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) demo-run docs/_build

@@ -1,0 +1,1 @@
+"""What produces numbers: datasets, baselines, tasks, runs, reports and the command line."""

@@ -1,0 +1,1 @@
+"""The `qbmvae` command: one file a family of subcommands; heavy libraries load inside the commands."""

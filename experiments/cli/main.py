@@ -1,0 +1,56 @@
+"""The entry point of the `qbmvae` command: collects the families of subcommands and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+
+import typer
+
+from samplers.errors import InputError
+
+app = typer.Typer(
+    name="qbmvae",
+    help="Train, embed, evaluate and generate with Boltzmann-prior VAEs; check samplers; run quantum circuits.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+# Each family module defines `register(app)`, which adds its commands.
+FAMILIES = ("models", "samplers", "evaluate", "simulate", "drug", "perturb")
+
+
+def build() -> typer.Typer:
+    """Return the application with every family of commands registered."""
+    for family in FAMILIES:
+        importlib.import_module(f"experiments.cli.{family}").register(app)
+    return app
+
+
+def run() -> None:
+    """Run the command; exit 0 when done, 2 when the user's input was wrong (one line on stderr), 1 for anything else."""
+    try:
+        build()()
+    except InputError as error:
+        _fail(str(error), 2)
+    except OSError as error:
+        # a path that cannot be read or written is the user's to mend
+        _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted", 1)
+    except Exception as error:  # noqa: BLE001
+        if os.environ.get("QBMVAE_TRACEBACK"):
+            traceback.print_exc()
+        _fail(f"{type(error).__name__}: {error} (set QBMVAE_TRACEBACK=1 to see where)", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    print("qbmvae: error: " + " ".join(message.split()), file=sys.stderr)
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,18 @@
+"""Variational autoencoders for single-cell counts with Boltzmann-machine priors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+__all__ = ["QBMVAE", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # scvi-tools costs five times what torch costs to import: load it when a model is asked for.
+    if name == "QBMVAE":
+        from qbmvae.model import QBMVAE
+
+        return QBMVAE
+    raise AttributeError(f"module 'qbmvae' has no attribute {name!r}")

@@ -1,0 +1,41 @@
+"""Samples of Boltzmann distributions at a stated temperature, behind one contract.
+
+`samplers` knows numpy, torch and dimod; it does not know qbmvae, scvi-tools or AnnData, and can be used without them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from samplers.errors import InputError
+from samplers.problem import Ising
+from samplers.registry import available, get, register
+from samplers.sampler import Draws, Sampler
+
+__all__ = [
+    "Draws",
+    "InputError",
+    "Ising",
+    "Sampler",
+    "available",
+    "effective_beta",
+    "from_dimod",
+    "get",
+    "log_partition",
+    "register",
+]
+
+# numba and torch load when a kernel is asked for
+_LAZY = {
+    "effective_beta": "samplers.diagnostics.temperature",
+    "from_dimod": "samplers.dimod_adapter",
+    "log_partition": "samplers.log_partition",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        import importlib
+
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'samplers' has no attribute {name!r}")
