@@ -1,0 +1,132 @@
+"""Is this AnnData usable as perturbation data? Every refusal names what, where and the cure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from samplers.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+# log1p of a million counts is 13.8: above this the values cannot be log1p-normalised (the limit of cell-eval)
+LOG1P_LIMIT = 15.0
+
+
+def labels(adata: AnnData, pert_key: str, which: str = "data") -> np.ndarray:
+    """Return `adata.obs[pert_key]` as strings, (n_cells,).
+
+    Raises
+    ------
+    InputError
+        The column is missing, or a cell has no label.
+    """
+    if pert_key not in adata.obs:
+        raise InputError(f"{which}: no column {pert_key!r} in obs{nearest(pert_key, adata.obs.columns)}")
+    column = adata.obs[pert_key]
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise InputError(
+            f"{which}: obs[{pert_key!r}] is empty for {int(missing.sum())} cells, first "
+            f"{adata.obs_names[np.flatnonzero(missing)[0]]!r}: drop these cells or label them"
+        )
+    return column.astype(str).to_numpy(dtype=object).astype(str)
+
+
+def require_control(names: np.ndarray, control: str, pert_key: str, which: str = "data") -> None:
+    """Raise InputError where no cell carries the label of the controls."""
+    if not (names == control).any():
+        raise InputError(
+            f"{which}: no control cells: no cell has {control!r} in obs[{pert_key!r}]"
+            f"{nearest(control, np.unique(names))}; name the control with control="
+        )
+
+
+def log_normalised(
+    adata: AnnData, which: str = "data", *, target_sum: float | None = None
+) -> sp.csr_matrix | np.ndarray:
+    """Return `adata.X` as log1p-normalised values, (n_cells, n_genes): CSR where X is sparse, else an array.
+
+    Integers are taken for counts and normalised (total to `target_sum`, by default the median total of the cells,
+    then log1p), as cell-eval does.
+
+    Raises
+    ------
+    InputError
+        X is missing, holds NaN or negative values, or fractions above 15, which no log1p-normalised value reaches.
+    """
+    x = adata.X
+    if x is None:
+        raise InputError(f"{which}: X is empty: put log1p-normalised expression (or counts) there")
+    x = x.tocsr() if sp.issparse(x) else np.asarray(x)
+    values = x.data if sp.issparse(x) else x
+    if not np.issubdtype(values.dtype, np.floating):
+        x = x.astype(np.float32)
+    elif values.dtype == np.float16:
+        x = x.astype(np.float32)
+    values = x.data if sp.issparse(x) else x
+    if values.size == 0:
+        return x
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(low) or not np.isfinite(high):
+        rows = _bad_rows(x)
+        raise InputError(
+            f"{which}: X holds NaN or infinite values, first in cell {adata.obs_names[rows[0]]!r}: remove them"
+        )
+    if low < 0:
+        raise InputError(
+            f"{which}: X holds negative values (smallest {low:.3g}): log1p-normalised values are >= 0, clip them"
+        )
+    if not (np.modf(values)[0] > 1e-3).any():
+        return _normalise(x, target_sum)
+    if high >= LOG1P_LIMIT:
+        raise InputError(
+            f"{which}: X holds fractions up to {high:.3g}, beyond log1p-normalised values (< {LOG1P_LIMIT:g}): "
+            "give counts, or normalise and log1p them"
+        )
+    return x
+
+
+def _bad_rows(x: sp.csr_matrix | np.ndarray) -> np.ndarray:
+    if sp.issparse(x):
+        x = x.tocoo()
+        return np.sort(x.row[~np.isfinite(x.data)])
+    return np.flatnonzero(~np.isfinite(x).all(axis=1))
+
+
+def _normalise(x: sp.csr_matrix | np.ndarray, target_sum: float | None) -> sp.csr_matrix | np.ndarray:
+    totals = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
+    target = target_sum if target_sum is not None else (np.median(totals[totals > 0]) if (totals > 0).any() else 1.0)
+    scale = target / np.where(totals > 0, totals, 1.0)
+    if sp.issparse(x):
+        x = x.copy()
+        x.data = np.log1p(x.data * np.repeat(scale, np.diff(x.indptr)).astype(x.dtype))
+        return x
+    return np.log1p(x * scale[:, None].astype(x.dtype))
+
+
+def match_genes(
+    adata: AnnData, genes: np.ndarray | list[str], which: str = "data", wanted_by: str = "the model"
+) -> np.ndarray:
+    """Return the column of each of `genes` in `adata.var_names`, (n_genes,) int.
+
+    Raises
+    ------
+    InputError
+        Genes are missing or a name occurs twice.
+    """
+    if not adata.var_names.is_unique:
+        twice = adata.var_names[adata.var_names.duplicated()][0]
+        raise InputError(f"{which}: gene {twice!r} occurs twice in var_names: call var_names_make_unique()")
+    index = adata.var_names.get_indexer(np.asarray(genes, dtype=object))
+    missing = np.flatnonzero(index < 0)
+    if missing.size:
+        first = genes[missing[0]]
+        raise InputError(
+            f"{which}: {missing.size} of the {len(genes)} genes of {wanted_by} are missing, first {first!r}"
+            f"{nearest(first, adata.var_names[:5000])}: give data with these genes in var_names"
+        )
+    return index
