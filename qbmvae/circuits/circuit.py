@@ -1,0 +1,188 @@
+"""A parameterised quantum circuit: a list of gates, evaluated exactly and differentiably."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from qbmvae.circuits import engines, inputs, observables
+from qbmvae.circuits.gate_methods import GateMethods
+from qbmvae.circuits.gates import GATES
+from qbmvae.circuits.operations import Angle, Operation
+from samplers.errors import InputError, nearest
+
+MAX_QUBITS = 62  # Pauli strings and basis states are 64-bit integers
+
+
+class Circuit(GateMethods):
+    """A circuit on `n_qubits` qubits that starts in |0...0>; qubit 0 is the most significant bit, as PennyLane's wires.
+
+    Parameters
+    ----------
+    n_qubits
+        Size of the register.
+
+    Attributes
+    ----------
+    operations
+        The gates, in time order.
+    initial_params
+        Parameters that an imported circuit came with, used where `params` is not given; else None.
+
+    Examples
+    --------
+    >>> bell = Circuit(2).h(0).cnot(0, 1)
+    >>> bell.expval(["Z0 Z1", "Z0"]).round().tolist()
+    [[1.0, 0.0]]
+    """
+
+    def __init__(self, n_qubits: int):
+        try:
+            self.n_qubits = int(n_qubits.__index__())
+        except (AttributeError, TypeError):
+            raise InputError(f"n_qubits={n_qubits!r} is not an integer") from None
+        if not 1 <= self.n_qubits <= MAX_QUBITS:
+            raise InputError(f"n_qubits={n_qubits}: a circuit has 1 to {MAX_QUBITS} qubits")
+        self.operations: list[Operation] = []
+        self.initial_params: torch.Tensor | None = None
+        self._cache: dict[Any, Any] = {}
+
+    def append(self, name: str, qubits: Sequence[int], angles: Sequence[Angle] = ()) -> Self:
+        """Add a gate by its name in `gates.GATES`.
+
+        Raises
+        ------
+        InputError
+            If the gate is unknown, a qubit is outside the register or named twice, or the counts do not match.
+        """
+        spec = GATES.get(name)
+        if spec is None:
+            raise InputError(f"unknown gate {name!r}{nearest(name, GATES)}")
+        if len(qubits) != spec.n_qubits:
+            raise InputError(f"{name} acts on {spec.n_qubits} qubits: {len(qubits)} given")
+        if len(angles) != spec.n_angles:
+            raise InputError(f"{name} takes {spec.n_angles} angles: {len(angles)} given")
+        wires = tuple(self._qubit(name, q) for q in qubits)
+        if len(set(wires)) < len(wires):
+            raise InputError(f"{name}: qubits {wires} are not distinct")
+        self.operations.append(Operation(name, wires, tuple(angles)))
+        self._cache.clear()
+        return self
+
+    def _qubit(self, gate: str, qubit: Any) -> int:
+        try:
+            index = int(qubit.__index__())
+        except (AttributeError, TypeError):
+            raise InputError(f"{gate}: qubit {qubit!r} is not an integer") from None
+        if not 0 <= index < self.n_qubits:
+            raise InputError(f"{gate}: qubit {qubit} is not in 0..{self.n_qubits - 1}")
+        return index
+
+    def _count(self, source: str) -> int:
+        if ("count", source) not in self._cache:
+            used = [a.index for op in self.operations for a in op.angles if a.source == source]
+            self._cache["count", source] = max(used, default=-1) + 1
+        return self._cache["count", source]
+
+    @property
+    def n_params(self) -> int:
+        """One more than the highest parameter position in use."""
+        return self._count("param")
+
+    @property
+    def n_features(self) -> int:
+        """One more than the highest feature column in use."""
+        return self._count("feature")
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def __repr__(self) -> str:
+        return f"Circuit({self.n_qubits}): {len(self)} gates, {self.n_params} parameters, {self.n_features} features"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Circuit):
+            return NotImplemented
+        return self.n_qubits == other.n_qubits and self.operations == other.operations
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": {}}
+
+    def expval(
+        self, observables_: str | Sequence[str], params: Any = None, features: Any = None, *, engine: str = "auto"
+    ) -> torch.Tensor:
+        """Return the exact expectation values of Pauli strings, differentiable in params and features.
+
+        Parameters
+        ----------
+        observables_
+            Pauli strings such as ["Z0", "X1", "Z0 Z2"].
+        params
+            (n_params,) trainable angles in radians, shared by the batch.
+        features
+            (batch, n_features) angles of each sample; None counts as a batch of one.
+        engine
+            "auto", or a name of `engines.ENGINES`.
+
+        Returns
+        -------
+        (batch, n_observables), float32, or float64 where either input is float64.
+
+        Raises
+        ------
+        InputError
+            Where counts do not match, a value is not finite, an observable cannot be read, or memory does not suffice.
+        """
+        parsed = observables.parse_all(observables_, self.n_qubits)
+        p, x = inputs.read(self.n_params, self.n_features, params, features, self.initial_params)
+        return engines.expval(self, parsed, p, x, engine)
+
+    def state(self, params: Any = None, features: Any = None) -> torch.Tensor:
+        """Return the state vector, (batch, 2**n_qubits) complex, by the per-gate engine."""
+        p, x = inputs.read(self.n_params, self.n_features, params, features, self.initial_params)
+        return engines.state(self, p, x)
+
+    def probabilities(self, params: Any = None, features: Any = None, *, engine: str = "auto") -> torch.Tensor:
+        """Return the probability of every basis state, (batch, 2**n_qubits), differentiable; parameters as `expval`."""
+        p, x = inputs.read(self.n_params, self.n_features, params, features, self.initial_params)
+        return engines.probabilities(self, p, x, engine)
+
+    def sample(
+        self,
+        params: Any = None,
+        features: Any = None,
+        *,
+        shots: int = 1000,
+        seed: int | np.random.Generator | None = None,
+    ) -> torch.Tensor:
+        """Draw measurements in the computational basis.
+
+        Parameters
+        ----------
+        params, features
+            As in `expval`.
+        shots
+            Measurements a sample of the batch.
+        seed
+            Seed or generator; the same seed gives the same draws.
+
+        Returns
+        -------
+        (batch, shots, n_qubits) uint8 in {0, 1}.
+        """
+        if isinstance(shots, bool) or not isinstance(shots, (int, np.integer)) or shots < 1:
+            raise InputError(f"shots={shots!r}: give a positive integer")
+        with torch.no_grad():
+            probabilities = self.probabilities(params, features).double().cpu().numpy()
+        rng = np.random.default_rng(seed)
+        cumulative = np.cumsum(probabilities, axis=1)
+        uniform = rng.random((len(cumulative), int(shots))) * cumulative[:, -1:]
+        index = np.stack([np.searchsorted(c, u, side="right") for c, u in zip(cumulative, uniform, strict=True)])
+        index = np.minimum(index, probabilities.shape[1] - 1)
+        shifts = np.arange(self.n_qubits - 1, -1, -1)
+        return torch.from_numpy(((index[..., None] >> shifts) & 1).astype(np.uint8))
