@@ -87,7 +87,8 @@ class ReuploadingLayer(torch.nn.Module):
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
         uniform = 2 * torch.rand(n_layers, n_qubits, 3, generator=generator) - 1
         self.angles = torch.nn.Parameter(math.pi * angle_scale * uniform)
-        self.norm = torch.nn.BatchNorm1d(len(self.observables), affine=False) if normalise else None
+        # small angles give variances near 1e-6: the usual eps of 1e-5 would swamp them
+        self.norm = torch.nn.BatchNorm1d(len(self.observables), eps=1e-9, affine=False) if normalise else None
 
     @property
     def n_outputs(self) -> int:
