@@ -1,0 +1,102 @@
+"""The state of many chains, in the layout of the kernels: groups of 64 chains, sites, chains in the fast axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from samplers.kernels.rng import LANES, new_streams
+
+
+@dataclass
+class Chains:
+    """Spins, random streams and running energies of `num` chains.
+
+    Attributes
+    ----------
+    num
+        Number of chains; the last group is filled up with chains that nobody reads.
+    spins
+        `(groups, n, 64)` float32 in {-1, +1}.
+    streams
+        `(groups, 256)` uint32: see `rng.new_streams`.
+    energies
+        `(groups, 64)` float64, kept by the kernels as spins flip.
+    phase
+        Sweeps done: even ones are Gibbs, odd ones Metropolis.
+    """
+
+    num: int
+    spins: np.ndarray
+    streams: np.ndarray
+    energies: np.ndarray
+    phase: int = 0
+
+    @classmethod
+    def random(cls, num: int, n: int, rng: np.random.Generator) -> Chains:
+        """Return `num` chains of `n` fair coins."""
+        groups = -(-num // LANES)
+        bits = np.unpackbits(rng.integers(0, 256, size=(groups * n * LANES) // 8, dtype=np.uint8))
+        spins = bits.reshape(groups, n, LANES).astype(np.float32) * 2 - 1
+        return cls(num, spins, new_streams(rng, groups), np.zeros((groups, LANES)))
+
+    @classmethod
+    def from_states(cls, states: np.ndarray, rng: np.random.Generator) -> Chains:
+        """Return one chain a row of `states`, `(num, n)` spins."""
+        num, n = states.shape
+        groups = -(-num // LANES)
+        spins = np.ones((groups, n, LANES), dtype=np.float32)
+        _scatter(np.ascontiguousarray(states, dtype=np.int8), spins)
+        return cls(num, spins, new_streams(rng, groups), np.zeros((groups, LANES)))
+
+    @property
+    def n(self) -> int:
+        """Number of spins."""
+        return self.spins.shape[1]
+
+    def states(self) -> np.ndarray:
+        """Return the spins as `(num, n)` int8."""
+        out = np.empty((self.num, self.n), dtype=np.int8)
+        _gather(self.spins, out)
+        return out
+
+    def energy(self) -> np.ndarray:
+        """Return the running energies, `(num,)`."""
+        return self.energies.reshape(-1)[: self.num]
+
+    def take(self, rows: np.ndarray) -> None:
+        """Replace chain k by a copy of chain `rows[k]`; the random streams stay where they are."""
+        spins = np.ones_like(self.spins)
+        _take(self.spins, np.asarray(rows, dtype=np.int64), spins)
+        self.spins = spins
+        self.energies.reshape(-1)[: self.num] = self.energy()[rows]
+
+
+@numba.njit(cache=True, nogil=True)
+def _scatter(states, spins):
+    for row in range(states.shape[0]):
+        group, lane = divmod(row, LANES)
+        for i in range(states.shape[1]):
+            spins[group, i, lane] = states[row, i]
+
+
+@numba.njit(cache=True, nogil=True)
+def _gather(spins, states):
+    n = states.shape[1]
+    for group in range(spins.shape[0]):
+        lanes = min(LANES, states.shape[0] - group * LANES)
+        for start in range(0, n, 16):  # tiles of 16 sites: both arrays stay in cache
+            for lane in range(lanes):
+                for i in range(start, min(start + 16, n)):
+                    states[group * LANES + lane, i] = np.int8(spins[group, i, lane])
+
+
+@numba.njit(cache=True, nogil=True)
+def _take(spins, rows, out):
+    for k in range(len(rows)):
+        group, lane = divmod(k, LANES)
+        old_group, old_lane = divmod(rows[k], LANES)
+        for i in range(spins.shape[1]):
+            out[group, i, lane] = spins[old_group, i, old_lane]

@@ -1,0 +1,72 @@
+"""Dense couplings: exact blocked Gauss-Seidel, float32.
+
+One matrix product gives the local fields of 32 sites from all current spins; inside the block sites are updated one
+after another, each followed by a rank-1 correction of the block's remaining fields. It is the Markov chain of
+sequential updates, in the order of the sites.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from samplers.kernels.rng import FAST, LANES, fill_bits
+from samplers.kernels.update import add_energy, gibbs, metropolis
+
+BLOCK = 32
+
+
+@numba.njit(fastmath=FAST, cache=True, nogil=True)
+def sweep(spins, streams, energies, two_beta, couplings, fields, num_sweeps, phase):
+    """Update every spin of every chain `num_sweeps` times.
+
+    Parameters
+    ----------
+    spins, streams, energies
+        As in `Chains`; written.
+    two_beta
+        `(groups, 64)` float32: twice the inverse temperature of each chain.
+    couplings, fields
+        `-J`, `(n, n)` float32, and `-h`, `(n,)` float32.
+    num_sweeps, phase
+        Sweeps to do, and sweeps done before (even: Gibbs, odd: Metropolis).
+    """
+    n = fields.shape[0]
+    field = np.empty((BLOCK, LANES), dtype=np.float32)
+    delta = np.empty((BLOCK, LANES), dtype=np.float32)
+    bits = np.empty(LANES, dtype=np.uint32)
+    for group in range(spins.shape[0]):
+        s, stream, b, energy = spins[group], streams[group], two_beta[group], energies[group]
+        for k in range(num_sweeps):
+            heat_bath = (phase + k) % 2 == 0
+            for start in range(0, n, BLOCK):
+                size = min(BLOCK, n - start)
+                np.dot(couplings[start : start + size], s, field[:size])
+                for i in range(size):
+                    site = start + i
+                    for lane in range(LANES):
+                        field[i, lane] += fields[site]
+                    fill_bits(stream, bits)
+                    if heat_bath:
+                        gibbs(field[i], b, bits, s[site], delta[i])
+                    else:
+                        metropolis(field[i], b, bits, s[site], delta[i])
+                    for j in range(i + 1, size):
+                        c = couplings[start + j, site]
+                        for lane in range(LANES):
+                            field[j, lane] += c * delta[i, lane]
+                for i in range(size):
+                    add_energy(delta[i], field[i], energy)
+
+
+@numba.njit(fastmath=FAST, cache=True, nogil=True)
+def energy(spins, energies, couplings, fields):
+    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`."""
+    n = fields.shape[0]
+    pushed = np.empty((n, LANES), dtype=np.float32)
+    for group in range(spins.shape[0]):
+        s = spins[group]
+        np.dot(couplings, s, pushed)
+        energies[group] = 0.0
+        for i in range(n):
+            add_energy(s[i], np.float32(0.5) * pushed[i] + fields[i], energies[group])

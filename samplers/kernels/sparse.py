@@ -1,0 +1,67 @@
+"""Sparse couplings: sites in order, neighbours from CSR, 64 chains in the fast axis."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from samplers.kernels.rng import FAST, LANES, fill_bits
+from samplers.kernels.update import add_energy, gibbs, metropolis
+
+
+@numba.njit(fastmath=FAST, cache=True, nogil=True)
+def sweep(spins, streams, energies, two_beta, indptr, indices, couplings, fields, num_sweeps, phase):
+    """Update every spin of every chain `num_sweeps` times.
+
+    Parameters
+    ----------
+    spins, streams, energies
+        As in `Chains`; written.
+    two_beta
+        `(groups, 64)` float32.
+    indptr, indices, couplings
+        CSR of `-J`, symmetric: int32, int32, float32.
+    fields
+        `-h`, `(n,)` float32.
+    num_sweeps, phase
+        Sweeps to do, and sweeps done before (even: Gibbs, odd: Metropolis).
+    """
+    n = fields.shape[0]
+    field = np.empty(LANES, dtype=np.float32)
+    delta = np.empty(LANES, dtype=np.float32)
+    bits = np.empty(LANES, dtype=np.uint32)
+    for group in range(spins.shape[0]):
+        s, stream, b, energy = spins[group], streams[group], two_beta[group], energies[group]
+        for k in range(num_sweeps):
+            heat_bath = (phase + k) % 2 == 0
+            for site in range(n):
+                for lane in range(LANES):
+                    field[lane] = fields[site]
+                for p in range(indptr[site], indptr[site + 1]):
+                    c, neighbour = couplings[p], indices[p]
+                    for lane in range(LANES):
+                        field[lane] += c * s[neighbour, lane]
+                fill_bits(stream, bits)
+                if heat_bath:
+                    gibbs(field, b, bits, s[site], delta)
+                else:
+                    metropolis(field, b, bits, s[site], delta)
+                add_energy(delta, field, energy)
+
+
+@numba.njit(fastmath=FAST, cache=True, nogil=True)
+def energy(spins, energies, indptr, indices, couplings, fields):
+    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`."""
+    n = fields.shape[0]
+    pushed = np.empty(LANES, dtype=np.float32)
+    for group in range(spins.shape[0]):
+        s = spins[group]
+        energies[group] = 0.0
+        for site in range(n):
+            for lane in range(LANES):
+                pushed[lane] = fields[site]
+            for p in range(indptr[site], indptr[site + 1]):
+                c, neighbour = np.float32(0.5) * couplings[p], indices[p]
+                for lane in range(LANES):
+                    pushed[lane] += c * s[neighbour, lane]
+            add_energy(s[site], pushed, energies[group])
