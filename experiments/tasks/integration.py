@@ -1,0 +1,137 @@
+"""Integration: the metrics of scib-metrics on one neighbour graph, and PCR comparison within types beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from experiments.tasks.arrays import as_codes, check_embedding, finite_mean, nearest_neighbors
+
+BIO = ("Isolated labels", "KMeans NMI", "KMeans ARI", "Silhouette label", "cLISI")
+BATCH = ("BRAS", "iLISI", "KBET", "Graph connectivity", "PCR comparison")
+# not part of the total: other views of the same questions
+BESIDE = ("Leiden NMI", "Leiden ARI", "Silhouette batch", "PCR comparison within type")
+
+
+def integration(
+    embedding: Any, batch: Any, label: Any, unintegrated: Any, neighbors: Any = None, beside: bool = True
+) -> dict[str, float]:
+    """Score an embedding by the ten metrics of scib-metrics' `Benchmarker` and its aggregates.
+
+    Parameters
+    ----------
+    embedding
+        The embedding to judge, `(n_cells, n_dimensions)`.
+    batch, label
+        Batch and cell type of each cell, `(n_cells,)`, none missing.
+    unintegrated
+        PCA of the log-normalised data before integration, `(n_cells, n_components)`: PCR comparison's reference.
+    neighbors
+        `nearest_neighbors(embedding, 90)` where it was made before.
+    beside
+        Also compute the metrics that stand beside the total.
+
+    Returns
+    -------
+    dict
+        Metric name, as scib-metrics prints it, to value; "Bio conservation", "Batch correction" and
+        "Total" = .6 bio + .4 batch. A metric that the data do not define (one batch, one label, too few cells)
+        is NaN and left out of its mean, as in scib-metrics; the total is NaN where one of the two means is.
+
+    Notes
+    -----
+    Luecken et al., Nature Methods 19, 41 (2022); BRAS: Rautenstrauch and Ohler (2025). Silhouettes of bits or of any
+    embedding are Euclidean, BRAS is in cosine distance, both as the package's defaults.
+    "PCR comparison within type" is PCR comparison inside each type, weighted by cells: it does not fall when the
+    batches' compositions differ and the types separate well.
+    """
+    import scib_metrics
+
+    x = check_embedding(embedding)
+    y, types = as_codes(label, len(x), "label")
+    b, batches = as_codes(batch, len(x), "batch")
+    before = check_embedding(unintegrated, len(x))
+    graph = neighbors if neighbors is not None else nearest_neighbors(x, 90)
+    few, middle = (graph.subset_neighbors(min(k, graph.n_neighbors)) for k in (15, 50))
+    labels_differ = 1 < len(types) < len(x)
+    batches_differ = 1 < len(batches) < len(x)
+    crossed = any(1 < len(np.unique(b[y == t])) < np.sum(y == t) for t in range(len(types)))
+    scores = dict.fromkeys((*BIO, *BATCH, *(BESIDE if beside else ())), float("nan"))
+    if labels_differ:
+        clusters = scib_metrics.nmi_ari_cluster_labels_kmeans(x, y)
+        scores["KMeans NMI"], scores["KMeans ARI"] = clusters["nmi"], clusters["ari"]
+        scores["Isolated labels"] = scib_metrics.isolated_labels(x, y, b)
+        scores["Silhouette label"] = scib_metrics.silhouette_label(x, y)
+        scores["cLISI"] = scib_metrics.clisi_knn(graph, y)
+    scores["Graph connectivity"] = scib_metrics.graph_connectivity(few, y)
+    if batches_differ:
+        scores["iLISI"] = scib_metrics.ilisi_knn(graph, b)
+        scores["PCR comparison"] = pcr_comparison(before, x, b)
+        # kBET skips types of fewer than ten cells, and fails where none is left
+        if np.bincount(y).max() >= 10:
+            scores["KBET"] = scib_metrics.kbet_per_label(middle, b, y)
+    if crossed:
+        scores["BRAS"] = scib_metrics.bras(x, y, b)
+    if beside:
+        if labels_differ:
+            clusters = scib_metrics.nmi_ari_cluster_labels_leiden(few, y, optimize_resolution=False)
+            scores["Leiden NMI"], scores["Leiden ARI"] = clusters["nmi"], clusters["ari"]
+        if crossed:
+            scores["Silhouette batch"] = scib_metrics.silhouette_batch(x, y, b)
+        scores["PCR comparison within type"] = pcr_within_type(before, x, b, y)
+    scores = {name: float(value) if np.isfinite(value) else float("nan") for name, value in scores.items()}
+    return {**scores, **aggregate(scores)}
+
+
+def aggregate(scores: dict[str, float]) -> dict[str, float]:
+    """Return the two means and the total of a table of single metrics."""
+    bio, batch = finite_mean(scores[m] for m in BIO), finite_mean(scores[m] for m in BATCH)
+    return {"Bio conservation": bio, "Batch correction": batch, "Total": 0.6 * bio + 0.4 * batch}
+
+
+def pcr_comparison(before: np.ndarray, after: np.ndarray, batch: np.ndarray) -> float:
+    """Return the share of the batch-explained variance that integration removed, clipped to [0, 1].
+
+    (R2_before - R2_after) / R2_before, where R2 is the variance-weighted mean, over principal components, of the
+    variance explained by the batch (Büttner et al. 2018). NaN where the batch explains nothing before.
+    """
+    explained = batch_variance(before, batch)
+    if not explained > 1e-12:
+        return float("nan")
+    left = batch_variance(after, batch)
+    return float(np.clip((explained - left) / explained, 0, 1)) if np.isfinite(left) else float("nan")
+
+
+def batch_variance(x: np.ndarray, batch: np.ndarray) -> float:
+    """Return the share of an array's total variance that lies between batches; NaN for a constant array.
+
+    Principal components rotate the array without changing it, so the variance-weighted mean of their R2 is the
+    between-batch sum of squares over the total one; no decomposition is needed.
+    """
+    centred = np.asarray(x, dtype=np.float64)
+    centred = centred - centred.mean(axis=0)
+    total = float((centred**2).sum())
+    if total <= 1e-12 * max(1.0, float((np.asarray(x, dtype=np.float64) ** 2).sum())):
+        return float("nan")
+    between = 0.0
+    for value in np.unique(batch):
+        rows = centred[batch == value]
+        between += len(rows) * float((rows.mean(axis=0) ** 2).sum())
+    return between / total
+
+
+def pcr_within_type(before: np.ndarray, after: np.ndarray, batch: np.ndarray, label: np.ndarray) -> float:
+    """Return PCR comparison inside each type with two batches or more, averaged by cells; NaN where there is none."""
+    scores, cells = [], []
+    for value in np.unique(label):
+        rows = np.flatnonzero(label == value)
+        counts = np.unique(batch[rows], return_counts=True)[1]
+        # a batch of one cell is explained by its mean whatever the embedding
+        if len(counts) < 2 or (counts >= 5).sum() < 2:
+            continue
+        score = pcr_comparison(before[rows], after[rows], batch[rows])
+        if np.isfinite(score):
+            scores.append(score)
+            cells.append(len(rows))
+    return float(np.average(scores, weights=cells)) if scores else float("nan")
