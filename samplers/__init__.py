@@ -29,7 +29,7 @@ __all__ = [
 _LAZY = {
     "effective_beta": "samplers.diagnostics.temperature",
     "from_dimod": "samplers.dimod_adapter",
-    "log_partition": "samplers.log_partition",
+    "log_partition": "samplers.partition_function",
 }
 
 

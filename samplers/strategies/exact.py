@@ -7,6 +7,7 @@ import numpy as np
 from samplers.errors import InputError
 from samplers.problem import Ising
 from samplers.sampler import Draws, Sampler, Seed
+from samplers.strategies import tree
 
 #: The most spins that are enumerated: 2**24 energies are 128 MB.
 MAX_SPINS = 24
@@ -15,23 +16,46 @@ MAX_SPINS = 24
 class Exact(Sampler):
     """Independent samples of the exact distribution, with exact log Z in `info["log_z"]`.
 
+    Up to 24 spins are enumerated; larger problems are eliminated along a tree decomposition, where it is narrow.
+
     Raises
     ------
     InputError
-        On drawing, where the problem has more than 24 spins.
+        On drawing, where the problem has more than 24 spins and no narrow tree decomposition.
     """
 
     name = "exact"
 
     def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw by inversion of the cumulative distribution over all states."""
+        """Draw independent reads."""
         rng = np.random.default_rng(seed)
+        elimination = elimination_of(problem)
+        if elimination is not None:
+            log_z, tables = tree.eliminate(problem, elimination, beta)
+            states = tree.draw(elimination, tables, num_reads, rng)
+            width = max(map(len, elimination.parents), default=0)
+            return Draws(states, info={"log_z": log_z, "independent_reads": True, "treewidth": width})
         log_p = -beta * enumerate_energies(problem)
         top = log_p.max()
         cumulative = np.cumsum(np.exp(log_p - top))
         draws = np.searchsorted(cumulative, rng.random(num_reads) * cumulative[-1], side="right")
-        info = {"log_z": float(top + np.log(cumulative[-1])), "independent_reads": True, "method": "enumeration"}
+        info = {"log_z": float(top + np.log(cumulative[-1])), "independent_reads": True}
         return Draws(states_of(draws.clip(max=len(log_p) - 1), problem.n), info=info)
+
+
+def elimination_of(problem: Ising) -> tree.Elimination | None:
+    """Return a narrow elimination where it is cheaper than enumeration or the only way, else None."""
+    if problem.n <= 12 or (problem.n <= MAX_SPINS and problem.layout != "sparse"):
+        return None
+    return tree.plan(problem, most_entries=min(tree.MOST_ENTRIES, 2 ** min(problem.n, 40)))
+
+
+def exact_log_z(problem: Ising, beta: float = 1.0) -> float | None:
+    """Return log Z where enumeration or a narrow tree decomposition gives it, else None."""
+    elimination = elimination_of(problem)
+    if elimination is not None:
+        return tree.eliminate(problem, elimination, beta)[0]
+    return log_z_by_enumeration(problem, beta) if problem.n <= MAX_SPINS else None
 
 
 def enumerate_energies(problem: Ising) -> np.ndarray:
@@ -44,7 +68,10 @@ def enumerate_energies(problem: Ising) -> np.ndarray:
     """
     n = problem.n
     if n > MAX_SPINS:
-        raise InputError(f"{n} spins cannot be enumerated (at most {MAX_SPINS}): use parallel-tempering as a reference")
+        raise InputError(
+            f"{n} spins cannot be enumerated (at most {MAX_SPINS}) and their couplings have no narrow tree decomposition: "
+            "use parallel-tempering as a reference"
+        )
     J = problem.dense
     energies = np.empty(2**n)
     energies[0] = problem.offset

@@ -1,0 +1,1 @@
+"""What samples say about themselves: temperature, mixing, verdict."""
