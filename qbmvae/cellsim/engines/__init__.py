@@ -1,0 +1,1 @@
+"""Exact engines for gene circuits, and quantum backends: each samples bits, the exact ones also give probabilities."""
