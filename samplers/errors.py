@@ -25,6 +25,10 @@ class MissingExtraError(InputError, ImportError):
         super().__init__(f"{package} is not installed: run `pip install 'qbmvae[{extra}]'`")
 
 
+class BadAnswerError(InputError):
+    """A backend's answer is not what was asked for: wrong shape, values other than ±1, NaN; asking again may cure it."""
+
+
 def nearest(name: object, known: Iterable[object]) -> str:
     """Return "; nearest: 'a', 'b'" for the known names closest to `name`, or "; known: ..." where none is close."""
     names = sorted(str(k) for k in known)

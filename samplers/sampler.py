@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import dimod
 import numpy as np
 
-from samplers.errors import InputError, nearest
+from samplers.errors import BadAnswerError, InputError, nearest
 from samplers.problem import Ising
 
 Seed = int | np.random.Generator | None
@@ -255,13 +255,13 @@ def _draw_conditioned(
 def _complete(sampler: Sampler, problem: Ising, draws: Draws, beta: float, seconds: float) -> Draws:
     states = np.asarray(draws.states)
     if states.ndim != 2 or states.shape[1] != problem.n:
-        raise InputError(
+        raise BadAnswerError(
             f"{type(sampler).__name__} returned states of shape {states.shape} for a problem of {problem.n} spins"
         )
     if states.dtype != np.int8:
         states = states.astype(np.int8)
     if states.size and not (np.abs(states) == 1).all():
-        raise InputError(f"{type(sampler).__name__} returned values other than -1 and +1")
+        raise BadAnswerError(f"{type(sampler).__name__} returned values other than -1 and +1")
     energies = problem.energies(states) if draws.energies is None else draws.energies
     info = {"sampler": sampler.name, "kind": sampler.kind, **draws.info}
     info.setdefault("timing", {}).setdefault("total", seconds)

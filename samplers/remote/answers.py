@@ -1,0 +1,97 @@
+"""The check of an answer from another machine, before anybody trusts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from samplers.errors import BadAnswerError
+from samplers.problem import Ising
+from samplers.sampler import Draws
+
+
+def check_answer(
+    draws: Draws,
+    problem: Ising,
+    num_reads: int,
+    beta: float,
+    *,
+    clamped: Mapping[int, int] | None = None,
+    source: str = "the machine",
+    independent: bool = True,
+) -> Draws:
+    """Return `draws` if they are what was asked for.
+
+    Parameters
+    ----------
+    draws
+        The answer.
+    problem, num_reads, beta, clamped
+        The request.
+    source
+        Who answered, for the message.
+    independent
+        Whether the reads should be independent samples at `beta`: then an answer in which every read has a copy, where
+        the energies make that impossible, is refused as well.
+
+    Raises
+    ------
+    BadAnswerError
+        For a wrong number of reads or spins, values other than ±1, weights or energies that are NaN or belong to other
+        states, clamped spins that moved, duplicated reads.
+    """
+    states = np.asarray(draws.states)
+    if states.ndim != 2 or states.shape[1] != problem.n:
+        raise BadAnswerError(f"{source} answered with states of shape {states.shape}, asked for {problem.n} spins")
+    if len(states) != num_reads:
+        raise BadAnswerError(f"{source} answered with {len(states)} reads, asked for {num_reads}")
+    bad = ~((states == 1) | (states == -1))
+    if bad.any():
+        read, spin = np.argwhere(bad)[0]
+        raise BadAnswerError(
+            f"{source} answered with {states[read, spin]} for spin {spin} of read {read}: not -1 or +1"
+        )
+    for spin, value in (clamped or {}).items():
+        if (states[:, int(spin)] != value).any():
+            raise BadAnswerError(f"{source} moved the clamped spin {spin}")
+    _check_numbers(draws, problem, source)
+    if independent and _duplicated(states, problem, beta, clamped or {}):
+        raise BadAnswerError(
+            f"{source} answered with {len(np.unique(states, axis=0))} different reads among {num_reads}, each "
+            "repeated, where the energies make repeats improbable: duplicated reads"
+        )
+    return draws
+
+
+def _check_numbers(draws: Draws, problem: Ising, source: str) -> None:
+    weights, energies = draws.log_weights, draws.energies
+    if weights is not None:
+        if np.shape(weights) != (len(draws.states),):
+            raise BadAnswerError(f"{source} answered with weights of shape {np.shape(weights)}")
+        if np.isnan(weights).any() or not np.isfinite(np.max(weights)):
+            raise BadAnswerError(f"{source} answered with weights that are NaN, infinite or all zero")
+    if energies is not None:
+        if np.shape(energies) != (len(draws.states),) or not np.isfinite(energies).all():
+            raise BadAnswerError(f"{source} answered with energies that are NaN, infinite or of the wrong number")
+        scale = np.abs(problem.h).sum() + np.abs(problem.edges[2]).sum() + abs(problem.offset) + 1.0
+        off = np.abs(problem.energies(draws.states) - energies)
+        if off.max(initial=0.0) > 1e-9 * scale:
+            read = int(off.argmax())
+            raise BadAnswerError(f"{source} answered with the energy of another state or problem for read {read}")
+
+
+def _duplicated(states: np.ndarray, problem: Ising, beta: float, clamped: Mapping[int, int]) -> bool:
+    """Tell whether every read has a copy though independent reads would practically never coincide so often."""
+    reads = len(states)
+    if reads < 16 or problem.n == len(clamped):
+        return False
+    unique, counts = np.unique(states, axis=0, return_counts=True)
+    if counts.min() < 2:
+        return False
+    # p(s) <= 1 / (1 + sum_i p(s with spin i flipped) / p(s)): an upper bound that needs no partition function
+    flips = np.exp(np.minimum(-2.0 * beta * unique * problem.local_fields(unique), 50.0))
+    flips[:, [int(i) for i in clamped]] = 0.0
+    most = 1.0 / (1.0 + flips.sum(axis=1))
+    expected_pairs = reads * reads / 2 * float(np.average(most, weights=counts))
+    return expected_pairs < reads / 20

@@ -1,0 +1,190 @@
+"""What a named machine takes: facts read from its account or a configuration file, and the check of a problem against them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samplers.errors import InputError, nearest
+from samplers.problem import Ising
+
+#: Names the YAML file of machines: `{name: {max_spins: 550, bits: 8, ...}}`.
+VARIABLE = "QBMVAE_MACHINES"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The facts of one machine; None where nothing is known, and nothing is checked.
+
+    Attributes
+    ----------
+    name
+        As its owner calls it.
+    max_spins
+        Spins that a problem may have, ancillas included.
+    ancillas
+        Spins that the machine's form of a problem adds to ours.
+    connectivity
+        "all-to-all", or the name of the hardware graph.
+    bits
+        Bits of a signed coefficient.
+    h_range, j_range
+        Least and greatest field and coupling.
+    max_reads
+        Reads of one call; more are drawn in batches.
+    min_reads
+        Reads of the smallest call.
+    quota_calls, quota_reads, quota_seconds
+        What may be used altogether; a `Ledger` around the sampler counts and refuses what goes beyond.
+    price_per_call, price_per_read, price_per_second
+        In the account's currency; a `Ledger` adds them up.
+    """
+
+    name: str
+    max_spins: int | None = None
+    ancillas: int = 0
+    connectivity: str = "all-to-all"
+    bits: int | None = None
+    h_range: tuple[float, float] | None = None
+    j_range: tuple[float, float] | None = None
+    max_reads: int | None = None
+    min_reads: int = 1
+    quota_calls: int | None = None
+    quota_reads: int | None = None
+    quota_seconds: float | None = None
+    price_per_call: float = 0.0
+    price_per_read: float = 0.0
+    price_per_second: float = 0.0
+
+    def check(self, problem: Ising) -> None:
+        """Raise `InputError`, which says what would fit, where a problem has too many spins."""
+        if self.max_spins is None or problem.n + self.ancillas <= self.max_spins:
+            return
+        extra = f" and {self.ancillas} ancilla" if self.ancillas else ""
+        raise InputError(
+            f"the problem of {problem.n} spins{extra} does not fit {self.name!r}, which takes {self.max_spins}: "
+            f"at most {self.max_spins - self.ancillas} spins fit; use a smaller problem or a larger machine"
+        )
+
+    def batches(self, num_reads: int) -> list[int]:
+        """Return the reads of each call, as even as can be, none over `max_reads`, none under `min_reads`."""
+        calls = -(-num_reads // self.max_reads) if self.max_reads else 1
+        share, rest = divmod(num_reads, calls)
+        return [max(self.min_reads, share + (i < rest)) for i in range(calls)]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is known, as a dict for `Sampler.properties`."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+
+
+def machine(name: str, account: dict[str, Any] | None = None, **given: Any) -> Machine:
+    """Return a machine's facts: what the user gives wins over the configuration file, and that over the account.
+
+    Parameters
+    ----------
+    name
+        The machine's name; a section of the file that the environment variable `QBMVAE_MACHINES` names.
+    account
+        Facts that the vendor's service tells.
+    **given
+        Facts that the user gives; None stands for "not given".
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read or a fact that is not one.
+    """
+    facts = {**(account or {}), **_configured(name), **{k: v for k, v in given.items() if v is not None}}
+    known = {field.name for field in dataclasses.fields(Machine)} - {"name"}
+    for fact in facts:
+        if fact not in known:
+            raise InputError(f"machine {name!r} has no fact {fact!r}{nearest(fact, known)}")
+    for pair in ("h_range", "j_range"):
+        if facts.get(pair) is not None:
+            facts[pair] = (float(facts[pair][0]), float(facts[pair][1]))
+    return Machine(name, **facts)
+
+
+def _configured(name: str) -> dict[str, Any]:
+    path = os.environ.get(VARIABLE)
+    if not path:
+        return {}
+    import yaml
+
+    try:
+        machines = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"the file of machines {path} ({VARIABLE}) cannot be read: {error}") from None
+    if not isinstance(machines, dict):
+        raise InputError(f"the file of machines {path} ({VARIABLE}) must map names to facts")
+    return dict(machines.get(name) or {})
+
+
+@dataclass(frozen=True)
+class ClipReport:
+    """What a machine's range and resolution did to a problem.
+
+    Attributes
+    ----------
+    clipped
+        Share of the non-zero coefficients that were cut to the range.
+    worst
+        The largest |coefficient| over its limit; 1 or less where nothing was cut.
+    rounding
+        Root mean square of the rounding, relative to that of the coefficients; 0 without rounding.
+    """
+
+    clipped: float
+    worst: float
+    rounding: float = 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the three figures, for `Draws.info`."""
+        return dataclasses.asdict(self)
+
+
+def clip(
+    h: np.ndarray, J: np.ndarray, h_range: tuple[float, float], j_range: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, ClipReport]:
+    """Return fields and couplings cut to a machine's ranges, and the report.
+
+    Parameters
+    ----------
+    h, J
+        Any shapes.
+    h_range, j_range
+        Least and greatest value; they hold 0 inside.
+    """
+    h_cut, j_cut = np.clip(h, *h_range), np.clip(J, *j_range)
+    count = int(np.count_nonzero(h) + np.count_nonzero(J))
+    cut = int((h_cut != h).sum() + (j_cut != J).sum())
+    worst = max((float(np.max(np.where(x > 0, x / high, x / low), initial=0.0)) for x, (low, high) in ((h, h_range), (J, j_range))))  # fmt: skip
+    return h_cut, j_cut, ClipReport(cut / max(1, count), worst)
+
+
+def quantise(matrix: np.ndarray, gain: float, bits: int) -> tuple[np.ndarray, ClipReport]:
+    """Return `gain * matrix` as whole numbers of `bits` bits, sign included, and the report.
+
+    Parameters
+    ----------
+    matrix
+        Coefficients, any shape.
+    gain
+        The one factor of all of them: coefficients keep their ratios, and a temperature stays what it was.
+    bits
+        Bits of a coefficient; 8 leaves -127 to 127.
+    """
+    most = 2 ** (bits - 1) - 1
+    exact = matrix * gain
+    whole = np.clip(np.rint(exact), -most, most)
+    count = max(1, int(np.count_nonzero(matrix)))
+    over = np.abs(exact) > most + 0.5
+    power = float(np.sqrt(np.square(exact).sum()))
+    lost = float(np.sqrt(np.square((whole - exact)[~over]).sum())) / power if power else 0.0
+    report = ClipReport(float(over.sum()) / count, float(np.abs(exact).max(initial=0.0)) / most, lost)
+    return whole.astype(np.int64), report

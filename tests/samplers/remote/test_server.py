@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import numpy as np
+import pytest
+
+from samplers import InputError, Ising
+from samplers.errors import BadAnswerError
+from samplers.remote import wire
+from samplers.remote.errors import RemoteError, RemoteTimeoutError
+from samplers.remote.http import Http
+from samplers.remote.server import body_limit, serve
+
+
+def problem(n: int = 12, seed: int = 0) -> Ising:
+    rng = np.random.default_rng(seed)
+    return Ising(rng.normal(size=n), np.triu(rng.normal(size=(n, n)), 1) / n**0.5)
+
+
+def test_draws_over_the_wire_are_those_of_the_backend(server):
+    draws = server.client().draw(problem(), num_reads=50, beta=0.5, seed=3)
+    expected = np.random.default_rng(3).choice(np.array([-1, 1], np.int8), (50, 12))
+    assert (draws.states == expected).all()
+    np.testing.assert_allclose(draws.energies, problem().energies(expected))
+    assert draws.info["kind"] == "sampler" and draws.info["array"] == [0, 1] and draws.info["remote"] == server.url
+
+
+def test_clamped_spins_initial_states_and_generators_travel(server):
+    start = np.random.default_rng(1).choice(np.array([-1, 1], np.int8), (9, 12))
+    draws = server.client().draw(problem(), 9, initial_states=start, clamped={2: 1, 11: -1})
+    start[:, 2], start[:, 11] = 1, -1
+    assert (draws.states == start).all()
+    one, two = (server.client().draw(problem(), 30, seed=np.random.default_rng(5)).states for _ in range(2))
+    assert (one == two).all()
+    assert (server.client().draw(problem(), 30).states != one).any()
+
+
+def test_weights_travel(start):
+    server = start("uniform?trouble=weights")
+    draws = server.client().draw(problem(), 20, seed=0)
+    np.testing.assert_allclose(draws.log_weights, -0.1 * np.arange(20))
+
+
+def test_it_is_a_dimod_sampler(server):
+    import dimod.testing
+
+    client = server.client()
+    dimod.testing.assert_sampler_api(client)
+    answer = client.sample_ising({"a": 0.5}, {("a", "b"): -1.0}, num_reads=7, seed=1)
+    dimod.testing.assert_response_energies(answer, dimod.BQM.from_ising({"a": 0.5}, {("a", "b"): -1.0}))
+    assert len(answer) == 7
+    with pytest.raises(InputError, match="num_read"):
+        client.sample_ising({}, {("a", "b"): 1.0}, num_read=7)
+
+
+def test_limits_are_named_by_the_server(server):
+    with pytest.raises(InputError, match="300 spins, not 301"):
+        server.client().draw(Ising(np.zeros(301), {}))
+    with pytest.raises(InputError, match="2000 reads a request, not 2001"):
+        server.client().draw(problem(), 2001)
+    assert server.client().properties["max_spins"] == 300
+
+
+def test_the_token_is_needed_and_never_shown(server, monkeypatch):
+    wrong = server.client(token="wrong-token")
+    with pytest.raises(InputError, match="refuses the token") as caught:
+        wrong.draw(problem())
+    assert "wrong-token" not in str(caught.value)
+    for path in ("/metrics", "/v1/properties", "/v1/draw"):
+        for headers in (
+            {},
+            {"Authorization": "Bearer"},
+            {"Authorization": "Basic x"},
+            {"Authorization": "Bearer ümlaut"},
+        ):
+            send = httpx.post if path == "/v1/draw" else httpx.get
+            raw = {k: v.encode("latin-1") for k, v in headers.items()}
+            assert send(server.url + path, headers=raw).status_code == 401
+    assert httpx.get(server.url + "/health").text == "ok\n"
+    client = server.client(token="s3cret-words")
+    assert "s3cret" not in repr(client) + str(vars(client)) + str(client.properties)
+    monkeypatch.setenv("QBMVAE_SAMPLERS_TOKEN", "from-environment")
+    data = pickle.dumps(client)
+    assert b"s3cret" not in data and pickle.loads(data)._token.reveal() == "from-environment"
+    assert "token-for-tests" not in server.text()
+
+
+def test_addresses_that_cannot_be_are_refused():
+    for url in ("ftp://x", "http://", "localhost:8765", "http://name:password@host"):
+        with pytest.raises(InputError) as caught:
+            Http(url)
+        assert "password" not in str(caught.value)
+    with pytest.raises(RemoteError, match=r"127\.0\.0\.1:9"):
+        Http("http://127.0.0.1:9").draw(problem())
+
+
+def test_malformed_and_oversized_bodies_are_refused(server):
+    headers = {"Authorization": "Bearer a-token-for-tests-5f1d"}
+
+    def post(content, **more):
+        return httpx.post(server.url + "/v1/draw", content=content, headers={**headers, **more})
+
+    good = wire.pack(wire.REQUEST, {**wire.problem_arrays(problem())[0], "reads": 1, "beta": 1.0}, {"h": np.zeros(12)})
+    for body in (b"", b"x" * 100, good[:-5], good[:30] + b"\xff" + good[31:], b"\x80\x04K\x01."):
+        assert post(body).status_code == 422
+    for fields in ({"reads": 1.5}, {"reads": True}, {"beta": -1}, {"beta": "x"}, {"n": 0}, {"n": "x"}, {"seed": -1}, {"seed": 2**200}):  # fmt: skip
+        header, arrays = wire.problem_arrays(problem())
+        body = wire.pack(wire.REQUEST, {**header, "reads": 1, "beta": 1.0, "seed": 0, **fields}, arrays)
+        assert post(body).status_code == 422, fields
+    most = body_limit(300, 2000)
+    assert post(bytes(most + 1)).status_code == 413
+
+    def chunks():
+        for _ in range(most // 65536 + 2):
+            yield bytes(65536)
+
+    try:
+        assert post(chunks()).status_code == 413
+    except httpx.TransportError:
+        pass  # the server hung up while we were still sending
+    assert httpx.get(server.url + "/v1/draw", headers=headers).status_code == 405
+    assert len(server.client().draw(problem(), 3)) == 3
+
+
+def test_a_backend_that_fails_is_an_error_without_its_details(start):
+    server = start("uniform?trouble=raise")
+    with pytest.raises(RemoteError, match="500: the backend failed with RuntimeError") as caught:
+        server.client().draw(problem())
+    assert "secret detail" not in str(caught.value) and "secret detail" in server.text()
+
+
+def test_a_draw_over_the_time_limit_is_ended_and_the_worker_replaced(start):
+    server = start("uniform?trouble=sleep", max_seconds=0.5)
+    before = server.worker_pids()
+    with pytest.raises(RemoteError, match="504"):
+        server.client().draw(problem())
+    assert server.worker_pids() != before and server.metric("worker_restarts_total") == 1
+
+
+def test_a_worker_that_dies_under_every_request_is_an_error_not_a_dead_server(start):
+    server = start("uniform?trouble=die")
+    with pytest.raises(RemoteError, match="died twice"):
+        server.client().draw(problem())
+    assert httpx.get(server.url + "/health").status_code == 200
+
+
+def test_a_killed_worker_is_replaced_and_the_request_drawn_again(start):
+    server = start("uniform?seconds=0.4")
+    client = server.client()
+    (pid,) = server.worker_pids()
+    import threading
+
+    killer = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
+    killer.start()
+    draws = client.draw(problem(), 20, seed=4)
+    assert draws.info["pid"] != pid and server.metric("worker_restarts_total") == 1
+    assert (draws.states == np.random.default_rng(4).choice(np.array([-1, 1], np.int8), (20, 12))).all()
+
+
+def test_a_slow_server_times_out_by_name(start):
+    server = start("uniform?seconds=5")
+    begun = time.monotonic()
+    with pytest.raises(RemoteTimeoutError, match=r"within 0\.3 s"):
+        server.client(timeout=0.3).draw(problem())
+    assert time.monotonic() - begun < 3
+
+
+def test_a_stop_finishes_what_runs(start):
+    server = start("uniform?seconds=0.5")
+    import threading
+
+    threading.Timer(0.2, server.process.send_signal, (signal.SIGTERM,)).start()
+    pids = server.worker_pids()
+    assert len(server.client().draw(problem(), 5)) == 5
+    assert server.process.wait(timeout=20) == 0
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+
+
+def test_workers_go_with_a_server_that_is_killed(start):
+    server = start("uniform")
+    pids = server.worker_pids()
+    server.process.kill()
+    server.process.wait()
+    deadline = time.monotonic() + 10
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"sampler_spec": "gibs"}, "gibs"),
+        ({"sampler_spec": "exact", "workers": 0}, "workers"),
+        ({"sampler_spec": "exact", "token": " "}, "token is empty"),
+        ({"sampler_spec": "exact", "host": "0.0.0.0"}, "without a token"),
+        ({"sampler_spec": "exact", "max_seconds": -1}, "max_seconds"),
+    ],
+)
+def test_wrong_options_are_named_before_anything_listens(options, named):
+    with pytest.raises(InputError, match=named):
+        serve(**options)
+
+
+def test_the_client_imports_no_server():
+    code = (
+        "import sys, samplers.remote.http; assert not {'uvicorn', 'starlette', 'fastapi', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_answer_that_is_not_ours_is_not_believed(server, monkeypatch):
+    client = server.client()
+    stale = []
+
+    def replay(body, num_reads, n):
+        stale.append(Http._post(client, body, num_reads, n))
+        return stale[0]
+
+    monkeypatch.setattr(client, "_post", replay)
+    client.draw(problem(), 5)
+    with pytest.raises(BadAnswerError, match="another request"):
+        client.draw(problem(), 5)
+    monkeypatch.setattr(client, "_post", lambda *_: stale[0][:-9])
+    with pytest.raises(BadAnswerError, match="cannot be trusted"):
+        client.draw(problem(), 5)
