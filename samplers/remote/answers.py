@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.special import gammaln
 
 from samplers.errors import BadAnswerError
 from samplers.problem import Ising
@@ -93,5 +94,7 @@ def _duplicated(states: np.ndarray, problem: Ising, beta: float, clamped: Mappin
     flips = np.exp(np.minimum(-2.0 * beta * unique * problem.local_fields(unique), 50.0))
     flips[:, [int(i) for i in clamped]] = 0.0
     most = 1.0 / (1.0 + flips.sum(axis=1))
-    expected_pairs = reads * reads / 2 * float(np.average(most, weights=counts))
-    return expected_pairs < reads / 20
+    pairs = reads * reads / 2 * float(np.average(most, weights=counts))
+    # union bound over the reads that could be copies: log P(a given read comes `counts` times)
+    choose = gammaln(reads + 1) - gammaln(counts + 1) - gammaln(reads - counts + 1)
+    return pairs < reads / 20 or bool((choose + counts * np.log(most) < -40).any())
