@@ -90,11 +90,20 @@ def _duplicated(states: np.ndarray, problem: Ising, beta: float, clamped: Mappin
     unique, counts = np.unique(states, axis=0, return_counts=True)
     if counts.min() < 2:
         return False
-    # p(s) <= 1 / (1 + sum_i p(s with spin i flipped) / p(s)): an upper bound that needs no partition function
-    flips = np.exp(np.minimum(-2.0 * beta * unique * problem.local_fields(unique), 50.0))
-    flips[:, [int(i) for i in clamped]] = 0.0
-    most = 1.0 / (1.0 + flips.sum(axis=1))
-    pairs = reads * reads / 2 * float(np.average(most, weights=counts))
-    # union bound over the reads that could be copies: log P(a given read comes `counts` times)
-    choose = gammaln(reads + 1) - gammaln(counts + 1) - gammaln(reads - counts + 1)
-    return pairs < reads / 20 or bool((choose + counts * np.log(most) < -40).any())
+    order = np.argsort(counts)[::-1][:4]
+    counts, most = counts[order], np.array([_ceiling(unique[k], problem, beta, clamped) for k in order])
+    # expected coincidences of any two reads, and the log probability that one read comes so often (union bound)
+    pairs = reads * reads / 2 * most.max()
+    often = gammaln(reads + 1) - gammaln(counts + 1) - gammaln(reads - counts + 1) + counts * np.log(most)
+    return pairs < reads / 20 or bool((often < -40).any())
+
+
+def _ceiling(state: np.ndarray, problem: Ising, beta: float, clamped: Mapping[int, int]) -> float:
+    """Return an upper bound on a state's probability: that of its 14 freest spins given all others, by enumeration."""
+    field = np.abs(problem.local_fields(state))
+    field[[int(i) for i in clamped]] = np.inf
+    block = np.argsort(field)[: min(14, problem.n - len(clamped))]
+    rest, free = problem.condition({int(i): int(state[i]) for i in np.setdiff1d(np.arange(problem.n), block)})
+    cube = (1 - 2 * ((np.arange(2 ** len(free))[:, None] >> np.arange(len(free))) & 1)).astype(np.int8)
+    gap = rest.energies(cube) - rest.energies(state[free])
+    return float(np.exp(-np.logaddexp.reduce(-beta * gap)))
