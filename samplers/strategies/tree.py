@@ -104,9 +104,7 @@ def _spread(spins: list[int], table: np.ndarray, scope: list[int]) -> np.ndarray
     return table.transpose(present).reshape(shape)
 
 
-def draw(
-    elimination: Elimination, tables: list[np.ndarray], num_reads: int, rng: np.random.Generator
-) -> np.ndarray:
+def draw(elimination: Elimination, tables: list[np.ndarray], num_reads: int, rng: np.random.Generator) -> np.ndarray:
     """Return independent states, `(num_reads, n)` int8."""
     up = np.zeros((len(elimination.order), num_reads), dtype=np.intp)
     for spin, parents, table in zip(
