@@ -1,0 +1,75 @@
+"""The `simulated-bifurcation` package behind the contract."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from samplers.errors import MissingExtraError
+from samplers.machines.options import one_of, whole
+from samplers.problem import Ising
+from samplers.sampler import Draws, Sampler, Seed
+from samplers.wrappers.correction import correct
+
+
+class SimulatedBifurcationPackage(Sampler):
+    """Simulated bifurcation by the `simulated-bifurcation` package (torch).
+
+    The package rescales the couplings itself, so that its temperature cannot be set: its raw reads are an optimiser's.
+
+    Parameters
+    ----------
+    mode
+        "discrete" or "ballistic".
+    heated
+        Whether to heat the oscillators.
+    num_steps
+        Steps in a run.
+    correction_sweeps
+        Gibbs sweeps that finish the reads; 0 gives the package's raw reads.
+
+    Raises
+    ------
+    MissingExtraError
+        Where `simulated-bifurcation` is not installed.
+    """
+
+    name = "simulated-bifurcation-package"
+    kind = "optimiser"
+
+    def __init__(
+        self,
+        mode: Literal["discrete", "ballistic"] = "discrete",
+        *,
+        heated: bool = True,
+        num_steps: int = 500,
+        correction_sweeps: int = 5,
+    ):
+        self.mode = one_of("mode", mode, ("discrete", "ballistic"))
+        self.heated = bool(heated)
+        self.num_steps = whole("num_steps", num_steps)
+        self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
+        try:
+            import simulated_bifurcation  # noqa: F401
+        except ImportError as error:
+            raise MissingExtraError("simulated-bifurcation", "machines") from error
+
+    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
+        """Draw reads, each an agent of its own, then corrected."""
+        import simulated_bifurcation
+        import torch
+
+        rng = np.random.default_rng(seed)
+        couplings = torch.as_tensor(problem.dense * (beta / 2), dtype=torch.float32)
+        fields = torch.as_tensor(problem.h * beta, dtype=torch.float32)
+        # the package draws from torch's global stream
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**31)))
+            spins, _ = simulated_bifurcation.minimize(
+                couplings, fields, domain="spin", agents=num_reads, max_steps=self.num_steps, best_only=False,
+                mode=self.mode, heated=self.heated, verbose=False, early_stopping=False,
+            )  # fmt: skip
+        states = spins.reshape(num_reads, problem.n).numpy().astype(np.int8)
+        info = {"mode": self.mode, "heated": self.heated, "correction_sweeps": self.correction_sweeps}
+        return Draws(correct(problem, states, self.correction_sweeps, beta, rng), info=info)

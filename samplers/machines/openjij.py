@@ -1,0 +1,90 @@
+"""The annealers of the `openjij` package, scheduled to end at the beta that was asked for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from samplers.errors import MissingExtraError
+from samplers.machines.options import one_of, positive, whole
+from samplers.machines.simulated_annealing import integer_bqm, ordered
+from samplers.problem import Ising
+from samplers.sampler import Draws, Sampler, Seed
+from samplers.wrappers.correction import correct
+
+
+class OpenJij(Sampler):
+    """Simulated ("sa") or simulated quantum ("sqa") annealing by `openjij`.
+
+    Parameters
+    ----------
+    algorithm
+        "sa" or "sqa".
+    num_sweeps
+        Sweeps in a run; beta rises over the first half and then stays ("sa").
+    transverse_field
+        The transverse field of "sqa" at the start of a run.
+    correction_sweeps
+        Gibbs sweeps that finish the reads; 0 gives the package's raw reads.
+
+    Raises
+    ------
+    MissingExtraError
+        Where `openjij` is not installed.
+
+    Notes
+    -----
+    With `seed=`, `openjij` starts every read of a call from the same stream and returns identical reads. A seeded draw
+    therefore makes one call a read; without a seed it makes one call.
+    """
+
+    name = "openjij"
+    kind = "optimiser"
+
+    def __init__(
+        self,
+        algorithm: Literal["sa", "sqa"] = "sa",
+        *,
+        num_sweeps: int = 100,
+        transverse_field: float = 1.0,
+        correction_sweeps: int = 5,
+    ):
+        self.algorithm = one_of("algorithm", algorithm, ("sa", "sqa"))
+        self.num_sweeps = whole("num_sweeps", num_sweeps)
+        self.transverse_field = positive("transverse_field", transverse_field)
+        self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
+        self._package()
+
+    @staticmethod
+    def _package() -> Any:
+        try:
+            import openjij
+        except ImportError as error:
+            raise MissingExtraError("openjij", "machines") from error
+        return openjij
+
+    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
+        """Draw reads, each from a run of its own, then corrected."""
+        rng = np.random.default_rng(seed)
+        if beta == 0 or not len(problem.edges[0]):
+            # openjij refuses models without couplings; their spins are independent
+            up = rng.random((num_reads, problem.n)) < 1 / (1 + np.exp(2 * beta * problem.h))
+            return Draws(np.where(up, 1, -1).astype(np.int8))
+        bqm, child, options = integer_bqm(problem, beta), *self._annealer()
+        if seed is None:
+            states = ordered(child.sample(bqm, num_reads=num_reads, **options))
+        else:
+            seeds = rng.integers(2**31, size=num_reads)
+            states = np.concatenate([ordered(child.sample(bqm, num_reads=1, seed=int(s), **options)) for s in seeds])
+        info = {"algorithm": self.algorithm, "unique_reads": len(np.unique(states, axis=0))}
+        return Draws(correct(problem, states, self.correction_sweeps, beta, rng), info=info)
+
+    def _annealer(self) -> tuple[Any, dict[str, Any]]:
+        progress = (np.arange(self.num_sweeps) + 1) / self.num_sweeps
+        if self.algorithm == "sa":
+            schedule = [[float(min(1.0, 2 * s)), 1] for s in progress]
+            return self._package().SASampler(), {"schedule": schedule}
+        # rows of an SQA schedule: (s, beta, sweeps), s from the transverse field (0) to the problem (1)
+        schedule = [[float(s), 1.0, 1] for s in progress]
+        return self._package().SQASampler(), {"schedule": schedule, "gamma": self.transverse_field}

@@ -1,0 +1,56 @@
+"""Simulated quantum annealing: path-integral Monte Carlo of a transverse field that is turned off."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from samplers.machines.options import positive, whole
+from samplers.machines.simulated_annealing import integer_bqm, ordered
+from samplers.problem import Ising
+from samplers.sampler import Draws, Sampler, Seed
+from samplers.wrappers.correction import correct
+
+
+class PathIntegralAnnealing(Sampler):
+    """Path-integral annealing of `dwave-samplers`: the problem is turned up to beta while the transverse field goes to 0.
+
+    Parameters
+    ----------
+    num_sweeps
+        Sweeps over all world lines in a run.
+    transverse_field
+        The transverse field at the start, in units of 1 / beta.
+    correction_sweeps
+        Gibbs sweeps that finish the reads; 0 gives the machine's raw reads.
+
+    References
+    ----------
+    King et al. (2021), Nature Communications 12, 1113 (the path-integral code); Santoro et al. (2002), Science 295, 2427.
+    """
+
+    name = "path-integral-annealing"
+    kind = "optimiser"
+
+    def __init__(self, num_sweeps: int = 100, *, transverse_field: float = 1.0, correction_sweeps: int = 5):
+        self.num_sweeps = whole("num_sweeps", num_sweeps)
+        self.transverse_field = positive("transverse_field", transverse_field)
+        self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
+
+    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
+        """Draw reads, each from a run of its own, then corrected."""
+        from dwave.samplers import PathIntegralAnnealingSampler
+
+        rng = np.random.default_rng(seed)
+        if beta == 0 or not problem.n:
+            return Draws(rng.choice(np.array([-1, 1], dtype=np.int8), (num_reads, problem.n)))
+        progress = (np.arange(self.num_sweeps) + 1) / self.num_sweeps
+        answer = PathIntegralAnnealingSampler().sample(
+            integer_bqm(problem, beta),
+            num_reads=num_reads,
+            beta_schedule_type="custom",
+            Hp_field=progress,
+            Hd_field=self.transverse_field * (1 - progress),
+            seed=int(rng.integers(2**31)),
+        )
+        info = {"num_sweeps": self.num_sweeps, "correction_sweeps": self.correction_sweeps}
+        return Draws(correct(problem, ordered(answer), self.correction_sweeps, beta, rng), info=info)

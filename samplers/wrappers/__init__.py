@@ -1,0 +1,27 @@
+"""Samplers around samplers: each takes a sampler, is a sampler, and does one thing more."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Ahead": "ahead",
+    "Cache": "cache",
+    "Correction": "correction",
+    "Gauge": "gauge",
+    "Quantise": "quantise",
+    "TemperatureControl": "temperature_control",
+    "correct": "correction",
+    "fit_readout": "readout",
+    "quantise_problem": "quantise",
+    "reweight": "ahead",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"samplers.wrappers.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'samplers.wrappers' has no attribute {name!r}")
