@@ -1,0 +1,77 @@
+"""Where a sampler meets a prior: the chains of the negative phase and what they report."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qbmvae.core.priors.base import DiscretePrior
+from samplers.sampler import Draws, Sampler
+
+
+class NegativePhase:
+    """Draws the prior's samples, one request a training step.
+
+    Parameters
+    ----------
+    sampler
+        Any `samplers.Sampler`. Its reads should follow exp(-E) at beta 1; an optimiser's do not, and a warning says so.
+    num_reads
+        Reads (chains) a step.
+    seed
+        Seed or generator.
+
+    Attributes
+    ----------
+    effective_sample_size
+        Of the last draw, in reads.
+    seconds
+        Time spent in the sampler so far.
+    """
+
+    def __init__(self, sampler: Sampler, num_reads: int = 512, seed: int | np.random.Generator | None = None):
+        self.sampler = sampler
+        self.num_reads = num_reads
+        self.rng = np.random.default_rng(seed)
+        self.effective_sample_size = float(num_reads)
+        self.seconds = 0.0
+        if sampler.kind == "optimiser":
+            warnings.warn(
+                f"{sampler.name!r} seeks low energies instead of sampling at beta 1: the prior it trains is not the "
+                "maximum-likelihood one; check it with `qbmvae samplers check`",
+                stacklevel=2,
+            )
+
+    def draw(self, prior: DiscretePrior) -> Draws:
+        """Draw reads of the prior as it is now."""
+        start = time.perf_counter()
+        draws = self.sampler.draw(prior.problem(), self.num_reads, 1.0, seed=self.rng)
+        self.seconds += time.perf_counter() - start
+        self.effective_sample_size = len(draws) if draws.log_weights is None else draws.effective_sample_size
+        return draws
+
+    def log_partition_surrogate(self, prior: DiscretePrior) -> Tensor:
+        """Return a scalar whose gradient with respect to the prior estimates that of log Z."""
+        draws = self.draw(prior)
+        device = next(prior.parameters()).device
+        states = torch.from_numpy(draws.states).to(device, torch.float32)
+        weights = torch.from_numpy(draws.weights).to(device, torch.float32)
+        return prior.negative_energy_moments(states, weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the generator's state and, where the sampler keeps chains, theirs."""
+        state: dict[str, Any] = {"rng": self.rng.bit_generator.state}
+        if hasattr(self.sampler, "state_dict"):
+            state["sampler"] = self.sampler.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.rng.bit_generator.state = state["rng"]
+        if "sampler" in state:
+            self.sampler.load_state_dict(state["sampler"])  # type: ignore[attr-defined]

@@ -1,0 +1,148 @@
+"""Boltzmann priors: pairwise (dense or on a graph), restricted with true hidden units, and their ablations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qbmvae.core.priors.base import DiscretePrior
+from samplers.problem import Ising
+
+
+class BoltzmannPrior(DiscretePrior):
+    r"""A Boltzmann machine over the latent bits, :math:`p(z) = \exp(b \cdot z + z^T W z / 2) / Z`.
+
+    Parameters
+    ----------
+    n_latent
+        Number of bits.
+    mask
+        Allowed couplings, boolean `(n_latent, n_latent)`; all pairs by default.
+    frozen_couplings_scale
+        None: W starts at 0 and is learned. Else W is drawn once from N(0, scale^2 / n_latent) and stays (an ablation).
+    """
+
+    needs_samples = True
+
+    def __init__(self, n_latent: int, mask: Tensor | None = None, frozen_couplings_scale: float | None = None):
+        super().__init__(n_latent)
+        if mask is None:
+            mask = ~torch.eye(n_latent, dtype=torch.bool)
+        self.register_buffer("mask", mask)
+        self.bias = nn.Parameter(torch.zeros(n_latent))
+        couplings = torch.zeros(n_latent, n_latent)
+        if frozen_couplings_scale is not None:
+            draw = torch.triu(torch.randn(n_latent, n_latent), 1) * frozen_couplings_scale / n_latent**0.5
+            couplings = (draw + draw.T) * mask
+        self.couplings = nn.Parameter(couplings, requires_grad=frozen_couplings_scale is None)
+
+    @property
+    def W(self) -> Tensor:
+        """Couplings, `(n_latent, n_latent)`, symmetric, zero where the mask forbids."""
+        return (self.couplings + self.couplings.T) / 2 * self.mask
+
+    def energy(self, z: Tensor) -> Tensor:
+        """Return -b.z - z'Wz/2 for codes or, as the energy is multilinear, for bit probabilities."""
+        return -(z * (self.bias + 0.5 * (z @ self.W))).sum(-1)
+
+    def expected_energy(self, q: Tensor, z: Tensor) -> Tensor:
+        """Return the exact expectation under independent bits: no sample is needed (SCIENCE: the positive phase)."""
+        return self.energy(q)
+
+    def problem(self) -> Ising:
+        """Return the Ising problem over the latent bits."""
+        bias = self.bias.detach().double().cpu().numpy()
+        couplings = self.W.detach().double().cpu().numpy()
+        problem = Ising.from_binary(bias, couplings)
+        # a sparse kernel pays on hardware graphs, a dense one elsewhere
+        if self.mask.float().mean() < 0.1:
+            return Ising(problem.h, problem.sparse, offset=problem.offset)
+        return problem
+
+    def negative_energy_moments(self, states: Tensor, weights: Tensor) -> Tensor:
+        r"""Return a scalar with the gradient of log Z, each sampled bit once replaced by its conditional mean.
+
+        The Rao-Blackwell moments are :math:`E[\mu_i]` and :math:`E[z_i \mu_j + \mu_i z_j] / 2` with
+        :math:`\mu = \sigma(b + W z)`: the same mean, a smaller variance.
+        """
+        z = (states + 1) / 2
+        with torch.no_grad():
+            mu = torch.sigmoid(self.bias + z @ self.W)
+            first = weights @ mu
+            second = (z * weights[:, None]).T @ mu
+            second = (second + second.T) / 2
+        return self.bias @ first + 0.5 * (self.W * second).sum()
+
+
+class RestrictedBoltzmannPrior(DiscretePrior):
+    r"""A restricted Boltzmann machine: the latent bits are its visible units, the hidden units are true hidden units.
+
+    :math:`p(z, h) = \exp(b \cdot z + c \cdot h + z^T V h) / Z`; summing out h leaves the free energy
+    :math:`F(z) = -b \cdot z - \sum_j \log(1 + \exp(c_j + (z^T V)_j))`, which is not quadratic: its expectation is taken
+    at the reparametrised bits.
+
+    Parameters
+    ----------
+    n_latent
+        Number of visible bits.
+    n_hidden_units
+        Number of hidden units.
+    """
+
+    needs_samples = True
+
+    def __init__(self, n_latent: int, n_hidden_units: int):
+        super().__init__(n_latent)
+        self.n_hidden_units = n_hidden_units
+        self.bias = nn.Parameter(torch.zeros(n_latent))
+        self.hidden_bias = nn.Parameter(torch.zeros(n_hidden_units))
+        # hidden units that start alike stay alike
+        self.couplings = nn.Parameter(0.01 * torch.randn(n_latent, n_hidden_units))
+
+    def energy(self, z: Tensor) -> Tensor:
+        """Return the free energy of the visible bits."""
+        return -(z @ self.bias) - F.softplus(self.hidden_bias + z @ self.couplings).sum(-1)
+
+    def expected_energy(self, q: Tensor, z: Tensor) -> Tensor:
+        """Return the free energy at the reparametrised bits, an estimate of its expectation."""
+        return self.energy(z)
+
+    def problem(self) -> Ising:
+        """Return the bipartite Ising problem over visible bits and hidden units."""
+        b, c, V = (p.detach().double().cpu().numpy() for p in (self.bias, self.hidden_bias, self.couplings))
+        offset = -b.sum() / 2 - c.sum() / 2 - V.sum() / 4
+        return Ising.bipartite(-b / 2 - V.sum(1) / 4, -c / 2 - V.sum(0) / 4, -V / 4, offset=offset)
+
+
+class BernoulliPrior(DiscretePrior):
+    """Independent bits with learned fields (J = 0), or uniform bits.
+
+    Parameters
+    ----------
+    n_latent
+        Number of bits.
+    learned
+        False fixes every field at 0.
+    """
+
+    def __init__(self, n_latent: int, learned: bool = True):
+        super().__init__(n_latent)
+        self.bias = nn.Parameter(torch.zeros(n_latent), requires_grad=learned)
+
+    def energy(self, z: Tensor) -> Tensor:
+        """Return -b.z."""
+        return -(z @ self.bias)
+
+    def expected_energy(self, q: Tensor, z: Tensor) -> Tensor:
+        """Return -b.q, exact."""
+        return self.energy(q)
+
+    def problem(self) -> Ising:
+        """Return the Ising problem without couplings."""
+        bias = self.bias.detach().double().cpu().numpy()
+        return Ising(-bias / 2, {}, offset=-bias.sum() / 2)
+
+    def log_partition(self) -> Tensor:
+        """Return sum_i log(1 + exp(b_i))."""
+        return F.softplus(self.bias).sum()

@@ -1,0 +1,368 @@
+"""The training loop: one device, seeded, resumable to the bit."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from qbmvae.core import checkpoint
+from qbmvae.core.negative_phase import NegativePhase
+from qbmvae.core.priors.base import DiscretePrior
+from qbmvae.core.vae import VAE, Batch
+from samplers.errors import InputError
+from samplers.sampler import Sampler
+
+
+class Source(Protocol):
+    """Cells that can be handed out in minibatches, see `qbmvae.data.memory.MemorySource`."""
+
+    def __len__(self) -> int: ...
+
+    def steps(self, batch_size: int) -> int:
+        """Return the number of minibatches an epoch."""
+        ...
+
+    def epoch(self, batch_size: int, seed: int | None, epoch: int, start: int, device: Any) -> Iterator[Batch]:
+        """Yield the minibatches of an epoch."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train.
+
+    Attributes
+    ----------
+    max_epochs, batch_size
+        Epochs, and cells a step.
+    learning_rate, prior_learning_rate, weight_decay
+        Adam's, for the network and for the prior (which takes no weight decay).
+    kl_weight
+        Weight of the KL once warmed up.
+    kl_warmup
+        Share of all steps over which the weight rises from 0.
+    batch_matching, cycle_consistency
+        Weights of the optional penalties, see `VAE.losses`.
+    num_chains
+        Reads of the negative phase a step.
+    gradient_clip
+        Largest norm of the network's gradient; None for no limit.
+    early_stopping
+        Stop when the held-out negative ELBO has not improved for `patience` validations, and keep the best weights.
+    patience, min_delta
+        Of early stopping; nats.
+    check_val_every_n_epoch
+        Epochs between validations.
+    seed
+        Of everything that is random.
+    checkpoint_every
+        Steps between checkpoints, where there is a folder for them; 0 for the end of each epoch only.
+    """
+
+    max_epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    prior_learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    kl_weight: float = 2.0
+    kl_warmup: float = 0.25
+    batch_matching: float = 1.0
+    cycle_consistency: float = 0.0
+    num_chains: int = 512
+    gradient_clip: float | None = None
+    early_stopping: bool = False
+    patience: int = 45
+    min_delta: float = 0.0
+    check_val_every_n_epoch: int = 1
+    seed: int = 0
+    checkpoint_every: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "batch_size", "num_chains", "check_val_every_n_epoch", "patience"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("learning_rate", "prior_learning_rate", "kl_weight", "batch_matching", "cycle_consistency"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} must be >= 0, not {getattr(self, name)}")
+        if not 0 <= self.kl_warmup <= 1:
+            raise InputError(f"kl_warmup is a share of the steps, in [0, 1], not {self.kl_warmup}")
+
+
+class Trainer:
+    """Trains a `VAE`.
+
+    Parameters
+    ----------
+    vae
+        The model; trained in place.
+    train
+        The training cells.
+    validation
+        Held-out cells, or None.
+    sampler
+        Of the prior's negative phase; unused by priors with a closed-form log Z.
+    config
+        How to train.
+    device
+        Where.
+    checkpoints
+        Folder for checkpoints, or None.
+    progress
+        Whether to show a progress bar (on stderr).
+    extra_state
+        Further entries of each checkpoint (the split of the cells).
+    """
+
+    def __init__(
+        self,
+        vae: VAE,
+        train: Source,
+        validation: Source | None,
+        sampler: Sampler,
+        config: TrainingConfig,
+        *,
+        device: str | torch.device = "cpu",
+        checkpoints: Path | None = None,
+        progress: bool = True,
+        extra_state: dict[str, Any] | None = None,
+    ):
+        if not len(train):
+            raise InputError("there are no training cells")
+        self.vae = vae.to(device)
+        self.train, self.validation = train, validation if validation is not None and len(validation) else None
+        self.config, self.device = config, device
+        self.checkpoints, self.progress, self.extra_state = checkpoints, progress, extra_state or {}
+        own = [p for p in vae.prior.parameters() if p.requires_grad]
+        sampled = vae.prior.needs_samples and bool(own)
+        self.negative_phase = NegativePhase(sampler, config.num_chains, config.seed) if sampled else None
+        prior = {id(p) for p in vae.prior.parameters()}
+        network = [p for p in vae.parameters() if p.requires_grad and id(p) not in prior]
+        groups = [{"params": network, "lr": config.learning_rate, "weight_decay": config.weight_decay}]
+        if own:
+            groups.append({"params": own, "lr": config.prior_learning_rate, "weight_decay": 0.0})
+        self.optimiser = torch.optim.Adam(groups, fused=True)
+        self.epoch, self.step_in_epoch = 0, 0
+        self.history: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        self.best: dict[str, Any] | None = None
+        self.best_value, self.bad_validations, self.stopped = float("inf"), 0, False
+        self._sums: dict[str, float] = defaultdict(float)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training."""
+        return self.config.max_epochs * self.train.steps(self.config.batch_size)
+
+    def kl_weight(self, step: int) -> float:
+        """Return the KL's weight at a step counted from 0: a linear warm-up over a share of the total."""
+        warmup = self.config.kl_warmup * self.total_steps
+        return self.config.kl_weight * (min(1.0, (step + 1) / warmup) if warmup >= 1 else 1.0)
+
+    def fit(self, on_epoch: Callable[[Trainer], None] | None = None) -> dict[str, list[tuple[int, float]]]:
+        """Train to the end, from wherever the state stands, and return the history.
+
+        Parameters
+        ----------
+        on_epoch
+            Called after each epoch.
+        """
+        with torch.random.fork_rng(devices=[] if torch.device(self.device).type == "cpu" else None):
+            if not (self.epoch or self.step_in_epoch):
+                torch.manual_seed(self.config.seed)
+            else:
+                torch.set_rng_state(self._torch_rng)
+            with tqdm(
+                total=self.config.max_epochs,
+                initial=self.epoch,
+                desc="epochs",
+                file=sys.stderr,
+                disable=not self.progress,
+            ) as bar:
+                while self.epoch < self.config.max_epochs and not self.stopped:
+                    self._run_epoch()
+                    bar.update()
+                    bar.set_postfix(self._summary())
+                    if on_epoch:
+                        on_epoch(self)
+            self._torch_rng = torch.get_rng_state()
+        if self.best is not None:
+            self.vae.load_state_dict(self.best)
+        self.vae.eval()
+        return dict(self.history)
+
+    def _run_epoch(self) -> None:
+        self.vae.train()
+        config = self.config
+        first = self.epoch * self.train.steps(config.batch_size)
+        batches = self.train.epoch(config.batch_size, config.seed, self.epoch, self.step_in_epoch, self.device)
+        for batch in batches:
+            self._step(batch, first + self.step_in_epoch)
+            self.step_in_epoch += 1
+            if config.checkpoint_every and (first + self.step_in_epoch) % config.checkpoint_every == 0:
+                self._checkpoint()
+        self._record_training()
+        self.epoch += 1
+        self.step_in_epoch = 0
+        if self.epoch % config.check_val_every_n_epoch == 0 or self.epoch == config.max_epochs:
+            self._validate()
+        self._checkpoint()
+
+    def _step(self, batch: Batch, step: int) -> None:
+        weight = self.kl_weight(step)
+        log_partition: torch.Tensor | float = 0.0
+        if isinstance(self.vae.prior, DiscretePrior):
+            if self.negative_phase is not None:
+                log_partition = self.negative_phase.log_partition_surrogate(self.vae.prior)
+            else:
+                log_partition = self.vae.prior.log_partition() or 0.0
+        losses = self.vae.losses(
+            batch, log_partition, weight, self.config.batch_matching, self.config.cycle_consistency
+        )
+        self.optimiser.zero_grad()
+        losses.total.backward()
+        total = losses.total.item()
+        if not np.isfinite(total):
+            rows = "" if batch.rows is None else f" among cells {batch.rows[:5].tolist()}..."
+            raise InputError(
+                f"the loss became {total} at step {step}{rows}: check these rows for extreme counts, or lower the "
+                f"learning rate ({self.config.learning_rate})"
+            )
+        if self.config.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.optimiser.param_groups[0]["params"], self.config.gradient_clip)
+        self.optimiser.step()
+        n = len(batch)
+        for name, value in {
+            "n": n,
+            "loss": total * n,
+            "reconstruction": losses.reconstruction.sum().item(),
+            "kl": losses.kl.sum().item(),
+            **{name: penalty.item() * n for name, penalty in losses.penalties.items()},
+        }.items():
+            self._sums[name] += value
+
+    def _record_training(self) -> None:
+        sums, n = self._sums, self._sums["n"]
+        self._sums = defaultdict(float)
+        log_z = self.log_partition()
+        values = {
+            "train_loss_epoch": sums["loss"] / n,
+            "reconstruction_loss_train": sums["reconstruction"] / n,
+            "kl_local_train": sums["kl"] / n + log_z,
+            "elbo_train": (sums["reconstruction"] + sums["kl"]) / n + log_z,
+            "kl_weight": self.kl_weight((self.epoch + 1) * self.train.steps(self.config.batch_size) - 1),
+            "log_partition": log_z,
+        }
+        values |= {f"{name}_train": sums[name] / n for name in ("batch_matching", "cycle_consistency") if name in sums}
+        if self.negative_phase is not None:
+            values["sampler_ess"] = self.negative_phase.effective_sample_size
+        self._log(values)
+
+    def _log(self, values: dict[str, float], epoch: int | None = None) -> None:
+        for name, value in values.items():
+            self.history[name].append((self.epoch if epoch is None else epoch, float(value)))
+
+    def log_partition(self) -> float:
+        """Return log Z of the prior as it is, from a fresh estimate that never sees the training chains."""
+        prior = self.vae.prior
+        if not isinstance(prior, DiscretePrior):
+            return 0.0
+        if (closed := prior.log_partition()) is not None:
+            return float(closed)
+        from samplers.partition_function import log_partition
+
+        return log_partition(prior.problem(), seed=self.config.seed)[0]
+
+    def _validate(self) -> None:
+        if self.validation is None:
+            return
+        self.vae.eval()
+        state = torch.get_rng_state()
+        # the same draws of the code at every validation, and none taken from the training's stream
+        torch.manual_seed(self.config.seed)
+        reconstruction = kl = 0.0
+        codes: list[torch.Tensor] = []
+        for batch in self.validation.epoch(max(512, self.config.batch_size), None, 0, 0, self.device):
+            r, k, code = self.vae.evaluate(batch)
+            reconstruction += float(r.sum())
+            kl += float(k.sum())
+            codes.append(code)
+        torch.set_rng_state(state)
+        n = len(self.validation)
+        log_z = self.history["log_partition"][-1][1]
+        # a bit is active if its probability varies over cells (Burda et al. 2016, with .01 as threshold)
+        active = int((torch.cat(codes).var(0) > 0.01).sum()) if n > 1 else 0
+        values = {
+            "elbo_validation": (reconstruction + kl) / n + log_z,
+            "reconstruction_loss_validation": reconstruction / n,
+            "kl_local_validation": kl / n + log_z,
+            "rate": kl / n + log_z,
+            "active_bits": active,
+        }
+        self._log(values, self.epoch - 1)
+        self._watch(values["elbo_validation"])
+
+    def _watch(self, value: float) -> None:
+        if not self.config.early_stopping:
+            return
+        # the ELBO is comparable only once the KL has its full weight
+        warm = self.epoch >= self.config.kl_warmup * self.config.max_epochs
+        if not warm or value < self.best_value - self.config.min_delta:
+            self.best_value, self.bad_validations = value if warm else float("inf"), 0
+            # a copy: live tensors would go on training
+            self.best = copy.deepcopy(self.vae.state_dict()) if warm else None
+        else:
+            self.bad_validations += 1
+            self.stopped = self.bad_validations >= self.config.patience
+
+    def _summary(self) -> dict[str, str]:
+        show = {
+            "reconstruction": "reconstruction_loss_train",
+            "rate": "kl_local_train",
+            "kl_weight": "kl_weight",
+            "active_bits": "active_bits",
+            "ess": "sampler_ess",
+        }
+        return {name: f"{self.history[key][-1][1]:.4g}" for name, key in show.items() if key in self.history}
+
+    # -- checkpoints ------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a bit-equal continuation needs."""
+        return {
+            "config": asdict(self.config),
+            "vae": self.vae.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "negative_phase": None if self.negative_phase is None else self.negative_phase.state_dict(),
+            "torch_rng": torch.get_rng_state(),
+            "epoch": self.epoch,
+            "step_in_epoch": self.step_in_epoch,
+            "history": {name: [list(point) for point in points] for name, points in self.history.items()},
+            "sums": dict(self._sums),
+            "best": self.best,
+            "watch": [self.best_value, self.bad_validations, self.stopped],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.vae.load_state_dict(state["vae"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.negative_phase is not None and state["negative_phase"] is not None:
+            self.negative_phase.load_state_dict(state["negative_phase"])
+        self._torch_rng = state["torch_rng"]
+        self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
+        self.history = defaultdict(list, {k: [(int(e), v) for e, v in p] for k, p in state["history"].items()})
+        self._sums = defaultdict(float, state["sums"])
+        self.best = state["best"]
+        self.best_value, self.bad_validations, self.stopped = state["watch"]
+
+    def _checkpoint(self) -> None:
+        if self.checkpoints is not None:
+            checkpoint.save({**self.state_dict(), **self.extra_state}, self.checkpoints / checkpoint.NAME)

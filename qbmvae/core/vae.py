@@ -1,0 +1,313 @@
+"""The model and its objective, in the order in which the science tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from qbmvae.core import likelihoods, priors, relaxations
+from qbmvae.core.networks import ConditionalLinear, Covariates, Hidden
+from qbmvae.core.priors.base import DiscretePrior, entropy
+from qbmvae.core.priors.continuous import VampPrior
+from samplers.errors import InputError, nearest
+
+
+@dataclass
+class Batch:
+    """A minibatch.
+
+    Attributes
+    ----------
+    x
+        Counts (or log-normalised values), dense `(n_cells, n_genes)`.
+    library
+        Total counts or size factors, `(n_cells,)`.
+    covariates
+        Batch, further categories, continuous values.
+    rows
+        Where the cells stand in their source, `(n_cells,)`: what an error names.
+    """
+
+    x: Tensor
+    library: Tensor
+    covariates: Covariates
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass
+class Losses:
+    """What one minibatch costs, in nats a cell.
+
+    Attributes
+    ----------
+    total
+        What the optimiser descends, scalar.
+    reconstruction
+        -log p(x | z), `(n_cells,)`.
+    kl
+        KL(q || p) without log Z for bits, whole for real codes, `(n_cells,)`.
+    penalties
+        The optional terms by name, weighted, scalars.
+    """
+
+    total: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+    penalties: dict[str, Tensor] = field(default_factory=dict)
+
+
+class VAE(nn.Module):
+    """A variational autoencoder of single-cell counts with a Boltzmann (or other) prior.
+
+    Parameters
+    ----------
+    n_input
+        Number of genes.
+    n_categories
+        Number of categories of each categorical covariate, the batch first.
+    n_continuous
+        Number of continuous covariates.
+    n_latent
+        Bits of the code (dimensions for a continuous prior).
+    n_hidden, n_layers
+        Width and number of hidden layers, each way.
+    dropout_rate
+        Dropout in the encoder.
+    gene_likelihood
+        "nb", "zinb", "poisson" or "gaussian" (log-normalised input).
+    dispersion
+        "gene" or "gene-batch".
+    prior, topology, n_hidden_units, n_components
+        See `qbmvae.core.priors.make`.
+    estimator, estimator_parameter
+        Gradient through the bits, see `qbmvae.core.relaxations`.
+    encode_covariates
+        Whether the encoder sees the covariates too.
+    normalisation
+        Of the hidden layers: "batch", "layer" or "none".
+    """
+
+    def __init__(
+        self,
+        n_input: int,
+        n_categories: Sequence[int] = (1,),
+        n_continuous: int = 0,
+        n_latent: int = 64,
+        n_hidden: int = 128,
+        n_layers: int = 2,
+        dropout_rate: float = 0.1,
+        gene_likelihood: str = "nb",
+        dispersion: str = "gene",
+        prior: str = "boltzmann",
+        topology: Any = "dense",
+        n_hidden_units: int | None = None,
+        n_components: int = 32,
+        estimator: str = "straight-through",
+        estimator_parameter: float | None = None,
+        encode_covariates: bool = False,
+        normalisation: str = "batch",
+    ):
+        super().__init__()
+        _one_of("gene_likelihood", gene_likelihood, likelihoods.NAMES)
+        _one_of("dispersion", dispersion, ("gene", "gene-batch"))
+        _one_of("normalisation", normalisation, ("batch", "layer", "none"))
+        for name, value in (("n_latent", n_latent), ("n_hidden", n_hidden), ("n_layers", n_layers)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
+        if not 0 <= dropout_rate < 1:
+            raise InputError(f"dropout_rate must be in [0, 1), not {dropout_rate}")
+        relaxations.check(estimator)
+        self.n_input, self.n_latent = n_input, n_latent
+        self.n_categories = tuple(n_categories)
+        self.gene_likelihood, self.dispersion = gene_likelihood, dispersion
+        self.estimator, self.estimator_parameter = estimator, estimator_parameter
+        self.prior = priors.make(
+            prior,
+            n_latent,
+            n_input=n_input,
+            topology=topology,
+            n_hidden_units=n_hidden_units,
+            n_components=n_components,
+        )
+        seen = (self.n_categories, n_continuous) if encode_covariates else ((), 0)
+        self.encoder = Hidden(n_input, n_hidden, n_layers, *seen, dropout_rate, normalisation)
+        self.posterior = nn.Linear(n_hidden, n_latent * (1 if self.prior.discrete else 2))
+        self.decoder = Hidden(n_latent, n_hidden, n_layers, self.n_categories, n_continuous, 0.0, normalisation)
+        self.output = ConditionalLinear(n_hidden, n_input, self.n_categories, n_continuous)
+        if gene_likelihood == "zinb":
+            self.dropout_output = ConditionalLinear(n_hidden, n_input, self.n_categories, n_continuous)
+        if gene_likelihood != "poisson":
+            rows = self.n_categories[0] if dispersion == "gene-batch" else 1
+            # log inverse dispersion, or log standard deviation of the Gaussian
+            self.log_dispersion = nn.Parameter(torch.zeros(rows, n_input))
+        if isinstance(self.prior, VampPrior):
+            self.prior.bind(self._encode_pseudo)
+        # set for query mapping: normalisation statistics and dropout stay as they were trained
+        self.frozen_statistics = False
+
+    def train(self, mode: bool = True) -> VAE:
+        """Switch between training and evaluation; frozen statistics stay in evaluation."""
+        super().train(mode)
+        if self.frozen_statistics:
+            self.encoder.eval()
+            self.decoder.eval()
+        return self
+
+    # -- the pieces -------------------------------------------------------------------------------------------------
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Return the encoder's input: log1p of counts, log-normalised values as they are."""
+        return x if self.gene_likelihood == "gaussian" else torch.log1p(x)
+
+    def encode(self, x: Tensor, covariates: Covariates) -> Tensor:
+        """Return the posterior's parameters: bit logits, or location and log variance side by side."""
+        return self.posterior(self.encoder(self.transform(x), covariates))
+
+    def _encode_pseudo(self, inputs: Tensor) -> Normal:
+        codes = tuple(torch.zeros(len(inputs), dtype=torch.long, device=inputs.device) for _ in self.n_categories)
+        hidden = self.encoder(inputs, Covariates(codes, None))
+        return self.normal(self.posterior(hidden))
+
+    @staticmethod
+    def normal(parameters: Tensor) -> Normal:
+        """Return the Normal posterior of a continuous code."""
+        loc, log_variance = parameters.chunk(2, -1)
+        return Normal(loc, (0.5 * log_variance.clamp(-20, 10)).exp() + 1e-4)
+
+    def code(self, parameters: Tensor) -> Tensor:
+        """Return the deterministic code: bit probabilities, or the posterior's location."""
+        return torch.sigmoid(parameters) if self.prior.discrete else self.normal(parameters).loc
+
+    def sample_code(self, parameters: Tensor) -> Tensor:
+        """Return a draw of the posterior: hard bits, or a real code."""
+        return relaxations.bernoulli(parameters) if self.prior.discrete else self.normal(parameters).sample()
+
+    def log_dispersions(self, covariates: Covariates) -> Tensor:
+        """Return the log dispersion of each gene, one row or one a cell."""
+        return self.log_dispersion[covariates.categories[0]] if self.dispersion == "gene-batch" else self.log_dispersion
+
+    def decode_logits(self, z: Tensor, covariates: Covariates) -> tuple[Tensor, Tensor]:
+        """Return the output layer's logits and the last hidden layer."""
+        # bits enter as spins: a centred input
+        hidden = self.decoder(2 * z - 1 if self.prior.discrete else z, covariates)
+        return self.output(hidden, covariates), hidden
+
+    def scale(self, logits: Tensor) -> Tensor:
+        """Return expected frequencies (rows sum to 1), or the Gaussian's mean."""
+        return logits if self.gene_likelihood == "gaussian" else torch.softmax(logits, -1)
+
+    def log_likelihood(self, batch: Batch, z: Tensor) -> Tensor:
+        """Return log p(x | z) summed over genes, `(n_cells,)`."""
+        logits, hidden = self.decode_logits(z, batch.covariates)
+        if self.gene_likelihood == "gaussian":
+            return likelihoods.gaussian(batch.x, logits, self.log_dispersions(batch.covariates)).sum(-1)
+        mean = batch.library.unsqueeze(-1) * torch.softmax(logits, -1)
+        if self.gene_likelihood == "poisson":
+            return likelihoods.poisson(batch.x, mean).sum(-1)
+        log_theta = self.log_dispersions(batch.covariates)
+        if self.gene_likelihood == "zinb":
+            dropout = self.dropout_output(hidden, batch.covariates)
+            return likelihoods.zero_inflated_negative_binomial(batch.x, mean, log_theta, dropout).sum(-1)
+        return likelihoods.negative_binomial(batch.x, mean, log_theta).sum(-1)
+
+    # -- the objective ----------------------------------------------------------------------------------------------
+
+    def losses(
+        self,
+        batch: Batch,
+        log_partition: Tensor | float = 0.0,
+        kl_weight: float = 1.0,
+        batch_matching: float = 0.0,
+        cycle_consistency: float = 0.0,
+    ) -> Losses:
+        """Return the terms of the objective at one reparametrised draw.
+
+        Parameters
+        ----------
+        batch
+            The minibatch.
+        log_partition
+            log Z of the prior, or a scalar with its gradient (`NegativePhase.log_partition_surrogate`).
+        kl_weight
+            Weight of the KL, log Z included.
+        batch_matching
+            Weight of the squared difference between each batch's mean bit probabilities and the minibatch's.
+        cycle_consistency
+            Weight of the squared difference of codes after decoding with another batch and encoding again.
+        """
+        parameters = self.encode(batch.x, batch.covariates)
+        penalties: dict[str, Tensor] = {}
+        surrogate: Tensor | float = 0.0
+        if isinstance(self.prior, DiscretePrior):
+            q = torch.sigmoid(parameters)
+            if self.estimator == "disarm":
+                z, other = relaxations.antithetic(parameters)
+                reconstruction, surrogate = self._disarm(batch, parameters, z, other)
+            else:
+                z = relaxations.sample(parameters, self.estimator, self.estimator_parameter)
+                reconstruction = -self.log_likelihood(batch, z)
+            # exact, with a gradient to encoder and prior; only log Z needs samples
+            kl = -entropy(q) + self.prior.expected_energy(q, z)
+        else:
+            posterior = self.normal(parameters)
+            z = posterior.rsample()
+            reconstruction = -self.log_likelihood(batch, z)
+            kl = self.prior.kl(posterior, z)
+        code = self.code(parameters)
+        if batch_matching and self.n_categories[0] > 1:
+            penalties["batch_matching"] = batch_matching * batch_mean_gap(code, batch.covariates.categories[0])
+        if cycle_consistency and self.n_categories[0] > 1:
+            penalties["cycle_consistency"] = cycle_consistency * self._cycle(batch, z, code)
+        total = (reconstruction + kl_weight * kl).mean() + kl_weight * log_partition + surrogate
+        for penalty in penalties.values():
+            total = total + penalty
+        return Losses(total, reconstruction.detach(), kl.detach(), penalties)
+
+    def _disarm(self, batch: Batch, logits: Tensor, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
+        f1, f2 = -self.log_likelihood(batch, z1), -self.log_likelihood(batch, z2)
+        gradient = relaxations.disarm_gradient(logits, z1, z2, f1.detach(), f2.detach())
+        return (f1 + f2) / 2, ((gradient * logits) - (gradient * logits).detach()).sum(-1).mean()
+
+    def _cycle(self, batch: Batch, z: Tensor, code: Tensor) -> Tensor:
+        own = batch.covariates.categories[0]
+        other = batch.covariates.with_batch(own[torch.randperm(len(own), device=own.device)])
+        logits, _ = self.decode_logits(z, other)
+        mean = self.scale(logits)
+        if self.gene_likelihood != "gaussian":
+            mean = batch.library.unsqueeze(-1) * mean
+        again = self.code(self.encode(mean, other))
+        return (again - code).square().sum(-1).mean()
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return reconstruction and KL (without log Z for bits) at one hard draw, and the code; `(n_cells, ...)` each."""
+        parameters = self.encode(batch.x, batch.covariates)
+        z = self.sample_code(parameters)
+        reconstruction = -self.log_likelihood(batch, z)
+        if isinstance(self.prior, DiscretePrior):
+            q = torch.sigmoid(parameters)
+            return reconstruction, -entropy(q) + self.prior.expected_energy(q, z), q
+        posterior = self.normal(parameters)
+        return reconstruction, self.prior.kl(posterior, z), posterior.loc
+
+
+def batch_mean_gap(code: Tensor, batch: Tensor) -> Tensor:
+    """Return sum_b share_b * ||mean code of batch b - mean code||^2 (a linear MMD), scalar."""
+    sizes = torch.bincount(batch)
+    sums = torch.zeros(len(sizes), code.shape[1], dtype=code.dtype, device=code.device).index_add(0, batch, code)
+    gaps = sums / sizes.clamp(min=1).unsqueeze(-1) - code.mean(0)
+    return ((sizes / len(batch)).unsqueeze(-1) * gaps.square()).sum()
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(f"{name} cannot be {value!r}{nearest(value, known)}")

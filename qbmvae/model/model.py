@@ -1,0 +1,389 @@
+"""`QBMVAE`: a scvi-tools model with a Boltzmann prior."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from anndata import AnnData
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+from scvi.data._utils import _get_adata_minify_type
+from scvi.data.fields import (
+    CategoricalJointObsField,
+    CategoricalObsField,
+    LayerField,
+    NumericalJointObsField,
+    NumericalObsField,
+)
+from scvi.model.base import BaseMinifiedModeModelClass, RNASeqMixin
+
+import samplers
+from qbmvae.data import align, audit
+from qbmvae.data.memory import MemorySource
+from qbmvae.model.archive import ArchiveMixin
+from qbmvae.model.generation import GenerationMixin
+from qbmvae.model.inference import InferenceMixin
+from qbmvae.model.module import QBMVAEModule
+from qbmvae.model.query import QueryMixin
+from qbmvae.model.training import TrainingMixin
+from samplers.errors import InputError, nearest
+
+
+class QBMVAE(
+    TrainingMixin,
+    InferenceMixin,
+    GenerationMixin,
+    ArchiveMixin,
+    QueryMixin,
+    RNASeqMixin,
+    BaseMinifiedModeModelClass,
+):
+    """A variational autoencoder of single-cell counts whose prior is a Boltzmann machine.
+
+    Parameters
+    ----------
+    adata
+        Data registered with `QBMVAE.setup_anndata`.
+    n_latent
+        Bits of the code.
+    n_hidden
+        Width of the hidden layers.
+    n_layers
+        Hidden layers of the encoder, and of the decoder.
+    dropout_rate
+        Dropout in the encoder.
+    gene_likelihood
+        "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
+    dispersion
+        "gene" or "gene-batch".
+    prior
+        "boltzmann", "bernoulli" (no couplings), "uniform", "random-couplings" (frozen), "gaussian",
+        "gaussian-mixture" or "vamp".
+    topology
+        Couplings of the Boltzmann prior: "dense", "bipartite" (a restricted Boltzmann machine), a networkx graph over
+        `n_latent` nodes, or a hardware graph: "pegasus", "zephyr", "chimera".
+    n_hidden_units
+        True hidden units of the "bipartite" topology; as many as bits by default.
+    n_components
+        Components of the mixture and VampPrior.
+    sampler
+        Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
+        `dimod.Sampler` object.
+    estimator
+        Gradient through the bits: "straight-through", "gumbolt", "spike-exponential", "overlapping-exponential",
+        "reinmax" or "disarm".
+    estimator_parameter
+        Its temperature or sharpness; each has a default.
+    encode_covariates
+        Whether the encoder sees batch and covariates (the decoder always does, at every layer).
+    normalisation
+        Of the hidden layers: "batch", "layer" or "none".
+    seed
+        Of the initial weights. `train(seed=...)` draws them anew from its own seed.
+
+    Raises
+    ------
+    InputError
+        For unusable data or options: the message names the rows, the column or the option.
+
+    Examples
+    --------
+    >>> QBMVAE.setup_anndata(adata, batch_key="batch")
+    >>> model = QBMVAE(adata)
+    >>> model.train(max_epochs=100, seed=0)
+    >>> adata.obsm["X_qbmvae"] = model.get_latent_representation()
+    """
+
+    _module_cls = QBMVAEModule
+    _LATENT_QZM_KEY = "qbmvae_latent_qzm"
+    _LATENT_QZV_KEY = "qbmvae_latent_qzv"
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        registry: dict | None = None,
+        n_latent: int = 64,
+        n_hidden: int = 128,
+        n_layers: int = 2,
+        dropout_rate: float = 0.1,
+        gene_likelihood: str = "nb",
+        dispersion: str = "gene",
+        prior: str = "boltzmann",
+        topology: Any = "dense",
+        n_hidden_units: int | None = None,
+        n_components: int = 32,
+        sampler: Any = "persistent",
+        estimator: str = "straight-through",
+        estimator_parameter: float | None = None,
+        encode_covariates: bool = False,
+        normalisation: str = "batch",
+        seed: int = 0,
+    ):
+        if adata is not None and not isinstance(adata, AnnData):
+            raise InputError(f"QBMVAE takes an AnnData, not {type(adata).__name__}")
+        try:
+            super().__init__(adata, registry)
+        except ValueError as error:
+            raise InputError("register the data first: QBMVAE.setup_anndata(adata, batch_key=...)") from error
+        self.sampler_ = sampler if isinstance(sampler, str) else None
+        self._sampler = samplers.get(sampler)
+        options = {
+            "n_latent": n_latent,
+            "n_hidden": n_hidden,
+            "n_layers": n_layers,
+            "dropout_rate": dropout_rate,
+            "gene_likelihood": gene_likelihood,
+            "dispersion": dispersion,
+            "prior": prior,
+            "topology": topology,
+            "n_hidden_units": n_hidden_units,
+            "n_components": n_components,
+            "estimator": estimator,
+            "estimator_parameter": estimator_parameter,
+            "encode_covariates": encode_covariates,
+            "normalisation": normalisation,
+        }
+        self._module_options = {**self._sizes(), **options}
+        if adata is not None and self.minified_data_type is None:
+            self._audit(adata, gene_likelihood, training=True)
+        self._build(seed)
+        self._fresh = True
+        self.library_table_ = None
+        self._model_summary_string = (
+            f"QBMVAE: {n_latent} latent bits, prior {prior} ({topology if isinstance(topology, str) else 'own graph'}), "
+            f"sampler {self._sampler.name}, {n_layers} layers of {n_hidden}, likelihood {gene_likelihood}"
+        )
+        # an object may hold a connection: what is saved is its name
+        sampler = sampler if isinstance(sampler, str) else "persistent"
+        self.init_params_ = self._get_init_params(locals())
+
+    def _sizes(self) -> dict[str, Any]:
+        """Return what the data say of the module: genes, categories, continuous covariates."""
+        stats = self.summary_stats
+        extra: tuple[int, ...] = ()
+        if stats.get("n_extra_categorical_covs", 0):
+            state = self.registry_["field_registries"][REGISTRY_KEYS.CAT_COVS_KEY]["state_registry"]
+            extra = tuple(state["n_cats_per_key"])
+        return {
+            "n_input": stats.n_vars,
+            "n_categories": (stats.n_batch, *extra),
+            "n_continuous": stats.get("n_extra_continuous_covs", 0),
+        }
+
+    def _build(self, seed: int) -> None:
+        """Make the module with weights drawn from `seed`; the global generator is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.module = self._module_cls(**self._module_options)
+        self.module.minified_data_type = self.minified_data_type
+
+    @property
+    def sampler(self) -> samplers.Sampler:
+        """The sampler of the negative phase."""
+        return self._sampler
+
+    # -- data -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        labels_key: str | None = None,
+        size_factor_key: str | None = None,
+        categorical_covariate_keys: list[str] | None = None,
+        continuous_covariate_keys: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register an AnnData: say where the counts and the covariates are.
+
+        Parameters
+        ----------
+        adata
+            Cells by genes; CSR or dense counts (or log-normalised values for `gene_likelihood="gaussian"`).
+        layer
+            Layer with the counts; X by default.
+        batch_key
+            Column of `adata.obs` with the batch.
+        labels_key
+            Column with labels; the model does not use them, scvi-tools' tools do.
+        size_factor_key
+            Column with size factors, used in the place of total counts.
+        categorical_covariate_keys, continuous_covariate_keys
+            Further covariates of the decoder.
+        **kwargs
+            Passed on to `AnnDataManager.register_fields`.
+
+        Raises
+        ------
+        InputError
+            For missing layers and columns (with the nearest names), missing values and duplicated names.
+        """
+        minified = _get_adata_minify_type(adata)
+        audit.names(adata)
+        audit.keys(adata, [batch_key], "batch_key")
+        if kwargs.get("source_registry") is None:
+            audit.keys(adata, [labels_key], "labels_key")
+        audit.keys(adata, [size_factor_key], "size_factor_key")
+        audit.keys(adata, categorical_covariate_keys or [], "categorical_covariate_keys")
+        audit.keys(adata, continuous_covariate_keys or [], "continuous_covariate_keys")
+        for key in [size_factor_key, *(continuous_covariate_keys or [])]:
+            _check_numbers(adata, key, positive=key == size_factor_key)
+        x = audit.layer_of(adata, layer)
+        if minified is None:
+            audit.matrix(x, counts=False, layer=layer, obs_names=adata.obs_names, var_names=adata.var_names)
+        setup_method_args = cls._get_setup_method_args(
+            cls=cls,
+            adata=adata,
+            layer=layer,
+            batch_key=batch_key,
+            labels_key=labels_key,
+            size_factor_key=size_factor_key,
+            categorical_covariate_keys=categorical_covariate_keys,
+            continuous_covariate_keys=continuous_covariate_keys,
+        )
+        fields = [
+            # our own audit says more than the loader's warning
+            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
+            CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
+            CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
+            NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
+            CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
+            NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
+        ]
+        if minified is not None:
+            fields += cls._get_fields_for_adata_minification(minified)
+        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    def _setup_args(self) -> dict[str, Any]:
+        return self.registry_["setup_args"]
+
+    def _audit(self, adata: AnnData, gene_likelihood: str, training: bool = False) -> None:
+        layer = self._setup_args()["layer"]
+        x = audit.layer_of(adata, layer)
+        counts = gene_likelihood != "gaussian"
+        audit.matrix(x, counts=counts, layer=layer, obs_names=adata.obs_names, var_names=adata.var_names)
+        if counts:
+            # a gene may well be silent in data that are only embedded
+            genes = adata.var_names if training else None
+            audit.empty(x, layer=layer, obs_names=adata.obs_names, var_names=genes)
+
+    def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
+        """Return data ready for the model: its own, or other data aligned by gene names and checked by category."""
+        if adata is None or adata is self.adata:
+            if self.adata is None:
+                raise InputError("this model has no data of its own: pass adata=")
+            return super()._validate_anndata(None, copy_if_view)
+        if self.get_anndata_manager(adata) is not None:
+            return super()._validate_anndata(adata, copy_if_view)
+        audit.names(adata)
+        columns = align.genes(adata.var_names, self.get_var_names())
+        if columns is not None:
+            adata = adata[:, columns].copy()
+        setup = self._setup_args()
+        mappings = self.registry_["field_registries"]
+        if setup["batch_key"] is not None:
+            audit.keys(adata, [setup["batch_key"]], "batch_key")
+            known = mappings[REGISTRY_KEYS.BATCH_KEY]["state_registry"]["categorical_mapping"]
+            align.categories(adata.obs[setup["batch_key"]], known, setup["batch_key"])
+        for key in setup["categorical_covariate_keys"] or []:
+            audit.keys(adata, [key], "categorical_covariate_keys")
+            known = mappings[REGISTRY_KEYS.CAT_COVS_KEY]["state_registry"]["mappings"][key]
+            align.categories(adata.obs[key], known, key)
+        if setup["labels_key"] is not None and setup["labels_key"] not in adata.obs:
+            adata = adata.copy()
+            # labels are not used: data without them can be embedded
+            known = mappings[REGISTRY_KEYS.LABELS_KEY]["state_registry"]["categorical_mapping"]
+            adata.obs[setup["labels_key"]] = known[0]
+        if _get_adata_minify_type(adata) is None:
+            self._audit(adata, self.module.vae.gene_likelihood)
+        return super()._validate_anndata(adata, copy_if_view)
+
+    def _source(self, adata: AnnData | None = None, indices: Any = None) -> MemorySource:
+        """Return cells of the model's or other data as a source of minibatches, in the order of `obs_names`."""
+        adata = self._validate_anndata(adata)
+        manager = self.get_anndata_manager(adata, required=True)
+        x = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        registered = manager.data_registry
+        if REGISTRY_KEYS.SIZE_FACTOR_KEY in registered:
+            library = manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY)
+        elif REGISTRY_KEYS.OBSERVED_LIB_SIZE in registered:
+            library = manager.get_from_registry(REGISTRY_KEYS.OBSERVED_LIB_SIZE)
+        else:
+            library = x.sum(axis=1)
+        categories = [manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)]
+        if REGISTRY_KEYS.CAT_COVS_KEY in registered:
+            codes = manager.get_from_registry(REGISTRY_KEYS.CAT_COVS_KEY)
+            categories += list(np.asarray(codes).T)
+        continuous = None
+        if REGISTRY_KEYS.CONT_COVS_KEY in registered:
+            continuous = np.asarray(manager.get_from_registry(REGISTRY_KEYS.CONT_COVS_KEY))
+        return MemorySource(x, np.asarray(library).ravel(), categories, continuous, check_indices(indices, adata.n_obs))
+
+    # -- disk -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any) -> QBMVAE:
+        """Return a model saved by `save`, its outputs equal to the bit.
+
+        Parameters
+        ----------
+        dir_path
+            The folder.
+        adata
+            The data, aligned as in training; loaded with the model where it was saved with it.
+        **kwargs
+            Those of scvi-tools' `load`.
+
+        Raises
+        ------
+        InputError
+            For a missing or damaged folder.
+        """
+        path = Path(dir_path)
+        if not (path / "model.pt").is_file():
+            found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) if path.is_dir() else "no such folder"
+            raise InputError(f"{path} holds no saved model (model.pt is missing; {found})")
+        if adata is not None:
+            audit.names(adata)
+        try:
+            model = super().load(str(path), adata=adata, **kwargs)
+        except (EOFError, KeyError, OSError, RuntimeError) as error:
+            raise InputError(f"the model in {path} is damaged or of another version: {error}") from error
+        model._fresh = False
+        return model
+
+
+def check_indices(indices: Any, n: int) -> np.ndarray | None:
+    """Return cell indices as an array, or None; a boolean mask is taken too."""
+    if indices is None:
+        return None
+    indices = np.asarray(indices)
+    if indices.dtype == bool:
+        if len(indices) != n:
+            raise InputError(f"indices is a mask of length {len(indices)}, but there are {n} cells")
+        return np.flatnonzero(indices)
+    if len(indices) and (indices.min() < -n or indices.max() >= n):
+        raise InputError(f"indices reach {indices.max()}, but there are {n} cells")
+    return indices.astype(np.int64) % max(n, 1)
+
+
+def _check_numbers(adata: AnnData, key: str | None, positive: bool) -> None:
+    if key is None:
+        return
+    try:
+        values = np.asarray(adata.obs[key], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"obs column {key!r} is not numeric{nearest(key, adata.obs.columns)}") from None
+    bad = np.flatnonzero(~np.isfinite(values) | ((values <= 0) if positive else False))
+    if len(bad):
+        raise InputError(
+            f"obs column {key!r} is {values[bad[0]]} at cell {adata.obs_names[bad[0]]!r} (row {bad[0]}): it must be "
+            f"finite{' and positive' if positive else ''}"
+        )

@@ -1,0 +1,180 @@
+"""The VAE as an scvi-tools module: what its mixins call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from scvi import REGISTRY_KEYS
+from scvi.distributions import NegativeBinomial, Normal, Poisson, ZeroInflatedNegativeBinomial
+from scvi.module.base import BaseMinifiedModeModuleClass, LossOutput, auto_move_data
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.distributions import Normal as TorchNormal
+
+from qbmvae.core.networks import Covariates
+from qbmvae.core.priors.base import DiscretePrior, entropy
+from qbmvae.core.vae import VAE
+
+
+class BitPosterior(TorchNormal):
+    """Independent bits, with the moments under the names that scvi-tools' mixins read (`loc`, `scale`)."""
+
+    def __init__(self, logits: Tensor):
+        self.logits = logits
+        q = torch.sigmoid(logits)
+        super().__init__(q, (q * (1 - q)).sqrt().clamp(min=1e-6), validate_args=False)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Return hard bits."""
+        shape = (*torch.Size(sample_shape), *self.logits.shape)
+        return torch.bernoulli(torch.sigmoid(self.logits).expand(shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log probability of bits."""
+        return -torch.nn.functional.binary_cross_entropy_with_logits(
+            self.logits.expand_as(value), value, reduction="none"
+        )
+
+
+class QBMVAEModule(BaseMinifiedModeModuleClass):
+    """Wraps `qbmvae.core.vae.VAE`; parameters are passed on to it."""
+
+    use_observed_lib_size = True
+
+    def __init__(self, **options: Any):
+        super().__init__()
+        self.vae = VAE(**options)
+        self.gene_likelihood = "normal" if self.vae.gene_likelihood == "gaussian" else self.vae.gene_likelihood
+        self.n_latent, self.n_batch = self.vae.n_latent, self.vae.n_categories[0]
+        # log Z after training: KL(q || p) of a cell is complete with it
+        self.register_buffer("log_partition", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("log_partition_error", torch.zeros((), dtype=torch.float64))
+
+    def covariates(self, tensors: dict[str, Tensor]) -> Covariates:
+        """Return the covariates of a minibatch of scvi-tools' loader."""
+        categories = (tensors[REGISTRY_KEYS.BATCH_KEY].long().flatten(),)
+        if (cats := tensors.get(REGISTRY_KEYS.CAT_COVS_KEY)) is not None:
+            categories += tuple(cats.long().T)
+        return Covariates(categories, tensors.get(REGISTRY_KEYS.CONT_COVS_KEY))
+
+    def _get_inference_input(self, tensors: dict[str, Tensor], full_forward_pass: bool = False) -> dict[str, Any]:
+        loader = "qzm" if self.minified_data_type is not None and not full_forward_pass else "x"
+        covariates = self.covariates(tensors)
+        library = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
+        if loader == "qzm":
+            return {
+                "qzm": tensors[REGISTRY_KEYS.LATENT_QZM_KEY],
+                "qzv": tensors[REGISTRY_KEYS.LATENT_QZV_KEY],
+                "library": tensors[REGISTRY_KEYS.OBSERVED_LIB_SIZE] if library is None else library,
+            }
+        return {"x": tensors[REGISTRY_KEYS.X_KEY], "covariates": covariates, "library": library}
+
+    def _outputs(self, parameters: Tensor, library: Tensor, n_samples: int) -> dict[str, Any]:
+        if self.vae.prior.discrete:
+            qz: Distribution = BitPosterior(parameters)
+        else:
+            qz = self.vae.normal(parameters)
+        z = qz.sample() if n_samples == 1 else qz.sample((n_samples,))
+        library = library.reshape(-1, 1)
+        return {"z": z, "qz": qz, "qzm": qz.loc, "ql": None, "library": library.log(), "parameters": parameters}
+
+    @auto_move_data
+    def _regular_inference(
+        self, x: Tensor, covariates: Covariates, library: Tensor | None = None, n_samples: int = 1
+    ) -> dict[str, Any]:
+        return self._outputs(self.vae.encode(x, covariates), x.sum(1) if library is None else library, n_samples)
+
+    @auto_move_data
+    def _cached_inference(self, qzm: Tensor, qzv: Tensor, library: Tensor, n_samples: int = 1) -> dict[str, Any]:
+        if self.vae.prior.discrete:
+            parameters = torch.logit(qzm.clamp(1e-6, 1 - 1e-6))
+        else:
+            parameters = torch.cat([qzm, qzv.clamp(min=1e-8).log()], -1)
+        return self._outputs(parameters, library, n_samples)
+
+    def _get_generative_input(
+        self, tensors: dict[str, Tensor], inference_outputs: dict[str, Any], **_: Any
+    ) -> dict[str, Any]:
+        return {
+            "z": inference_outputs["z"],
+            "library": inference_outputs["library"],
+            "covariates": self.covariates(tensors),
+        }
+
+    @auto_move_data
+    def generative(
+        self, z: Tensor, library: Tensor, covariates: Covariates, transform_batch: int | Tensor | None = None
+    ) -> dict[str, Any]:
+        """Return the likelihood p(x | z) under "px"."""
+        if transform_batch is not None:
+            own = covariates.categories[0]
+            covariates = covariates.with_batch(torch.full_like(own, int(transform_batch)))
+        if z.ndim == 3:
+            flat = [self.generative(part, library, covariates)["px"] for part in z]
+            return {"px": _stack(flat)}
+        return {"px": self.likelihood(z, library, covariates)}
+
+    def likelihood(self, z: Tensor, log_library: Tensor, covariates: Covariates) -> Distribution:
+        """Return p(x | z) as an scvi-tools distribution."""
+        vae = self.vae
+        logits, hidden = vae.decode_logits(z, covariates)
+        if vae.gene_likelihood == "gaussian":
+            return Normal(logits, vae.log_dispersions(covariates).exp().expand_as(logits), normal_mu=logits)
+        scale = vae.scale(logits)
+        mean = log_library.exp() * scale
+        if vae.gene_likelihood == "poisson":
+            return Poisson(mean, scale=scale)
+        theta = vae.log_dispersions(covariates).exp().expand_as(mean)
+        if vae.gene_likelihood == "zinb":
+            dropout = vae.dropout_output(hidden, covariates)
+            return ZeroInflatedNegativeBinomial(mu=mean, theta=theta, zi_logits=dropout, scale=scale)
+        return NegativeBinomial(mu=mean, theta=theta, scale=scale)
+
+    def loss(
+        self,
+        tensors: dict[str, Tensor],
+        inference_outputs: dict[str, Any],
+        generative_outputs: dict[str, Any],
+        kl_weight: float = 1.0,
+    ) -> LossOutput:
+        """Return the evaluation loss: reconstruction and the whole KL at one hard draw (training has its own loop)."""
+        reconstruction = -generative_outputs["px"].log_prob(tensors[REGISTRY_KEYS.X_KEY]).sum(-1)
+        z, qz = inference_outputs["z"], inference_outputs["qz"]
+        if isinstance(self.vae.prior, DiscretePrior):
+            kl = -entropy(qz.loc) + self.vae.prior.expected_energy(qz.loc, z) + self.log_partition.float()
+        else:
+            kl = self.vae.prior.kl(qz, z)
+        return LossOutput((reconstruction + kl_weight * kl).mean(), reconstruction, kl)
+
+    @torch.inference_mode()
+    def sample(
+        self, tensors: dict[str, Tensor], n_samples: int = 1, generative_kwargs: dict[str, Any] | None = None
+    ) -> Tensor:
+        """Return posterior predictive counts, `(n_cells, n_genes)` or `(n_cells, n_genes, n_samples)`."""
+        _, outputs = self.forward(
+            tensors,
+            inference_kwargs={"n_samples": n_samples},
+            generative_kwargs=generative_kwargs or {},
+            compute_loss=False,
+        )
+        samples = outputs["px"].sample()
+        return samples.permute(1, 2, 0).cpu() if n_samples > 1 else samples.cpu()
+
+
+def _stack(parts: list[Any]) -> Distribution:
+    """Stack the distributions of several draws of the code along a new first axis."""
+    first = parts[0]
+
+    def stack(name: str) -> Tensor:
+        return torch.stack([getattr(p, name) for p in parts])
+
+    if isinstance(first, ZeroInflatedNegativeBinomial):
+        return ZeroInflatedNegativeBinomial(
+            mu=stack("mu"), theta=stack("theta"), zi_logits=stack("zi_logits"), scale=stack("scale")
+        )
+    if isinstance(first, NegativeBinomial):
+        return NegativeBinomial(mu=stack("mu"), theta=stack("theta"), scale=stack("scale"))
+    if isinstance(first, Poisson):
+        return Poisson(stack("rate"), scale=stack("scale"))
+    return Normal(stack("loc"), stack("scale"), normal_mu=stack("loc"))
