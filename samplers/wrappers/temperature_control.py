@@ -107,8 +107,7 @@ class TemperatureControl(Wrapper):
                 return fit_readout(problem, draws.states, draws.log_weights)
             from samplers.diagnostics.temperature import effective_beta
 
-            states = draws.states if draws.log_weights is None else draws.resample(seed=0).states
-            return Readout(*effective_beta(problem, states), 0.0, 0.0)
+            return Readout(*effective_beta(problem, draws.states, weights=draws.weights), 0.0, 0.0)
         except InputError:
             # free spins tell no temperature: the scale stays
             return None
@@ -124,11 +123,11 @@ class TemperatureControl(Wrapper):
         return Readout(found.beta / factor, found.beta_error / factor, found.flip, found.flip_error)
 
     def _learn(self, gain: Readout) -> None:
-        relative = gain.beta_error / gain.beta if gain.beta > 0 else np.inf
-        if not np.isfinite(relative):
-            # reads that look hotter than infinite temperature: ask for more, carefully
-            self.scale *= LARGEST_STEP
+        if not np.isfinite(gain.beta) or gain.beta <= 0:
+            # frozen reads, or reads hotter than infinite temperature: a step that tells more
+            self.scale *= 1 / LARGEST_STEP if gain.beta > 0 else LARGEST_STEP
             return
+        relative = gain.beta_error / gain.beta
         trust = 1.0 / (1.0 + (relative / DOUBTFUL) ** 2)
         step = np.log(gain.beta) + np.log(self.scale)
         weight = trust * (1.0 if abs(step) > LEAP else self.rate)
