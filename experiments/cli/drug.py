@@ -1,9 +1,224 @@
-"""The family of commands about drug."""
+"""The family of commands about drug response: train, predict, compare, sweep, report."""
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+
+from samplers.errors import InputError
+
+drug = typer.Typer(
+    help="Drug response from molecules and cell lines: the quantum head and its controls.", no_args_is_help=True
+)
+
+Ic50 = Annotated[str | None, typer.Option(help="Responses: drug_id, cosmic_id and ln_ic50, ic50 or auc.")]
+Features = Annotated[str | None, typer.Option(help="Cell lines: 0/1 features keyed by cosmic_id (index or column).")]
+Drugs = Annotated[str | None, typer.Option(help="Drugs: drug_id, smiles and, if there, drug (a name).")]
+Lines = Annotated[str | None, typer.Option(help="Cell lines: cosmic_id and tissue, for --split blind-tissue.")]
+Target = Annotated[str | None, typer.Option(help="ln_ic50, ic50 or auc; by default the first that is there.")]
+CellEncoder = Annotated[
+    str | None, typer.Option(help="conv for 0/1 features, dense for an embedding (real numbers). [default: conv]")
+]
+DropMissing = Annotated[
+    bool | None,
+    typer.Option("--drop-missing", help="Leave out pairs whose drug or line is not in its table.", show_default=False),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="key=value, YAML; dots go deeper (tables.ic50=...).")]
+Config = Annotated[Path | None, typer.Argument(help="A YAML configuration; the default is the paper's.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this family's commands to `app`."""
+    app.add_typer(drug, name="drug")
+
+
+@drug.command()
+def train(
+    ic50: Ic50 = None,
+    features: Features = None,
+    drugs: Drugs = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
+    head: Annotated[str, typer.Option(help="quantum, twin, fourier, mlp, frozen or no-entanglement.")] = "quantum",
+    lines: Lines = None,
+    target: Target = None,
+    split: Annotated[str, typer.Option(help="random, blind-drug, blind-line or blind-tissue.")] = "random",
+    cell_encoder: CellEncoder = None,
+    n_qubits: Annotated[int, typer.Option(help="Qubits of a circuit head.")] = 8,
+    n_layers: Annotated[int, typer.Option(help="Layers a block of a circuit head.")] = 5,
+    axis: Annotated[str, typer.Option(help="Axis of the circuit's rotations: x or y.")] = "x",
+    dropout: Annotated[float, typer.Option(help="Dropout in the drug branch.")] = 0.0,
+    max_epochs: Annotated[
+        int | None, typer.Option("--max-epochs", "--epochs", help="By default 250,000 visits to pairs, 3 to 50 epochs.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Pairs a step.")] = 64,
+    learning_rate: Annotated[float, typer.Option(help="The paper's is 1.8e-3.")] = 1.8e-3,
+    optimiser: Annotated[str, typer.Option(help="adam, adamw, rmsprop or sgd.")] = "adam",
+    patience: Annotated[int | None, typer.Option(help="Stop after this many epochs without improvement.")] = None,
+    pairs_per_line: Annotated[
+        int, typer.Option(help="Shuffle in runs of this many pairs of a line: less random, fewer encodings.")
+    ] = 1,
+    max_pairs: Annotated[int | None, typer.Option(help="Use a random subset of the pairs.")] = None,
+    drop_missing: DropMissing = None,
+    seed: Annotated[int, typer.Option(help="Of subset, split, weights and order.")] = 0,
+    resume: Annotated[Path | None, typer.Option(help="Go on with a stopped run; other options are its own.")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a head on measured pairs, and write a run folder with model, metrics and report."""
+    from experiments.drug_response.config import Tables
+    from experiments.drug_response.runs import MODEL, TrainConfig, read_run, train_run
+    from qbmvae.drug_response import NetworkOptions, TrainingOptions
+
+    _one_thread()
+    if resume is not None:
+        if (resume / MODEL).is_file():
+            raise InputError(f"{resume} is finished: there is nothing to resume")
+        config, out = read_run(resume), resume
+    else:
+        given = {"--ic50": ic50, "--features": features, "--drugs": drugs, "--out": out}
+        missing = [name for name, value in given.items() if value is None]
+        if missing:
+            raise InputError(f"missing option {missing[0]} (or --resume RUN)")
+        assert out is not None
+        if (out / MODEL).is_file():
+            raise InputError(f"{out} holds a finished run: choose another --out")
+        tables = Tables(
+            *(str(Path(path).resolve()) for path in (ic50, features, drugs) if path is not None),
+            lines=None if lines is None else str(Path(lines).resolve()),
+            target=target,
+            cell_encoder=cell_encoder or "conv",
+            drop_missing=bool(drop_missing),
+        )
+        config = TrainConfig(
+            tables,
+            NetworkOptions(head, tables.cell_encoder, n_qubits, n_layers, axis, dropout),  # type: ignore[arg-type]
+            TrainingOptions(max_epochs, batch_size, learning_rate, optimiser, patience, pairs_per_line, seed),
+            split,
+            max_pairs,
+            seed,
+        )
+    metrics = train_run(config, out, progress=_progress(quiet))
+    _finish(metrics, as_json, f"test MSE {metrics['test']['mse']:.5f}; report: {out / 'report.html'}")
+
+
+@drug.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder of `qbmvae drug train`.")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    smiles: Annotated[Path | None, typer.Option(help="Molecules: smiles and, if there, drug; on every line.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="Pairs: cosmic_id and smiles (or drug_id of training).")] = None,
+    features: Annotated[Path | None, typer.Option(help="Features of the lines; by default those of training.")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Predict new molecules on cell lines."""
+    from experiments.drug_response.run_folder import write_text
+    from experiments.drug_response.runs import predict_run
+
+    _one_thread()
+    found = predict_run(run, smiles=smiles, pairs=pairs, features=features)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, found.to_csv(index=False))
+    _progress(quiet)(f"{len(found)} predictions: {out}")
+    if as_json:
+        print(json.dumps({"n_predictions": len(found), "out": str(out)}))
+
+
+@drug.command()
+def compare(
+    config: Config = None,
+    out: Annotated[Path, typer.Option(help="The folder; the same command again goes on where it stopped.")] = ...,  # type: ignore[assignment]
+    ic50: Ic50 = None,
+    features: Features = None,
+    drugs: Drugs = None,
+    target: Target = None,
+    cell_encoder: CellEncoder = None,
+    drop_missing: DropMissing = None,
+    overrides: Set = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the quantum head with every control on the paper's sizes, and hold its claims against the numbers."""
+    from experiments.drug_response import compare as comparison
+    from experiments.drug_response.config import CONFIGS, CompareConfig, load
+
+    _one_thread()
+    tables = _tables(ic50, features, drugs, target, cell_encoder, drop_missing)
+    resolved = load(CompareConfig, config or CONFIGS / "drug-paper.yaml", tables, overrides or ())
+    found = comparison.compare(resolved, out, progress=_progress(quiet))
+    if not quiet and not as_json:
+        print(found["claims"].to_string(index=False))
+    _finish({k: t.to_dict(orient="records") for k, t in found.items()}, as_json, f"report: {out / 'report.html'}")
+
+
+@drug.command()
+def sweep(
+    config: Config = None,
+    out: Annotated[Path, typer.Option(help="The folder; the same command again goes on where it stopped.")] = ...,  # type: ignore[assignment]
+    ic50: Ic50 = None,
+    features: Features = None,
+    drugs: Drugs = None,
+    target: Target = None,
+    cell_encoder: CellEncoder = None,
+    drop_missing: DropMissing = None,
+    overrides: Set = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Sweep qubits, layers, learning rate and optimiser of the quantum head on validation pairs."""
+    from experiments.drug_response import sweep as sweeping
+    from experiments.drug_response.config import CONFIGS, SweepConfig, load
+
+    _one_thread()
+    tables = _tables(ic50, features, drugs, target, cell_encoder, drop_missing)
+    resolved = load(SweepConfig, config or CONFIGS / "drug-sweep.yaml", tables, overrides or ())
+    chosen = sweeping.sweep(resolved, out, progress=_progress(quiet))
+    _finish(chosen, as_json, f"chosen: {chosen['setting']}; test MSE {chosen['test_mse']:.5f}")
+
+
+@drug.command()
+def report(folder: Annotated[Path, typer.Argument(help="A folder of `qbmvae drug compare`.")]) -> None:
+    """Write tables and report of a comparison again, of the cells that are there."""
+    from experiments.drug_response.compare import write_tables
+
+    if not any((folder / "cells").glob("*.json")):
+        raise InputError(f"{folder} holds no finished cell of `qbmvae drug compare`")
+    print(write_tables(folder)["claims"].to_string(index=False))
+
+
+def _tables(
+    ic50: str | None,
+    features: str | None,
+    drugs: str | None,
+    target: str | None,
+    cell_encoder: str | None,
+    drop_missing: bool | None,
+) -> dict[str, Any]:
+    values = {"ic50": ic50, "features": features, "drugs": drugs, "target": target}
+    return values | {"cell_encoder": cell_encoder, "drop_missing": drop_missing}
+
+
+def _progress(quiet: bool) -> Callable[[str], None]:
+    return (lambda line: None) if quiet else lambda line: print(line, file=sys.stderr, flush=True)
+
+
+def _finish(metrics: dict[str, Any], as_json: bool, line: str) -> None:
+    from experiments.drug_response.run_folder import finite
+
+    print(json.dumps(finite(metrics)) if as_json else line)
+
+
+def _one_thread() -> None:
+    # small matrices gain nothing from threads, and two busy processes of two threads slow each other tenfold
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)

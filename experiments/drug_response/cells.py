@@ -1,0 +1,88 @@
+"""One cell of the comparison: a head or a control, a number of pairs, a seed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from experiments.drug_response.config import CompareConfig, Size
+from experiments.drug_response.controls import fit_control
+from experiments.drug_response.metrics import all_metrics
+from qbmvae.drug_response import DrugData, DrugResponse, NetworkOptions, Split, TrainingOptions, sized_split
+from qbmvae.drug_response.model import n_trainable
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is run: `name` is a head or a control."""
+
+    name: str
+    size: Size
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """A file name."""
+        return f"{self.name}-{self.size.train}-{self.seed}"
+
+
+def grid(config: CompareConfig) -> list[Cell]:
+    """Return all cells; a seed is complete before the next one begins."""
+    names = (*config.heads, *config.controls)
+    return [Cell(name, size, seed) for seed in config.seeds for size in config.sizes for name in names]
+
+
+def run_cell(config: CompareConfig, data: DrugData, cell: Cell) -> dict[str, Any]:
+    """Train, choose the epoch by validation, and measure on the paper's test size and on the common test.
+
+    Returns
+    -------
+    name, n_train, seed, `paper` and `common` (metrics of the two tests), seconds of CPU; for a head also `last` (the
+    metrics of the last epoch on the common test), `history`, `best_epoch` and `trainable` weights of the head.
+    """
+    size, seed = cell.size, cell.seed
+    held_out = max(config.common_test, size.test)
+    whole = sized_split(data, n_train=size.train, n_validation=held_out, n_test=held_out, seed=seed)
+    parts = Split(whole.train, whole.validation[: size.test], whole.test[: size.test])
+    common = whole.test[: config.common_test]
+    begin = time.process_time()
+    result: dict[str, Any] = {"name": cell.name, "n_train": size.train, "seed": seed, "size": asdict(size)}
+
+    def measured(predict: Any) -> dict[str, dict[str, float]]:
+        return {
+            test: all_metrics(data.response[rows], predict(rows), data.drug[rows])
+            for test, rows in (("paper", parts.test), ("common", common))
+        }
+
+    if cell.name in config.controls:
+        result |= measured(fit_control(cell.name, data, parts, seed))
+    else:
+        model = DrugResponse(
+            data,
+            NetworkOptions(head=cell.name, cell_encoder=config.tables.cell_encoder),
+            seed=seed,  # type: ignore[arg-type]
+        )
+        training = TrainingOptions(
+            epochs=size.epochs,
+            batch_size=size.batch_size,
+            learning_rate=config.learning_rate,
+            optimiser=config.optimiser,
+            pairs_per_line=config.pairs_per_line,
+            seed=seed,
+        )
+        last: dict[str, float] = {}
+
+        def at_end(state: Any) -> None:
+            if state.epoch == size.epochs:
+                last.update(measured(lambda rows: model.predict_pairs(data, rows))["common"])
+
+        model.fit(data, parts, training, watch_test=True, progress=at_end)
+        result |= measured(lambda rows: model.predict_pairs(data, rows))
+        result |= {
+            "last": last,
+            "history": model.history,
+            "best_epoch": 1 + model.history["mse_validation"].index(min(model.history["mse_validation"])),
+            "trainable": n_trainable(model.network.head),
+        }
+    return result | {"seconds": time.process_time() - begin}

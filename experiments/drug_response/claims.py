@@ -1,0 +1,149 @@
+"""What the paper claims, against what was measured: paired over seeds, with 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+METRICS = ("mse", "pearson", "spearman", "concordance", "pearson_within_drug")
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return mean, low and high of the 95 % t interval; the ends are NaN for fewer than two values."""
+    v = np.asarray([x for x in values if x is not None and np.isfinite(x)], dtype=float)
+    if len(v) == 0:
+        return float("nan"), float("nan"), float("nan")
+    if len(v) == 1:
+        return float(v[0]), float("nan"), float("nan")
+    half = stats.t.ppf(0.975, len(v) - 1) * v.std(ddof=1) / np.sqrt(len(v))
+    return float(v.mean()), float(v.mean() - half), float(v.mean() + half)
+
+
+def reduction(results: pd.DataFrame, reference: str, n_train: int, *, column: str = "mse") -> np.ndarray:
+    """Return log(MSE of quantum / MSE of reference) of each seed that has both, `(n_seeds,)`."""
+    wide = results[results["n_train"] == n_train].pivot(index="seed", columns="name", values=column)
+    if "quantum" not in wide or reference not in wide:
+        return np.zeros(0)
+    return np.log(wide["quantum"] / wide[reference]).dropna().to_numpy()
+
+
+def summary(results: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and interval of every metric on the common test, by model and number of training pairs."""
+    rows = []
+    for (n, name), group in results.groupby(["n_train", "name"], sort=False):
+        row = {"n_train": n, "model": name, "seeds": len(group), "cpu_seconds": group["seconds"].mean()}
+        for metric in METRICS:
+            row[metric], row[f"{metric}_low"], row[f"{metric}_high"] = interval(group[metric])
+        row["mse_last_epoch"] = interval(group["last_mse"])[0] if "last_mse" in group else float("nan")
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values(["n_train", "mse"], ignore_index=True)
+
+
+def differences(results: pd.DataFrame) -> pd.DataFrame:
+    """Return by how many per cent the quantum head's MSE is lower than each other model's, paired by seed."""
+    rows = []
+    for n in sorted(results["n_train"].unique()):
+        for name in results["name"].unique():
+            logs = reduction(results, name, n)
+            if name == "quantum" or not len(logs):
+                continue
+            mean, low, high = (100 * (1 - np.exp(v)) for v in interval(logs))
+            rows.append(
+                {"n_train": n, "against": name, "lower_by_percent": mean, "low": high, "high": low, "seeds": len(logs)}
+            )
+    return pd.DataFrame(rows, columns=["n_train", "against", "lower_by_percent", "low", "high", "seeds"])
+
+
+def claims(results: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a claim: what the paper says, the measured value with its interval, and whether it holds."""
+    sizes = sorted(results["n_train"].unique())
+    largest, smallest = sizes[-1], sizes[0]
+    rows = [
+        _row(
+            f"MSE at {largest:,} training pairs lower than the twin's (%)",
+            "more than 15",
+            _percent(reduction(results, "twin", largest)),
+            above=15,
+        ),
+        _row(
+            "the same at the last epoch instead of the best by validation (%)",
+            "more than 15",
+            _percent(reduction(results, "twin", largest, column="last_mse")) if "last_mse" in results else [],
+            above=15,
+        ),
+    ]
+    if smallest != largest:
+        growth = _growth(results, smallest, largest)
+        rows.append(
+            _row(f"advantage at {smallest} pairs minus at {largest:,} (percentage points)", "grows", growth, above=0)
+        )
+    epochs, rough = _curves(results, largest)
+    rows += [
+        _row("epochs to the twin's best test MSE, share of the twin's (1 = as many)", "fewer", epochs, below=1),
+        _row("roughness of the test curve, ratio to the twin's", "smoother", rough, below=1),
+    ]
+    return pd.DataFrame(rows)
+
+
+def reach(curve: Sequence[float], level: float) -> float:
+    """Return the first epoch (from 1) at which a curve is at or below a level; infinite where it never is."""
+    below = np.flatnonzero(np.asarray(curve) <= level)
+    return float(below[0] + 1) if len(below) else float("inf")
+
+
+def roughness(curve: Sequence[float]) -> float:
+    """Return the mean absolute second difference of log MSE over epochs, without the first epoch."""
+    return float(np.abs(np.diff(np.log(np.asarray(curve)[1:]), n=2)).mean()) if len(curve) > 3 else float("nan")
+
+
+def _curves(results: pd.DataFrame, n_train: int) -> tuple[list[float], list[float]]:
+    # a seed that never reaches the twin's best counts as twice the epochs that were run: a floor, not an estimate
+    histories = results[results["n_train"] == n_train].pivot(index="seed", columns="name", values="history")
+    epochs, rough = [], []
+    if "quantum" in histories and "twin" in histories:
+        for quantum, twin in histories[["quantum", "twin"]].dropna().itertuples(index=False):
+            q, t = quantum["mse_test"], twin["mse_test"]
+            own = int(np.argmin(t)) + 1
+            reached = reach(q, min(t))
+            epochs.append((reached if np.isfinite(reached) else 2 * len(q)) / own)
+            rough.append(roughness(q) / roughness(t))
+    return epochs, rough
+
+
+def _growth(results: pd.DataFrame, smallest: int, largest: int) -> list[float]:
+    seeds = results.groupby("seed")
+    found = []
+    for _, group in seeds:
+        few, many = (_percent(reduction(group, "twin", n)) for n in (smallest, largest))
+        if len(few) and len(many):
+            found.append(few[0] - many[0])
+    return found
+
+
+def _percent(logs: np.ndarray) -> list[float]:
+    return list(100 * (1 - np.exp(logs)))
+
+
+def _row(
+    claim: str, paper: str, values: Sequence[float], *, above: float | None = None, below: float | None = None
+) -> dict[str, object]:
+    mean, low, high = interval(values)
+    if not np.isfinite(low):
+        verdict = "open: fewer than two seeds"
+    elif above is not None:
+        verdict = "holds" if low > above else "does not hold" if high < above else "open: interval holds the threshold"
+    else:
+        assert below is not None
+        verdict = "holds" if high < below else "does not hold" if low > below else "open: interval holds the threshold"
+    return {
+        "claim": claim,
+        "paper": paper,
+        "measured": mean,
+        "low": low,
+        "high": high,
+        "seeds": len(values),
+        "verdict": verdict,
+    }

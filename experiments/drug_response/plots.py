@@ -1,0 +1,84 @@
+"""Figures of the drug-response reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+COLOURS = {
+    "quantum": "#6a3d9a",
+    "twin": "#ff7f00",
+    "fourier": "#1f78b4",
+    "mlp": "#b15928",
+    "frozen": "#999999",
+    "no-entanglement": "#33a02c",
+}
+
+
+def curves(histories: Mapping[str, Sequence[Sequence[float]]], path: Path, *, title: str, level: float | None) -> None:
+    """Draw test error by epoch: a thin line a seed, a thick line the mean.
+
+    Parameters
+    ----------
+    histories
+        Curves of each model, one a seed.
+    path
+        PNG to write.
+    title
+        Above the axes.
+    level
+        A dashed horizontal line (the error of the drugs' means), or None.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 4))
+    for name, seeds in histories.items():
+        colour = COLOURS.get(name)
+        shortest = min(map(len, seeds))
+        stacked = np.array([s[:shortest] for s in seeds])
+        for curve in stacked:
+            axes.plot(range(1, shortest + 1), curve, color=colour, alpha=0.25, linewidth=0.8)
+        axes.plot(range(1, shortest + 1), stacked.mean(0), color=colour, linewidth=2, label=name)
+    if level is not None:
+        axes.axhline(level, color="black", linestyle="--", linewidth=1, label="mean of the drug")
+    axes.set(xlabel="epoch", ylabel="MSE", title=title, yscale="log")
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def sizes(summary: pd.DataFrame, path: Path) -> None:
+    """Draw the MSE of every model by number of training pairs, with 95 % intervals."""
+    models = list(dict.fromkeys(summary["model"]))
+    counts = sorted(summary["n_train"].unique())
+    figure, axes = plt.subplots(figsize=(7.2, 4))
+    width = 0.8 / len(models)
+    for k, name in enumerate(models):
+        rows = summary[summary["model"] == name].set_index("n_train").reindex(counts)
+        at = np.arange(len(counts)) + (k - (len(models) - 1) / 2) * width
+        error = (rows["mse"] - rows["mse_low"]).fillna(0).to_numpy()
+        axes.bar(at, rows["mse"], width, yerr=error, label=name, color=COLOURS.get(name, f"C{k}"), error_kw={"lw": 0.8})
+    axes.set_xticks(range(len(counts)), [f"{n:,}" for n in counts])
+    axes.set(xlabel="training pairs", ylabel="MSE on the common test", yscale="log")
+    axes.legend(fontsize=7, ncol=2)
+    _save(figure, path)
+
+
+def scatter(observed: np.ndarray, predicted: np.ndarray, path: Path, *, label: str) -> None:
+    """Draw predicted against observed on the target's own scale."""
+    figure, axes = plt.subplots(figsize=(4.4, 4.2))
+    axes.scatter(observed, predicted, s=4, alpha=0.3, linewidths=0)
+    ends = [float(np.min(observed)), float(np.max(observed))]
+    axes.plot(ends, ends, color="black", linewidth=0.8)
+    axes.set(xlabel=f"observed {label}", ylabel=f"predicted {label}")
+    _save(figure, path)
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

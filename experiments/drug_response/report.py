@@ -1,0 +1,105 @@
+"""HTML reports: self-contained pages with tables and curves."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.drug_response import plots, run_folder
+from experiments.drug_response.config import CompareConfig
+
+STYLE = """body{font-family:system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:right}
+th{background:#f3f3f3}td:first-child,th:first-child{text-align:left}img{max-width:100%}pre{background:#f6f6f6;padding:1em}"""
+
+
+def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> None:
+    """Write `report.html`, `curves.png` and `sizes.png` of a comparison."""
+    largest = max(results["n_train"])
+    at_largest = results[(results["n_train"] == largest) & results["history"].notna()]
+    histories = {
+        name: [h["mse_test"] for h in group["history"]] for name, group in at_largest.groupby("name", sort=False)
+    }
+    means = results[(results["n_train"] == largest) & (results["name"] == "drug-mean")]["paper_mse"]
+    sections: list[str] = []
+    if histories:
+        level = float(means.mean()) if len(means) else None
+        plots.curves(histories, out / "curves.png", title=f"test error, {largest:,} training pairs", level=level)
+        sections += ["<h2>Test error by epoch (Fig. 3)</h2>", image(out / "curves.png")]
+    plots.sizes(found["summary"], out / "sizes.png")
+    sections += ["<h2>Error by number of training pairs (Fig. 4)</h2>", image(out / "sizes.png")]
+    done, wanted = len(results), len((*config.heads, *config.controls)) * len(config.sizes) * len(config.seeds)
+    page(
+        out,
+        "Quantum head against its controls",
+        [
+            f"<p>{done} of {wanted} cells are finished. Intervals are 95 % t intervals over seeds; differences are paired "
+            "by seed. The epoch is chosen on validation pairs. The common test is the same for all training sizes.</p>",
+            "<h2>Claims of the paper</h2>",
+            table(found["claims"]),
+            *sections,
+            "<h2>Quantum head against each other model (MSE lower by, %)</h2>",
+            table(found["differences"]),
+            "<h2>All metrics on the common test</h2>",
+            table(found["summary"]),
+        ],
+    )
+
+
+def train_report(out: Path, metrics: Mapping[str, Any], history: Mapping[str, Sequence[float]]) -> None:
+    """Write `report.html` and `curves.png` of one training run; `scatter.png` must be there."""
+    curves = {name.removeprefix("mse_"): [values] for name, values in history.items()}
+    plots.curves(curves, out / "curves.png", title="error by epoch", level=metrics["drug_mean"]["mse"])
+    rows = pd.DataFrame({part: metrics[part] for part in ("validation", "test", "drug_mean")}).T
+    page(
+        out,
+        f"Drug response, head {metrics['head']!r}",
+        [
+            f"<p>Split {html.escape(metrics['split'])}: {metrics['n_train']:,} training, {metrics['n_validation']:,} "
+            f"validation, {metrics['n_test']:,} test pairs; epoch {metrics['best_epoch']} of {metrics['epochs']} chosen by "
+            "validation. drug_mean predicts the mean of the drug's training pairs on the test.</p>",
+            table(rows.rename_axis("part").reset_index()),
+            image(out / "curves.png"),
+            image(out / "scatter.png"),
+        ],
+    )
+
+
+def sweep_report(out: Path, ranked: pd.DataFrame, chosen: Mapping[str, Any]) -> None:
+    """Write `report.html` of a sweep."""
+    page(
+        out,
+        "Sweep of the quantum head, chosen on validation pairs",
+        [
+            f"<p>Chosen: {html.escape(str(chosen['setting']))}; test MSE of that one setting {chosen['test_mse']:.5f}. "
+            "No other setting has seen the test.</p>",
+            table(ranked),
+        ],
+    )
+
+
+def page(out: Path, title: str, sections: Sequence[str]) -> None:
+    """Write `report.html` from sections of HTML, with configuration and versions at its end."""
+    parts = [f"<h1>{html.escape(title)}</h1>", *sections]
+    for name in ("config.yaml", "versions.json"):
+        if (out / name).is_file():
+            parts.append(f"<h2>{name}</h2><pre>{html.escape((out / name).read_text())}</pre>")
+    body = "\n".join(parts)
+    text = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
+    run_folder.write_text(out / "report.html", f"{text}<body>{body}</body></html>")
+
+
+def table(frame: pd.DataFrame) -> str:
+    """Return a table as HTML, four significant digits."""
+    return frame.to_html(index=False, float_format=lambda v: f"{v:.4g}", na_rep="", border=0)
+
+
+def image(path: Path) -> str:
+    """Return a PNG as an inline image."""
+    encoded = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{encoded}">'
