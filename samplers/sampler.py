@@ -258,10 +258,10 @@ def _complete(sampler: Sampler, problem: Ising, draws: Draws, beta: float, secon
         raise BadAnswerError(
             f"{type(sampler).__name__} returned states of shape {states.shape} for a problem of {problem.n} spins"
         )
-    if states.dtype != np.int8:
-        states = states.astype(np.int8)
     if states.size and not (np.abs(states) == 1).all():
         raise BadAnswerError(f"{type(sampler).__name__} returned values other than -1 and +1")
+    # after the check: a cast would turn 1.7 into 1, and NaN into anything
+    states = states.astype(np.int8, copy=False)
     energies = problem.energies(states) if draws.energies is None else draws.energies
     info = {"sampler": sampler.name, "kind": sampler.kind, **draws.info}
     info.setdefault("timing", {}).setdefault("total", seconds)

@@ -18,7 +18,7 @@ from samplers.problem import Ising, check_clamped
 from samplers.remote import wire
 from samplers.remote.answers import check_answer
 from samplers.remote.errors import RemoteError, RemoteTimeoutError
-from samplers.remote.secrets import Secret
+from samplers.remote.secrets import Secret, redact
 from samplers.sampler import Draws, Sampler, Seed
 
 #: The environment variable from which the token is taken where none is given.
@@ -178,7 +178,7 @@ class Http(Sampler):
     def _raise_for(self, status: int, text: str, headers: Mapping[str, str]) -> None:
         if status == 200:
             return
-        text = self._token.redact(" ".join(text.split())[:300])
+        text = redact(" ".join(text.split())[:300])
         if status in (401, 403):
             raise InputError(f"{self.url} refuses the token: give token=, or set {TOKEN_VARIABLE}")
         if status in (404, 405, 413, 422):
@@ -194,7 +194,7 @@ class Http(Sampler):
         except self._httpx.TimeoutException:
             raise RemoteTimeoutError(f"{self.url} did not answer within {self.timeout:g} s") from None
         except self._httpx.HTTPError as error:
-            raise RemoteError(f"{self.url}: {type(error).__name__}: {self._token.redact(str(error))}") from None
+            raise RemoteError(f"{self.url}: {type(error).__name__}: {redact(str(error))}") from None
 
 
 def _wait(headers: Mapping[str, str]) -> float:

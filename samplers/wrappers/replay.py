@@ -1,0 +1,139 @@
+"""Draws written down and played again: a run on a rare machine is repeated without it, bit by bit."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from samplers.errors import InputError
+from samplers.problem import Ising, check_clamped
+from samplers.remote import wire
+from samplers.remote.files import write_atomically
+from samplers.sampler import Draws, Sampler, Seed
+from samplers.wrappers.base import Wrapper
+
+
+class Record(Wrapper):
+    """A sampler whose draws are kept in a folder, one file a draw.
+
+    Parameters
+    ----------
+    sampler
+        The child.
+    folder
+        Where the files go, in the binary format of `samplers.remote.wire` (no pickle). Draws of a request that the
+        folder knows already are added behind those.
+    """
+
+    name = "record"
+
+    def __init__(self, sampler: Sampler | str, folder: str | Path):
+        super().__init__(sampler)
+        self.folder = Path(folder)
+        self._lock = threading.Lock()
+        self._counts = _counts(self.folder)
+
+    def draw(
+        self,
+        problem: Ising,
+        num_reads: int = 1,
+        beta: float = 1.0,
+        *,
+        initial_states: np.ndarray | None = None,
+        clamped: Mapping[int, int] | None = None,
+        seed: Seed = None,
+    ) -> Draws:
+        """Draw, and write the draw down."""
+        seed = _number(seed)
+        key = _key(problem, num_reads, beta, initial_states, clamped, seed)
+        draws = self.child.draw(problem, num_reads, beta, initial_states=initial_states, clamped=clamped, seed=seed)
+        with self._lock:
+            path = self.folder / f"{key}-{self._counts[key]:06d}.qbms"
+            self._counts[key] += 1
+        write_atomically(path, wire.pack_draws(draws, {"hash": problem.content_hash}))
+        return draws
+
+
+class Replay(Sampler):
+    """The draws of a `Record` folder, in their order for each request; nothing is drawn anew.
+
+    Parameters
+    ----------
+    folder
+        Where `Record` kept them.
+    """
+
+    name = "replay"
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self._lock = threading.Lock()
+        self._recorded, self._played = _counts(self.folder), Counter()
+        if not self._recorded:
+            raise InputError(f"{folder} holds no recorded draws: record some with samplers.wrappers.replay.Record")
+
+    def draw(
+        self,
+        problem: Ising,
+        num_reads: int = 1,
+        beta: float = 1.0,
+        *,
+        initial_states: np.ndarray | None = None,
+        clamped: Mapping[int, int] | None = None,
+        seed: Seed = None,
+    ) -> Draws:
+        """Return the next recorded draw of this request.
+
+        Raises
+        ------
+        InputError
+            Where the folder holds none, or no further one.
+        """
+        key = _key(problem, num_reads, beta, initial_states, clamped, _number(seed))
+        with self._lock:
+            turn, held = self._played[key], self._recorded[key]
+            if turn >= held:
+                raise InputError(
+                    f"{self.folder} holds {held} draws of this request ({problem.n} spins, {num_reads} reads, "
+                    f"beta {beta:g}), and {turn} were played: problem, reads, beta, clamped spins and seed must be "
+                    "those of the recording"
+                )
+            self._played[key] += 1
+        path = self.folder / f"{key}-{turn:06d}.qbms"
+        try:
+            draws, header = wire.unpack_draws(path.read_bytes())
+        except wire.WireError as error:
+            raise InputError(f"{path} cannot be played: {error}") from None
+        if header.get("hash") != problem.content_hash:
+            raise InputError(f"{path} is the recording of another problem")
+        draws.info = {**draws.info, "replayed": str(path)}
+        return draws
+
+
+def _number(seed: Seed) -> int | None:
+    # drawn from a generator in the recording as in the replay, so that both leave it in the same state
+    return int(seed.integers(2**63)) if isinstance(seed, np.random.Generator) else seed
+
+
+def _key(
+    problem: Ising,
+    num_reads: int,
+    beta: float,
+    initial_states: np.ndarray | None,
+    clamped: Mapping[int, int] | None,
+    seed: int | None,
+) -> str:
+    spins, values = check_clamped(dict(sorted((clamped or {}).items())), problem.n)
+    digest = hashlib.sha256(f"{problem.content_hash} {num_reads} {float(beta)!r} {seed}".encode())
+    for part in (spins, values, b"" if initial_states is None else wire.pack_spins(initial_states)):
+        digest.update(b"|" + bytes(part))
+    return digest.hexdigest()[:32]
+
+
+def _counts(folder: Path) -> Counter[str]:
+    return Counter(path.stem.rpartition("-")[0] for path in folder.glob("*-??????.qbms"))

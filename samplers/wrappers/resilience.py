@@ -1,0 +1,254 @@
+"""Time-out, retry and fallback: a machine that fails is asked again, then replaced, and training goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samplers.errors import BadAnswerError, InputError
+from samplers.problem import Ising
+from samplers.registry import get
+from samplers.remote.answers import check_answer
+from samplers.remote.errors import RemoteTimeoutError
+from samplers.remote.secrets import redact
+from samplers.sampler import Draws, Sampler, Seed
+from samplers.wrappers.base import Wrapper
+from samplers.wrappers.ledger import Ledger, QuotaError
+
+
+class Timeout(Wrapper):
+    """A sampler whose draws end after so many seconds, with a draw or with a `RemoteTimeoutError`.
+
+    Parameters
+    ----------
+    sampler
+        The child.
+    seconds
+        Of one draw. A draw that takes longer goes on in its thread until it ends, and its answer is dropped: give the
+        child a time-out of its own where it takes one.
+    """
+
+    name = "timeout"
+
+    def __init__(self, sampler: Sampler | str, seconds: float = 60.0):
+        super().__init__(sampler)
+        if not seconds > 0:
+            raise InputError(f"seconds must be > 0, not {seconds}")
+        self.seconds = float(seconds)
+
+    def draw(
+        self,
+        problem: Ising,
+        num_reads: int = 1,
+        beta: float = 1.0,
+        *,
+        initial_states: np.ndarray | None = None,
+        clamped: Mapping[int, int] | None = None,
+        seed: Seed = None,
+    ) -> Draws:
+        """Draw in a thread of its own, and wait no longer than `seconds`."""
+        outcome: list[Any] = []
+
+        def work() -> None:
+            try:
+                outcome.append(_ask(self.child, problem, num_reads, beta, initial_states, clamped, seed))
+            except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+                outcome.append(error)
+
+        thread = threading.Thread(target=work, daemon=True, name=f"{self.child.name} draw")
+        thread.start()
+        thread.join(self.seconds)
+        if not outcome:
+            raise RemoteTimeoutError(f"{self.child.name} did not answer within {self.seconds:g} s")
+        if isinstance(outcome[0], BaseException):
+            raise outcome[0]
+        return outcome[0]
+
+
+class Retry(Wrapper):
+    """A sampler that is asked again when it fails or its answer cannot be right.
+
+    What the user did wrong (`InputError`) is raised at once. Waits double from `first_wait`, times a random factor
+    between 0.5 and 1.5, and are never shorter than the machine asks.
+
+    Parameters
+    ----------
+    sampler
+        The child.
+    attempts
+        Draws tried before the last error is raised.
+    first_wait, most_wait
+        Seconds before the second attempt, and the longest wait.
+    seed
+        Of the random factors.
+    """
+
+    name = "retry"
+
+    def __init__(
+        self,
+        sampler: Sampler | str,
+        attempts: int = 4,
+        first_wait: float = 0.5,
+        most_wait: float = 30.0,
+        seed: Seed = None,
+    ):
+        super().__init__(sampler)
+        if attempts < 1 or first_wait < 0 or most_wait < 0:
+            raise InputError("attempts must be >= 1, waits >= 0 seconds")
+        self.attempts, self.first_wait, self.most_wait = int(attempts), float(first_wait), float(most_wait)
+        self._rng = np.random.default_rng(seed)
+
+    def draw(
+        self,
+        problem: Ising,
+        num_reads: int = 1,
+        beta: float = 1.0,
+        *,
+        initial_states: np.ndarray | None = None,
+        clamped: Mapping[int, int] | None = None,
+        seed: Seed = None,
+    ) -> Draws:
+        """Draw; the same seed is asked for in every attempt."""
+        seed = _fixed(seed)
+        for attempt in range(self.attempts):
+            try:
+                draws = _ask(self.child, problem, num_reads, beta, initial_states, clamped, seed)
+                independent = self.kind == "sampler" and draws.log_weights is None and initial_states is None
+                check_answer(
+                    draws, problem, num_reads, beta,
+                    clamped=clamped, source=self.child.name, independent=independent,
+                )  # fmt: skip
+            except Exception as error:
+                if is_users(error) or attempt + 1 == self.attempts:
+                    raise
+                time.sleep(self._wait(attempt, getattr(error, "retry_after", None)))
+            else:
+                draws.info = {**draws.info, "attempts": attempt + 1}
+                return draws
+        raise AssertionError("unreachable")
+
+    def _wait(self, attempt: int, asked: float | None) -> float:
+        wait = min(self.most_wait, self.first_wait * 2.0**attempt) * self._rng.uniform(0.5, 1.5)
+        return max(wait, asked or 0.0)
+
+
+class Fallback(Wrapper):
+    """A sampler with another in reserve: when the first fails, a warning says so, and the second draws.
+
+    Parameters
+    ----------
+    sampler
+        The child.
+    fallback
+        The sampler in reserve, usually a local one.
+    pause
+        Seconds after a failure during which the reserve draws at once, so that a machine that is down does not cost
+        its time-outs at every step.
+
+    Warns
+    -----
+    RuntimeWarning
+        At every failure of the child, naming it.
+    """
+
+    name = "fallback"
+
+    def __init__(self, sampler: Sampler | str, fallback: Sampler | str = "gibbs", pause: float = 30.0):
+        super().__init__(sampler)
+        self.fallback = get(fallback)
+        self.pause = float(pause)
+        self.failures = 0
+        self._until = 0.0
+
+    def draw(
+        self,
+        problem: Ising,
+        num_reads: int = 1,
+        beta: float = 1.0,
+        *,
+        initial_states: np.ndarray | None = None,
+        clamped: Mapping[int, int] | None = None,
+        seed: Seed = None,
+    ) -> Draws:
+        """Draw from the child, or from the reserve; `info["fallback"]` then names the reserve and the reason."""
+        seed = _fixed(seed)
+        reason = "the pause after its last failure"
+        if time.monotonic() >= self._until:
+            try:
+                draws = _ask(self.child, problem, num_reads, beta, initial_states, clamped, seed)
+                return check_answer(
+                    draws, problem, num_reads, beta, clamped=clamped, source=self.child.name, independent=False
+                )
+            except Exception as error:
+                if is_users(error) and not isinstance(error, QuotaError):
+                    raise
+                self.failures += 1
+                self._until = time.monotonic() + self.pause
+                reason = redact(f"{type(error).__name__}: {error}")
+                warnings.warn(
+                    f"{self.child.name} failed ({reason}): {self.fallback.name} draws instead",
+                    RuntimeWarning, stacklevel=2,
+                )  # fmt: skip
+        if initial_states is not None and "initial_states" not in self.fallback.parameters:
+            initial_states = None
+        draws = _ask(self.fallback, problem, num_reads, beta, initial_states, clamped, seed)
+        draws.info = {**draws.info, "fallback": {"sampler": self.fallback.name, "instead_of": self.child.name, "because": reason}}  # fmt: skip
+        return draws
+
+
+def resilient(
+    sampler: Sampler | str,
+    *,
+    timeout: float | None = None,
+    attempts: int = 4,
+    fallback: Sampler | str | None = "gibbs",
+    ledger: str | Path | None = None,
+    seed: Seed = None,
+) -> Sampler:
+    """Return a sampler with a ledger, retries and a reserve around it, in the order that makes sense.
+
+    Parameters
+    ----------
+    sampler
+        The sampler, or its name.
+    timeout
+        Seconds of one attempt; None leaves it to the sampler.
+    attempts
+        Of `Retry`.
+    fallback
+        The sampler in reserve; None raises the last error instead.
+    ledger
+        File of the ledger, in which every attempt is one line; None keeps none.
+    seed
+        Of the retries' random waits.
+    """
+    chain = get(sampler)
+    if timeout is not None:
+        chain = Timeout(chain, timeout)
+    if ledger is not None:
+        chain = Ledger(chain, ledger)
+    chain = Retry(chain, attempts, seed=seed)
+    return chain if fallback is None else Fallback(chain, fallback)
+
+
+def is_users(error: BaseException) -> bool:
+    """Tell whether an error is the user's to mend, so that asking again is no use."""
+    return isinstance(error, InputError) and not isinstance(error, BadAnswerError)
+
+
+def _fixed(seed: Seed) -> int | None:
+    # a generator moves on with every use; one number drawn from it serves every attempt
+    return int(seed.integers(2**63)) if isinstance(seed, np.random.Generator) else seed
+
+
+def _ask(
+    child: Sampler, problem: Ising, num_reads: int, beta: float, initial_states: Any, clamped: Any, seed: Seed
+) -> Draws:
+    return child.draw(problem, num_reads, beta, initial_states=initial_states, clamped=clamped, seed=seed)
