@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from qbmvae.core.csr import CsrBlock
+from qbmvae.core.fused.sparse_linear import sparse_linear
+
 
 @dataclass
 class Covariates:
@@ -46,7 +49,11 @@ class ConditionalLinear(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, n_categories: Sequence[int] = (), n_continuous: int = 0):
         super().__init__()
-        self.linear = nn.Linear(n_in, n_out)
+        # (n_in, n_out): a sparse input then reads and writes whole rows
+        self.weight = nn.Parameter(torch.empty(n_in, n_out))
+        self.bias = nn.Parameter(torch.empty(n_out))
+        for parameter in (self.weight, self.bias):
+            nn.init.uniform_(parameter, -(n_in**-0.5), n_in**-0.5)
         # a covariate of one category says nothing
         self.rows = nn.ParameterList([nn.Parameter(torch.zeros(n, n_out)) for n in n_categories])
         self.slopes = nn.Parameter(torch.zeros(n_continuous, n_out)) if n_continuous else None
@@ -61,9 +68,11 @@ class ConditionalLinear(nn.Module):
             total = total + covariates.continuous @ self.slopes
         return total
 
-    def forward(self, x: Tensor, covariates: Covariates) -> Tensor:
+    def forward(self, x: Tensor | CsrBlock, covariates: Covariates) -> Tensor:
         """Return `(n_cells, n_out)`."""
-        return self.linear(x) + self.shift(covariates)
+        if isinstance(x, CsrBlock):
+            return sparse_linear(x, self.weight) + (self.bias + self.shift(covariates))
+        return torch.addmm(self.bias, x, self.weight) + self.shift(covariates)
 
 
 class Hidden(nn.Module):
@@ -102,7 +111,7 @@ class Hidden(nn.Module):
         self.dropout = nn.Dropout(dropout_rate)
         self.n_out = n_hidden
 
-    def forward(self, x: Tensor, covariates: Covariates) -> Tensor:
+    def forward(self, x: Tensor | CsrBlock, covariates: Covariates) -> Tensor:
         """Return `(n_cells, n_hidden)`."""
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = self.dropout(F.relu(norm(layer(x, covariates))))

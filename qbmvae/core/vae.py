@@ -12,10 +12,15 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from qbmvae.core import likelihoods, priors, relaxations
+from qbmvae.core.csr import CsrBlock
+from qbmvae.core.fused.negative_binomial import negative_binomial as fused_negative_binomial
 from qbmvae.core.networks import ConditionalLinear, Covariates, Hidden
 from qbmvae.core.priors.base import DiscretePrior, entropy
 from qbmvae.core.priors.continuous import VampPrior
 from samplers.errors import InputError, nearest
+
+#: Share of non-zero values above which the encoder's first layer multiplies densely.
+DENSE = 0.3
 
 
 @dataclass
@@ -25,7 +30,7 @@ class Batch:
     Attributes
     ----------
     x
-        Counts (or log-normalised values), dense `(n_cells, n_genes)`.
+        Counts (or log-normalised values), `(n_cells, n_genes)`: dense, or sparse rows on the CPU.
     library
         Total counts or size factors, `(n_cells,)`.
     covariates
@@ -34,7 +39,7 @@ class Batch:
         Where the cells stand in their source, `(n_cells,)`: what an error names.
     """
 
-    x: Tensor
+    x: Tensor | CsrBlock
     library: Tensor
     covariates: Covariates
     rows: np.ndarray | None = None
@@ -164,11 +169,15 @@ class VAE(nn.Module):
 
     # -- the pieces -------------------------------------------------------------------------------------------------
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: Tensor | CsrBlock) -> Tensor | CsrBlock:
         """Return the encoder's input: log1p of counts, log-normalised values as they are."""
+        if isinstance(x, CsrBlock):
+            logs = x if self.gene_likelihood == "gaussian" else x.log1p()
+            # a dense product wins where few values are zero
+            return logs if logs.density < DENSE else logs.dense()
         return x if self.gene_likelihood == "gaussian" else torch.log1p(x)
 
-    def encode(self, x: Tensor, covariates: Covariates) -> Tensor:
+    def encode(self, x: Tensor | CsrBlock, covariates: Covariates) -> Tensor:
         """Return the posterior's parameters: bit logits, or location and log variance side by side."""
         return self.posterior(self.encoder(self.transform(x), covariates))
 
@@ -205,19 +214,29 @@ class VAE(nn.Module):
         """Return expected frequencies (rows sum to 1), or the Gaussian's mean."""
         return logits if self.gene_likelihood == "gaussian" else torch.softmax(logits, -1)
 
-    def log_likelihood(self, batch: Batch, z: Tensor) -> Tensor:
-        """Return log p(x | z) summed over genes, `(n_cells,)`."""
+    def log_likelihood(self, batch: Batch, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log p(x | z): its sum over cells, with the gradient, and each cell's, `(n_cells,)`, without."""
         logits, hidden = self.decode_logits(z, batch.covariates)
+        if self.gene_likelihood == "nb" and isinstance(batch.x, CsrBlock):
+            codes = batch.covariates.categories[0]
+            rows = (codes if self.dispersion == "gene-batch" else torch.zeros_like(codes)).numpy()
+            return fused_negative_binomial(logits, self.log_dispersion, batch.library, batch.x, rows)
+        x = batch.x.dense() if isinstance(batch.x, CsrBlock) else batch.x
+        cells = self._reference_likelihood(x, batch, logits, hidden).sum(-1)
+        return cells.sum(), cells.detach()
+
+    def _reference_likelihood(self, x: Tensor, batch: Batch, logits: Tensor, hidden: Tensor) -> Tensor:
+        """Return log p(x | z) of each count, `(n_cells, n_genes)`."""
         if self.gene_likelihood == "gaussian":
-            return likelihoods.gaussian(batch.x, logits, self.log_dispersions(batch.covariates)).sum(-1)
+            return likelihoods.gaussian(x, logits, self.log_dispersions(batch.covariates))
         mean = batch.library.unsqueeze(-1) * torch.softmax(logits, -1)
         if self.gene_likelihood == "poisson":
-            return likelihoods.poisson(batch.x, mean).sum(-1)
+            return likelihoods.poisson(x, mean)
         log_theta = self.log_dispersions(batch.covariates)
         if self.gene_likelihood == "zinb":
             dropout = self.dropout_output(hidden, batch.covariates)
-            return likelihoods.zero_inflated_negative_binomial(batch.x, mean, log_theta, dropout).sum(-1)
-        return likelihoods.negative_binomial(batch.x, mean, log_theta).sum(-1)
+            return likelihoods.zero_inflated_negative_binomial(x, mean, log_theta, dropout)
+        return likelihoods.negative_binomial(x, mean, log_theta)
 
     # -- the objective ----------------------------------------------------------------------------------------------
 
@@ -251,31 +270,33 @@ class VAE(nn.Module):
             q = torch.sigmoid(parameters)
             if self.estimator == "disarm":
                 z, other = relaxations.antithetic(parameters)
-                reconstruction, surrogate = self._disarm(batch, parameters, z, other)
+                summed, cells, surrogate = self._disarm(batch, parameters, z, other)
             else:
                 z = relaxations.sample(parameters, self.estimator, self.estimator_parameter)
-                reconstruction = -self.log_likelihood(batch, z)
+                summed, cells = self.log_likelihood(batch, z)
             # exact, with a gradient to encoder and prior; only log Z needs samples
-            kl = -entropy(q) + self.prior.expected_energy(q, z)
+            kl = -entropy(parameters) + self.prior.expected_energy(q, z)
         else:
             posterior = self.normal(parameters)
             z = posterior.rsample()
-            reconstruction = -self.log_likelihood(batch, z)
+            summed, cells = self.log_likelihood(batch, z)
             kl = self.prior.kl(posterior, z)
         code = self.code(parameters)
         if batch_matching and self.n_categories[0] > 1:
             penalties["batch_matching"] = batch_matching * batch_mean_gap(code, batch.covariates.categories[0])
         if cycle_consistency and self.n_categories[0] > 1:
             penalties["cycle_consistency"] = cycle_consistency * self._cycle(batch, z, code)
-        total = (reconstruction + kl_weight * kl).mean() + kl_weight * log_partition + surrogate
+        total = -summed / len(batch) + kl_weight * (kl.mean() + log_partition) + surrogate
         for penalty in penalties.values():
             total = total + penalty
-        return Losses(total, reconstruction.detach(), kl.detach(), penalties)
+        return Losses(total, -cells, kl.detach(), penalties)
 
-    def _disarm(self, batch: Batch, logits: Tensor, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
-        f1, f2 = -self.log_likelihood(batch, z1), -self.log_likelihood(batch, z2)
-        gradient = relaxations.disarm_gradient(logits, z1, z2, f1.detach(), f2.detach())
-        return (f1 + f2) / 2, ((gradient * logits) - (gradient * logits).detach()).sum(-1).mean()
+    def _disarm(self, batch: Batch, logits: Tensor, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean of both draws' log-likelihoods, and a scalar with the logits' gradient (its value is 0)."""
+        (sum1, cells1), (sum2, cells2) = self.log_likelihood(batch, z1), self.log_likelihood(batch, z2)
+        gradient = relaxations.disarm_gradient(logits, z1, z2, -cells1, -cells2)
+        push = (gradient * (logits - logits.detach())).sum(-1).mean()
+        return (sum1 + sum2) / 2, (cells1 + cells2) / 2, push
 
     def _cycle(self, batch: Batch, z: Tensor, code: Tensor) -> Tensor:
         own = batch.covariates.categories[0]
@@ -292,10 +313,10 @@ class VAE(nn.Module):
         """Return reconstruction and KL (without log Z for bits) at one hard draw, and the code; `(n_cells, ...)` each."""
         parameters = self.encode(batch.x, batch.covariates)
         z = self.sample_code(parameters)
-        reconstruction = -self.log_likelihood(batch, z)
+        reconstruction = -self.log_likelihood(batch, z)[1]
         if isinstance(self.prior, DiscretePrior):
             q = torch.sigmoid(parameters)
-            return reconstruction, -entropy(q) + self.prior.expected_energy(q, z), q
+            return reconstruction, -entropy(parameters) + self.prior.expected_energy(q, z), q
         posterior = self.normal(parameters)
         return reconstruction, self.prior.kl(posterior, z), posterior.loc
 

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from qbmvae.core.csr import take_rows
 from qbmvae.core.networks import Covariates
 from qbmvae.core.vae import Batch
 
@@ -37,7 +38,9 @@ class MemorySource:
         continuous: np.ndarray | None = None,
         rows: np.ndarray | None = None,
     ):
-        self.x = x
+        # rows are sliced every step: the arrays are read directly, without scipy's checks
+        self.x = sp.csr_matrix(x) if not sp.issparse(x) or x.format != "csr" else x
+        self._indptr = self.x.indptr.astype(np.int64, copy=False)
         self.library = np.asarray(library, dtype=np.float32)
         self.categories = [np.asarray(c, dtype=np.int64).ravel() for c in categories]
         self.continuous = None if continuous is None else np.asarray(continuous, dtype=np.float32)
@@ -80,12 +83,12 @@ class MemorySource:
 
     def take(self, rows: np.ndarray, device: str | torch.device = "cpu") -> Batch:
         """Return the given cells as a minibatch."""
-        block = self.x[rows]
-        dense = block.toarray() if sp.issparse(block) else np.asarray(block)
+        block = take_rows(self._indptr, self.x.indices, self.x.data, rows, self.x.shape[1])
+        on_cpu = torch.device(device).type == "cpu"
         categories = tuple(torch.from_numpy(c[rows]).to(device) for c in self.categories)
         continuous = None if self.continuous is None else torch.from_numpy(self.continuous[rows]).to(device)
         return Batch(
-            torch.from_numpy(dense.astype(np.float32, copy=False)).to(device),
+            block if on_cpu else block.dense(device),
             torch.from_numpy(self.library[rows]).to(device),
             Covariates(categories, continuous),
             rows,

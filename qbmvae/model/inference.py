@@ -216,7 +216,7 @@ class InferenceMixin:
                     else:
                         log_q = vae.normal(parameters).log_prob(z).sum(-1)
                         log_p = vae.prior.log_prob(z)
-                    log_weights.append(vae.log_likelihood(batch, z) + log_p - log_q)
+                    log_weights.append(vae.log_likelihood(batch, z)[1] + log_p - log_q)
                 bounds.append((torch.stack(log_weights).logsumexp(0) - np.log(n_mc_samples)).cpu())
         values = torch.cat(bounds).numpy()
         return float(values.mean()) if return_mean else values
@@ -253,7 +253,7 @@ class InferenceMixin:
             z = torch.bernoulli(torch.sigmoid(parameters))
         q = torch.sigmoid(parameters)
         energy = prior.expected_energy(q, z)
-        return (energy - entropy(q) if kind == "free" else energy).cpu().numpy()
+        return (energy - entropy(parameters) if kind == "free" else energy).cpu().numpy()
 
     def get_log_partition(self, fresh: bool = False, seed: int = 0) -> tuple[float, float]:
         """Return log Z of the prior over the bits and its standard error, in nats.

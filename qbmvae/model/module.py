@@ -142,7 +142,7 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
         reconstruction = -generative_outputs["px"].log_prob(tensors[REGISTRY_KEYS.X_KEY]).sum(-1)
         z, qz = inference_outputs["z"], inference_outputs["qz"]
         if isinstance(self.vae.prior, DiscretePrior):
-            kl = -entropy(qz.loc) + self.vae.prior.expected_energy(qz.loc, z) + self.log_partition.float()
+            kl = -entropy(qz.logits) + self.vae.prior.expected_energy(qz.loc, z) + self.log_partition.float()
         else:
             kl = self.vae.prior.kl(qz, z)
         return LossOutput((reconstruction + kl_weight * kl).mean(), reconstruction, kl)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class TrainingMixin:
         checkpoint_every: int = 0,
         resume_from: str | Path | None = None,
         external_indexing: Sequence[np.ndarray] | None = None,
+        on_epoch: Callable[[Trainer], None] | None = None,
         progress_bar: bool = True,
     ) -> None:
         """Train the model.
@@ -99,6 +100,8 @@ class TrainingMixin:
             Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
         external_indexing
             Own split: arrays of training and validation (and test) indices.
+        on_epoch
+            Called with the trainer after each epoch, the model in evaluation mode; for curves of one's own.
         progress_bar
             Whether to show progress, on stderr.
 
@@ -164,7 +167,7 @@ class TrainingMixin:
         )
         if state is not None:
             trainer.load_state_dict(state)
-        history = trainer.fit()
+        history = trainer.fit(on_epoch)
         self._finish(trainer, history)
 
     def _finish(self, trainer: Trainer, history: dict[str, list[tuple[int, float]]]) -> None:

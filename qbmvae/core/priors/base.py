@@ -71,6 +71,9 @@ class DiscretePrior(Prior):
         return -(weights * self.energy((states[:, : self.n_latent] + 1) / 2)).sum()
 
 
-def entropy(q: Tensor) -> Tensor:
-    """Return the entropy of independent bits in nats, summed over the last axis."""
-    return -(torch.xlogy(q, q) + torch.xlogy(1 - q, 1 - q)).sum(-1)
+def entropy(logits: Tensor) -> Tensor:
+    r"""Return the entropy of independent bits in nats, summed over the last axis.
+
+    Written as :math:`\log(1 + e^a) - a \sigma(a)`: its gradient stays finite where the probability rounds to 0 or 1.
+    """
+    return (nn.functional.softplus(logits) - logits * torch.sigmoid(logits)).sum(-1)

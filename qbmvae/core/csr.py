@@ -1,0 +1,78 @@
+"""A block of sparse rows: what a minibatch of counts is before anything makes it dense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass
+class CsrBlock:
+    """Rows of a CSR matrix of counts.
+
+    Attributes
+    ----------
+    indptr
+        `(n_rows + 1,)` int64.
+    indices
+        `(nnz,)` int32, column of each value.
+    data
+        `(nnz,)` float32.
+    n_columns
+        Number of columns.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    data: np.ndarray
+    n_columns: int
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def density(self) -> float:
+        """Share of the values that are stored."""
+        return len(self.data) / max(1, len(self) * self.n_columns)
+
+    def log1p(self) -> CsrBlock:
+        """Return the rows with log(1 + x) in the place of x."""
+        return CsrBlock(self.indptr, self.indices, np.log1p(self.data), self.n_columns)
+
+    def dense(self, device: str | torch.device = "cpu") -> Tensor:
+        """Return the rows as a dense tensor, `(n_rows, n_columns)`."""
+        out = np.zeros((len(self), self.n_columns), dtype=np.float32)
+        _scatter(self.indptr, self.indices, self.data, out)
+        return torch.from_numpy(out).to(device)
+
+
+def take_rows(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, rows: np.ndarray, n_columns: int) -> CsrBlock:
+    """Return the given rows of a CSR matrix as a block."""
+    sizes = indptr[rows + 1] - indptr[rows]
+    block = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=block[1:])
+    columns = np.empty(block[-1], dtype=np.int32)
+    values = np.empty(block[-1], dtype=np.float32)
+    _gather(indptr, indices, data, rows, block, columns, values)
+    return CsrBlock(block, columns, values, n_columns)
+
+
+@numba.njit(cache=True)
+def _gather(indptr, indices, data, rows, block, columns, values):
+    for i in range(len(rows)):
+        start = indptr[rows[i]]
+        for k in range(block[i + 1] - block[i]):
+            columns[block[i] + k] = indices[start + k]
+            values[block[i] + k] = data[start + k]
+
+
+@numba.njit(cache=True)
+def _scatter(indptr, indices, data, out):
+    for i in range(len(indptr) - 1):
+        for k in range(indptr[i], indptr[i + 1]):
+            # duplicated entries add up, as in scipy
+            out[i, indices[k]] += data[k]
