@@ -1,4 +1,10 @@
-"""Choose an engine: a way to evaluate a circuit exactly."""
+"""Choose an engine: a way to evaluate a circuit exactly.
+
+- "frame": Clifford frame, compiled code on a CPU, torch elsewhere; for registers that fit the caches.
+- "reversible": Clifford frame that recomputes states backwards and goes sample by sample; memory does not grow with depth.
+- "frame-torch", "reversible-torch": the same in plain torch, on any device.
+- "per-gate": one matrix a gate with torch's autograd; the reference.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from qbmvae.circuits import memory
 from qbmvae.circuits.engines import per_gate
 from qbmvae.circuits.engines.angles import AngleMap
-from qbmvae.circuits.engines.frame_torch import FrameFunction, TorchProgram
 from qbmvae.circuits.frame import compile_circuit
 from qbmvae.circuits.observables import PauliString
 from samplers.errors import InputError, nearest
@@ -16,22 +22,41 @@ from samplers.errors import InputError, nearest
 if TYPE_CHECKING:
     from qbmvae.circuits.circuit import Circuit
 
-ENGINES = ("frame-torch", "reversible-torch", "per-gate")
+ENGINES = ("auto", "frame", "reversible", "frame-torch", "reversible-torch", "per-gate")
+SMALL = 12  # qubits up to which a tile of states stays in a CPU's caches
 
 
-def _choose(engine: str) -> str:
-    if engine == "auto":
-        return "frame-torch"
+def resolve(engine: str, circuit: Circuit, batch: int, dtype: torch.dtype, device: torch.device) -> str:
+    """Return the engine to use, after checking that its states fit in memory."""
     if engine not in ENGINES:
         raise InputError(f"unknown engine {engine!r}{nearest(engine, ENGINES)}")
+    n, cpu = circuit.n_qubits, device.type == "cpu"
+    if engine == "auto":
+        engine = "frame" if n <= SMALL else "reversible"
+    if engine in ("frame", "reversible") and not cpu:
+        engine += "-torch"
+    # state vectors a sample at the peak, measured; kept states grow with the gates
+    gates = len(circuit) + 1
+    states = {"frame": 8, "reversible": 6, "frame-torch": 8 + gates, "reversible-torch": 10, "per-gate": 4 * gates}
+    if engine == "frame-torch" and _too_large(n, batch, states[engine], dtype, device):
+        engine = "reversible-torch"
+    memory.check(n, 1 if engine == "reversible" else batch, states[engine], dtype, device)
     return engine
+
+
+def _too_large(n: int, batch: int, states: float, dtype: torch.dtype, device: torch.device) -> bool:
+    try:
+        memory.check(n, batch, states, dtype, device)
+    except InputError:
+        return True
+    return False
 
 
 def expval(
     circuit: Circuit, observables: tuple[PauliString, ...], params: torch.Tensor, features: torch.Tensor, engine: str
 ) -> torch.Tensor:
     """Return (batch, n_observables) expectation values by the named engine."""
-    engine = _choose(engine)
+    engine = resolve(engine, circuit, len(features), params.dtype, params.device)
     if engine == "per-gate":
         return per_gate.expval(circuit, observables, params, features)
     return _frame(circuit, observables, params, features, engine)
@@ -39,10 +64,17 @@ def expval(
 
 def probabilities(circuit: Circuit, params: torch.Tensor, features: torch.Tensor, engine: str) -> torch.Tensor:
     """Return (batch, 2**n) probabilities by the named engine."""
-    engine = _choose(engine)
+    engine = resolve(engine, circuit, len(features), params.dtype, params.device)
+    memory.check(circuit.n_qubits, len(features), 2, params.dtype, params.device)
     if engine == "per-gate":
         return per_gate.probabilities(circuit, params, features)
     return _frame(circuit, None, params, features, engine)
+
+
+def state(circuit: Circuit, params: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """Return (batch, 2**n) amplitudes by the per-gate engine."""
+    resolve("per-gate", circuit, len(features), params.dtype, params.device)
+    return per_gate.state(circuit, params, features)
 
 
 def _frame(
@@ -53,18 +85,28 @@ def _frame(
     engine: str,
 ) -> torch.Tensor:
     cache: dict[Any, Any] = circuit._cache
-    if ("program", observables) not in cache:
-        cache["program", observables] = compile_circuit(circuit, observables)
-    program = cache["program", observables]
     key = (engine, observables, params.dtype, params.device)
     if key not in cache:
-        keep = engine == "frame-torch"
-        compiled = TorchProgram(program, params.dtype, params.device, keep=keep, probabilities=observables is None)
-        cache[key] = AngleMap(program, params.dtype, params.device), compiled
-    angles, compiled = cache[key]
-    return FrameFunction.apply(compiled, *angles(params, features))
+        if ("program", observables) not in cache:
+            cache["program", observables] = compile_circuit(circuit, observables)
+        program = cache["program", observables]
+        angles = AngleMap(program, params.dtype, params.device)
+        cache[key] = angles, *_engine(engine, program, params.dtype, params.device, observables is None)
+    angles, function, compiled = cache[key]
+    return function.apply(compiled, *angles(params, features))
 
 
-def state(circuit: Circuit, params: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """Return (batch, 2**n) amplitudes by the per-gate engine."""
-    return per_gate.state(circuit, params, features)
+def _engine(name: str, program: Any, dtype: torch.dtype, device: torch.device, probabilities: bool) -> tuple[Any, Any]:
+    # numba costs half a second to import: load it when a circuit first runs on a CPU
+    if name == "frame":
+        from qbmvae.circuits.engines.frame_numba import TileFunction, TileProgram
+
+        return TileFunction, TileProgram(program, dtype, probabilities=probabilities)
+    if name == "reversible":
+        from qbmvae.circuits.engines.reversible import ReversibleFunction, ReversibleProgram
+
+        return ReversibleFunction, ReversibleProgram(program, dtype, probabilities=probabilities)
+    from qbmvae.circuits.engines.frame_torch import FrameFunction, TorchProgram
+
+    keep = name == "frame-torch"
+    return FrameFunction, TorchProgram(program, dtype, device, keep=keep, probabilities=probabilities)

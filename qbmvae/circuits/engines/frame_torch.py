@@ -7,6 +7,7 @@ gives the gradients of all rotations of a group.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class TorchProgram:
         self.complex = torch.complex128 if dtype == torch.float64 else torch.complex64
         self.n, self.size = program.n_qubits, 2**program.n_qubits
         bases = [START, *(g.basis for g in program.groups)]
-        self.steps = [step(a, b) for a, b in zip(bases, bases[1:], strict=False)]
+        self.steps = [step(a, b) for a, b in itertools.pairwise(bases)]
         self.last = [step(bases[-1], r.basis) for r in program.readouts]
         self.outcomes = self._long(outcomes(program.readouts[0], self.n)) if probabilities else None
         self._monomials: dict[Any, Any] = {}
@@ -135,7 +136,7 @@ class FrameFunction(torch.autograd.Function):
             state, diagonal = ctx.kept[g] if program.keep else (state, program.diagonal(g, shared, sample))
             if state.shape[1] == 1 < adjoint.shape[1]:
                 adjoint = adjoint.sum(1, keepdim=True)  # the samples do not differ yet: their adjoints add up
-            weight = adjoint.real * state.imag - adjoint.imag * state.real
+            weight = (adjoint.conj() * state).imag
             if group.shared.stop > group.shared.start:
                 total = weight.sum(1, keepdim=True)
                 grad_shared[group.shared] = program.gather(program.program.shared_masks[group.shared], total)[:, 0]
