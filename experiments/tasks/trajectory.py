@@ -108,15 +108,19 @@ def conservation(
     if len(use) < 3:
         raise InputError(f"a trajectory needs a reference time for three cells or more; {len(use)} have one")
     b = np.zeros(len(x), dtype=np.int64) if batch is None else as_codes(batch, len(x), "batch")[0]
+    starts = [np.flatnonzero(use == root) for root in roots]
+    if not len(starts) or any(not len(s) for s in starts):
+        raise InputError(f"roots {list(roots)}: give one cell or more, each with a reference time")
     rows: list[dict[str, float]] = []
-    for root in roots:
-        time = diffusion_pseudotime(x, root, n_neighbors)
+    for start in starts:
+        # cells off the process stay out of the graph, as in scIB: they would take up the diffusion components
+        time = diffusion_pseudotime(x[use], int(start[0]), n_neighbors)
         reached = np.isfinite(time)
         full = np.where(reached, time, 0.0)
-        values = np.unique(b[use])
-        whole = finite_mean(spearman(known[r], full[r]) for v in values for r in [use[b[use] == v]])
-        part = finite_mean(spearman(known[r], time[r]) for v in values for r in [use[(b[use] == v) & reached[use]]])
-        rows.append({"spearman": whole, "spearman_reachable": part, "unreachable": float(1 - reached[use].mean())})
+        groups = [b[use] == value for value in np.unique(b[use])]
+        whole = finite_mean(spearman(known[use][g], full[g]) for g in groups)
+        part = finite_mean(spearman(known[use][g & reached], time[g & reached]) for g in groups)
+        rows.append({"spearman": whole, "spearman_reachable": part, "unreachable": float(1 - reached.mean())})
     scores = {name: finite_mean(r[name] for r in rows) for name in rows[0]}
     scores["score"] = (1 + scores["spearman"]) / 2
     if branch is not None:

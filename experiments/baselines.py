@@ -1,0 +1,344 @@
+"""Every model that is compared, behind one call: fit on cells, embed others, generate."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.datasets import counts_of, log_normalised
+from samplers.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    Embed = Callable[[AnnData | None], np.ndarray]
+
+
+@dataclass
+class Fitted:
+    """A fitted model.
+
+    Attributes
+    ----------
+    embed
+        Cells to their embedding, `(n_cells, n_dimensions)`; None for the cells that it was fitted on.
+    history
+        Training curves by epoch; empty for methods without epochs.
+    seconds, cpu_seconds
+        Wall-clock and processor time of the fit.
+    model
+        The fitted object; None where there is none.
+    by_epoch
+        Embedding of the training cells after some epochs.
+    generate
+        `(n_cells, seed)` to counts; None where the model generates nothing.
+    bounds
+        Cells to `{"elbo": ..., "iwae": ...}` in nats a cell; None where there is no likelihood.
+    novelty
+        Cells to `{score name: (n_cells,)}`, higher for cells unlike the training data.
+    inductive
+        Whether cells that were not fitted on can be embedded.
+    """
+
+    embed: Embed
+    history: pd.DataFrame = field(default_factory=pd.DataFrame)
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    model: Any = None
+    by_epoch: dict[int, np.ndarray] = field(default_factory=dict)
+    generate: Callable[[int, int], Any] | None = None
+    bounds: Callable[[AnnData], dict[str, float]] | None = None
+    novelty: Callable[[AnnData], dict[str, np.ndarray]] | None = None
+    inductive: bool = True
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of what embeds: the network's weights and buffers, or the array that projects."""
+        digest = hashlib.sha256()
+        if hasattr(self.model, "module"):
+            for name, value in sorted(self.model.module.state_dict().items()):
+                digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+        else:
+            for part in self.model or ():
+                digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model is fitted on, and for how long: equal for all models of a comparison."""
+
+    adata: AnnData
+    batch_key: str | None = None
+    label_key: str | None = None
+    layer: str | None = None
+    max_epochs: int = 100
+    batch_size: int = 128
+    n_hidden: int = 128
+    n_layers: int = 2
+    seed: int = 0
+    snapshots: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Method:
+    """A model by name: how to fit it, with which options, and what must be known when its scores are read."""
+
+    fit: Callable[..., Fitted]
+    note: str
+    options: dict[str, Any] = field(default_factory=dict)
+    uses_labels: bool = False
+
+
+def fit(name: str, task: Task, **options: Any) -> Fitted:
+    """Fit a model by its name (see `METHODS`).
+
+    Parameters
+    ----------
+    name
+        Its name.
+    task
+        The cells and the budget.
+    **options
+        Options of this model beside those that its name stands for.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or option, or data that the model cannot take.
+    """
+    if name not in METHODS:
+        raise InputError(f"there is no model {name!r}{nearest(name, METHODS)}")
+    method = METHODS[name]
+    wall, cpu = time.perf_counter(), time.process_time()
+    with quiet():
+        try:
+            fitted = method.fit(task, **{**method.options, **options})
+        except TypeError as error:
+            if "unexpected keyword argument" in str(error):
+                raise InputError(f"model {name!r}: {error}") from error
+            raise
+    fitted.seconds, fitted.cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    return fitted
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the libraries' chatter for a while; errors still raise."""
+    loggers = [
+        logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric", "lightning", "scvi", "harmonypy", "jax")
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def fit_pca(task: Task, n_components: int = 30, scale: bool = False, harmony: bool = False) -> Fitted:
+    """Fit PCA of the log-normalised counts, and on request Harmony (Korsunsky et al. 2019) on top of it.
+
+    Parameters
+    ----------
+    task
+        The cells.
+    n_components
+        Principal components.
+    scale
+        Give every gene unit variance first (values beyond 10 standard deviations are cut), as Harmony's users do.
+    harmony
+        Correct the components for the batch; cells that were not fitted on cannot be embedded then.
+    """
+    from sklearn.decomposition import PCA
+
+    log = log_normalised(task.adata, task.layer).X
+    log = log.toarray() if hasattr(log, "toarray") else log
+    mean = log.mean(axis=0)
+    deviation = log.std(axis=0) if scale else np.ones_like(mean)
+    deviation[deviation == 0] = 1
+
+    def prepare(x: np.ndarray) -> np.ndarray:
+        return np.clip((x - mean) / deviation, -10, 10) if scale else x - mean
+
+    prepared = prepare(log)
+    pca = PCA(min(n_components, min(prepared.shape) - 1), random_state=task.seed).fit(prepared)
+    fitted_on = pca.transform(prepared).astype(np.float32)
+    if harmony and task.batch_key is not None and task.adata.obs[task.batch_key].nunique() > 1:
+        import harmonypy
+
+        batch = pd.DataFrame({"batch": task.adata.obs[task.batch_key].astype(str).to_numpy()})
+        corrected = harmonypy.run_harmony(fitted_on, batch, "batch", random_state=task.seed, ncores=1, verbose=False)
+        fitted_on = np.asarray(corrected.Z_corr, dtype=np.float32)
+
+    def embed(adata: AnnData | None = None) -> np.ndarray:
+        if adata is None:
+            return fitted_on
+        if harmony:
+            raise InputError("Harmony corrects the cells that it was fitted on; it cannot embed others")
+        x = log_normalised(adata, task.layer).X
+        return pca.transform(prepare(x.toarray() if hasattr(x, "toarray") else x)).astype(np.float32)
+
+    return Fitted(embed, model=(pca.components_, mean, deviation), inductive=not harmony)
+
+
+def fit_scvi(
+    task: Task, variant: str = "SCVI", n_latent: int = 10, kl_warmup: float | None = 0.25, max_epochs: int | None = None
+) -> Fitted:
+    """Fit a model of scvi-tools: SCVI, LinearSCVI (LDVAE), AUTOZI or SCANVI, with an NB likelihood.
+
+    Parameters
+    ----------
+    task
+        The cells.
+    variant
+        Which; SCANVI is SCVI for the whole budget and a fifth of it more with the labels.
+    n_latent
+        Latent dimensions.
+    kl_warmup
+        Share of the training over which the KL's weight rises; None for scvi-tools' default of 400 epochs, which a
+        shorter training never completes.
+    max_epochs
+        In the place of the task's.
+    """
+    import scvi
+
+    from experiments.scvi_models import finish, snapshot_callback
+
+    scvi.settings.seed = task.seed
+    epochs = max_epochs or task.max_epochs
+    adata = task.adata.copy()
+    keys = {"batch_key": task.batch_key, "layer": task.layer}
+    # AUTOZI's and LDVAE's decoders are linear or fixed; depth counts where there is a choice
+    shape: dict[str, Any] = {"n_hidden": task.n_hidden, "n_latent": n_latent, "n_layers": task.n_layers}
+    if variant != "AUTOZI":
+        shape["gene_likelihood"] = "nb"
+    plan = {} if kl_warmup is None else {"n_epochs_kl_warmup": max(1, round(kl_warmup * epochs))}
+    base = getattr(scvi.model, "SCVI" if variant == "SCANVI" else variant)
+    base.setup_anndata(adata, **keys)
+    model = base(adata, **shape)
+    by_epoch: dict[int, np.ndarray] = {}
+    callbacks = [snapshot_callback(model, task.snapshots, by_epoch)] if task.snapshots else []
+    options = {
+        "batch_size": task.batch_size,
+        "accelerator": "cpu",
+        "enable_progress_bar": False,
+        "logger": None,
+        # a last batch of one cell breaks batch normalisation
+        "datasplitter_kwargs": {"drop_last": 0 < round(0.9 * adata.n_obs) % task.batch_size < 3},
+    }
+    model.train(max_epochs=epochs, plan_kwargs=plan, check_val_every_n_epoch=1, callbacks=callbacks, **options)
+    if variant == "SCANVI":
+        if task.label_key is None:
+            raise InputError("scANVI needs labels: give label_key")
+        history = model.history
+        model = scvi.model.SCANVI.from_scvi_model(model, unlabeled_category="unknown", labels_key=task.label_key)
+        model.train(max_epochs=max(5, epochs // 5), **options)
+        model.history_ = {**model.history, **history}
+    return finish(model, task, by_epoch)
+
+
+def fit_sysvi(task: Task, n_latent: int = 15, cycle: float = 5.0) -> Fitted:
+    """Fit SysVI (Hrovatin et al. 2023): VampPrior and latent cycle-consistency, on log-normalised values."""
+    import scvi
+    from scvi.external import SysVI
+
+    from experiments.scvi_models import finish
+
+    if task.batch_key is None or task.adata.obs[task.batch_key].nunique() < 2:
+        raise InputError("sysVI needs a batch_key with two batches or more")
+    scvi.settings.seed = task.seed
+    adata = log_normalised(task.adata, task.layer)
+    adata.X = adata.X.toarray() if hasattr(adata.X, "toarray") else adata.X
+    SysVI.setup_anndata(adata, batch_key=task.batch_key)
+    model = SysVI(adata, n_latent=n_latent, n_hidden=task.n_hidden, n_layers=task.n_layers)
+    model.train(
+        max_epochs=task.max_epochs,
+        batch_size=task.batch_size,
+        accelerator="cpu",
+        enable_progress_bar=False,
+        logger=None,
+        check_val_every_n_epoch=1,
+        plan_kwargs={"z_distance_cycle_weight": cycle},
+    )
+    fitted = finish(model, task, {}, prepare=lambda a: _dense_log(a, task.layer))
+    fitted.generate = fitted.bounds = fitted.novelty = None
+    return fitted
+
+
+def _dense_log(adata: AnnData, layer: str | None) -> AnnData:
+    log = log_normalised(adata, layer)
+    log.X = log.X.toarray() if hasattr(log.X, "toarray") else log.X
+    return log
+
+
+def fit_qbmvae(
+    task: Task, representation: str | None = None, train: dict[str, Any] | None = None, **model: Any
+) -> Fitted:
+    """Fit our own model.
+
+    Parameters
+    ----------
+    task
+        The cells.
+    representation
+        Which embedding to judge.
+    train
+        Options of `QBMVAE.train`.
+    **model
+        Options of `QBMVAE`, for instance `prior="bernoulli"`.
+    """
+    from experiments.own_model import fit_own
+
+    return fit_own(task, representation, train or {}, model)
+
+
+def fit_published(task: Task, exact_kl: bool = False, **options: Any) -> Fitted:
+    """Fit the preset of the QBM-VAE authors' public code; see `experiments.published`."""
+    from experiments.published import fit_preset
+
+    counts_of(task.adata, task.layer)
+    return fit_preset(task, exact_kl=exact_kl, **options)
+
+
+def _own(note: str, **options: Any) -> Method:
+    return Method(fit_qbmvae, note, options)
+
+
+METHODS: dict[str, Method] = {
+    "pca": Method(fit_pca, "30 principal components of log-normalised counts: no correction"),
+    "harmony": Method(fit_pca, "Harmony on 30 components of scaled data", {"scale": True, "harmony": True}),
+    "scvi": Method(fit_scvi, "scVI, 10 dimensions, KL warm-up over 25 %"),
+    "scvi-30": Method(fit_scvi, "scVI, 30 dimensions, KL warm-up over 25 %", {"n_latent": 30}),
+    "scvi-64": Method(fit_scvi, "scVI, as many dimensions as we have bits", {"n_latent": 64}),
+    "scvi-default": Method(fit_scvi, "scVI, its own KL warm-up of 400 epochs", {"kl_warmup": None}),
+    "scvi-400": Method(fit_scvi, "scVI, 400 epochs, its own warm-up", {"kl_warmup": None, "max_epochs": 400}),
+    "ldvae": Method(fit_scvi, "LDVAE: a linear decoder", {"variant": "LinearSCVI"}),
+    "autozi": Method(fit_scvi, "AUTOZI: zero inflation decided gene by gene", {"variant": "AUTOZI"}),
+    "scanvi": Method(fit_scvi, "scANVI: uses the labels", {"variant": "SCANVI"}, uses_labels=True),
+    "sysvi": Method(fit_sysvi, "sysVI: VampPrior and cycle-consistency"),
+    "published": Method(fit_published, "the QBM-VAE authors' preset as their public code runs it"),
+    "published-exact": Method(fit_published, "the same preset with the exact KL", {"exact_kl": True}),
+    "qbmvae": _own("ours, defaults"),
+    "qbmvae-denoised": _own("ours, PCA of decoded, batch-averaged expression", representation="denoised"),
+    "vae": _own("ours with a standard Gaussian prior, 10 dimensions", prior="gaussian", n_latent=10),
+    "mixture": _own("ours with a mixture of Gaussians, 10 dimensions", prior="gaussian-mixture", n_latent=10),
+    "vamp": _own("ours with a VampPrior, 10 dimensions", prior="vamp", n_latent=10),
+    "bernoulli": _own("ours, J = 0, fields learned", prior="bernoulli"),
+    "uniform": _own("ours, uniform bits", prior="uniform"),
+    "random-couplings": _own("ours, frozen random couplings", prior="random-couplings"),
+    "rbm": _own("ours, restricted Boltzmann machine, 64 hidden units", topology="bipartite", n_hidden_units=64),
+    "pegasus": _own("ours, couplings on a Pegasus graph", topology="pegasus"),
+}
