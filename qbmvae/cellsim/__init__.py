@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 from qbmvae.cellsim.circuit import GeneCircuit
+from qbmvae.cellsim.communication import communication, compare_conditions
 from qbmvae.cellsim.gates import Edge
+from qbmvae.cellsim.presets import PRESETS, paper_pairs, preset
+from qbmvae.cellsim.reference import Reference, fit_reference
+from qbmvae.cellsim.simulate import simulate, simulate_to_file
 
-__all__ = ["Edge", "GeneCircuit"]
+__all__ = [
+    "PRESETS",
+    "Edge",
+    "GeneCircuit",
+    "Reference",
+    "communication",
+    "compare_conditions",
+    "fit_reference",
+    "paper_pairs",
+    "preset",
+    "simulate",
+    "simulate_to_file",
+]

@@ -177,6 +177,9 @@ class GeneCircuit:
         return [e for e in self.edges if e.gate == "cx"]
 
     def _engine(self, engine: str) -> str:
+        if engine in ("auto", "components") and self.engine == "components":
+            largest = [self.genes[q] for q in self.structure.largest]
+            statevector.check_size(len(largest), largest)
         if engine == "auto":
             return self.engine
         if engine not in ENGINES:

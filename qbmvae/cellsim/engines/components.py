@@ -100,6 +100,8 @@ class _Cells:
     def turn(self, qubit: int, matrix: np.ndarray, on: np.ndarray) -> None:
         """Apply a `(2, 2)` matrix to one qubit in the cells where the bit `on` is set."""
         group = self.group(qubit)
+        n_histories = len(np.unique(group.pattern * 2 + on))
+        check_size(len(group.qubits), [self.names[q] for q in group.qubits], n_histories)
         chosen = group.split(on)
         axis = group.axis(qubit)
         parts = np.moveaxis(group.states[chosen], axis, 1)

@@ -10,8 +10,8 @@ import numpy as np
 from qbmvae.cellsim.gates import Edge
 from samplers.errors import InputError
 
-#: Largest state that an engine allocates, in bytes.
-MAX_BYTES = 8 * 2**30
+#: Largest state that an engine allocates, in bytes; a gate holds about twice as much for a moment.
+MAX_BYTES = 2 * 2**30
 
 
 def gate_matrix(edge: Edge) -> np.ndarray:
