@@ -5,21 +5,21 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from samplers.kernels.rng import FAST, LANES, fill_bits
-from samplers.kernels.update import add_energy, gibbs, metropolis
+from samplers.kernels.rng import FAST, LANES
+from samplers.kernels.update import FIELD, add_energy, gibbs, metropolis, new_work, settle
 
 
-@numba.njit(fastmath=FAST, nogil=True)
-def _half(s, field, bias, stream, b, energy, bits, delta, heat_bath):
-    for i in range(s.shape[0]):
+@numba.njit(fastmath=FAST)
+def _half(s, first, field, fields, stream, work, heat_bath):
+    """Update the spins from `first` on, whose fields but for the external ones are in `field`."""
+    for i in range(field.shape[0]):
+        base = fields[first + i]
         for lane in range(LANES):
-            field[i, lane] += bias[i]
-        fill_bits(stream, bits)
+            work[FIELD + lane] = base + field[i, lane]
         if heat_bath:
-            gibbs(field[i], b, bits, s[i], delta)
+            gibbs(stream, work, s, first + i)
         else:
-            metropolis(field[i], b, bits, s[i], delta)
-        add_energy(delta, field[i], energy)
+            metropolis(stream, work, s, first + i)
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
@@ -42,17 +42,15 @@ def sweep(spins, streams, energies, two_beta, block, block_t, fields, num_sweeps
     n_visible, n_hidden = block.shape
     field_v = np.empty((n_visible, LANES), dtype=np.float32)
     field_h = np.empty((n_hidden, LANES), dtype=np.float32)
-    delta = np.empty(LANES, dtype=np.float32)
-    bits = np.empty(LANES, dtype=np.uint32)
     for group in range(spins.shape[0]):
-        stream, b, energy = streams[group], two_beta[group], energies[group]
-        visible, hidden = spins[group, :n_visible], spins[group, n_visible:]
+        s, stream, work = spins[group], streams[group], new_work(two_beta[group])
         for k in range(num_sweeps):
             heat_bath = (phase + k) % 2 == 0
-            np.dot(block_t, visible, field_h)
-            _half(hidden, field_h, fields[n_visible:], stream, b, energy, bits, delta, heat_bath)
-            np.dot(block, hidden, field_v)
-            _half(visible, field_v, fields[:n_visible], stream, b, energy, bits, delta, heat_bath)
+            np.dot(block_t, s[:n_visible], field_h)
+            _half(s, n_visible, field_h, fields, stream, work, heat_bath)
+            np.dot(block, s[n_visible:], field_v)
+            _half(s, 0, field_v, fields, stream, work, heat_bath)
+            settle(work, energies[group])
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)

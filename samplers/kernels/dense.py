@@ -10,8 +10,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from samplers.kernels.rng import FAST, LANES, fill_bits
-from samplers.kernels.update import add_energy, gibbs, metropolis
+from samplers.kernels.rng import FAST, LANES
+from samplers.kernels.update import DELTA, FIELD, add_energy, gibbs, metropolis, new_work, settle
 
 BLOCK = 32
 
@@ -32,31 +32,28 @@ def sweep(spins, streams, energies, two_beta, couplings, fields, num_sweeps, pha
         Sweeps to do, and sweeps done before (even: Gibbs, odd: Metropolis).
     """
     n = fields.shape[0]
-    field = np.empty((BLOCK, LANES), dtype=np.float32)
-    delta = np.empty((BLOCK, LANES), dtype=np.float32)
-    bits = np.empty(LANES, dtype=np.uint32)
+    block = np.empty((BLOCK, LANES), dtype=np.float32)
     for group in range(spins.shape[0]):
-        s, stream, b, energy = spins[group], streams[group], two_beta[group], energies[group]
+        s, stream, work = spins[group], streams[group], new_work(two_beta[group])
         for k in range(num_sweeps):
             heat_bath = (phase + k) % 2 == 0
             for start in range(0, n, BLOCK):
                 size = min(BLOCK, n - start)
-                np.dot(couplings[start : start + size], s, field[:size])
+                np.dot(couplings[start : start + size], s, block[:size])
                 for i in range(size):
                     site = start + i
+                    base = fields[site]
                     for lane in range(LANES):
-                        field[i, lane] += fields[site]
-                    fill_bits(stream, bits)
+                        work[FIELD + lane] = base + block[i, lane]
                     if heat_bath:
-                        gibbs(field[i], b, bits, s[site], delta[i])
+                        gibbs(stream, work, s, site)
                     else:
-                        metropolis(field[i], b, bits, s[site], delta[i])
+                        metropolis(stream, work, s, site)
                     for j in range(i + 1, size):
                         c = couplings[start + j, site]
                         for lane in range(LANES):
-                            field[j, lane] += c * delta[i, lane]
-                for i in range(size):
-                    add_energy(delta[i], field[i], energy)
+                            block[j, lane] += c * work[DELTA + lane]
+            settle(work, energies[group])
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)

@@ -1,40 +1,71 @@
-"""Which kernel sweeps which problem."""
+"""Which kernel sweeps which problem, and over how many threads."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
 
+import numba
 import numpy as np
 
-from samplers.kernels import bipartite, dense, sparse
+from samplers.kernels import bipartite, bipartite_int8, dense, dense_int8, int8, sparse
 from samplers.kernels.chains import Chains
 from samplers.kernels.rng import LANES
 from samplers.problem import Ising
+
+#: The largest standard error of beta times a local field that 16-bit couplings may cause; float32 serves beyond.
+FIELD_ERROR = 1e-3
+#: Multiplications that are worth a thread.
+WORTH_A_THREAD = 2e7
 
 
 class Kernel:
     """Sweeps of one problem.
 
+    Groups of 64 chains are independent of each other and own their random streams, so that results do not depend on
+    the number of threads (numba's, `NUMBA_NUM_THREADS`).
+
     Parameters
     ----------
     problem
-        The problem; its couplings are rounded to float32 once, here.
+        The problem; its couplings are rounded once, when first needed: to 16-bit fixed point where the CPU multiplies
+        bytes and the rounding is harmless at the beta of the sweep, else to float32.
     """
 
     def __init__(self, problem: Ising):
         self.problem = problem
-        self._sweep, self._energy, self._arguments = _compile(problem)
+        self._forms: dict[bool, _Form] = {}
+        self._field_error = _field_error(problem)
+
+    def form(self, beta: float = 1.0) -> _Form:
+        """Return kernel and arguments for sweeps at up to `beta`."""
+        fixed = int8.available() and beta * self._field_error <= FIELD_ERROR
+        if fixed not in self._forms:
+            self._forms[fixed] = _fixed_point(self.problem) if fixed else _float32(self.problem)
+        return self._forms[fixed]
 
     def sweep(self, chains: Chains, beta: float | np.ndarray, num_sweeps: int = 1) -> None:
         """Update every spin of every chain `num_sweeps` times at inverse temperature `beta`, a number or `(num,)`."""
         two_beta = np.zeros((len(chains.spins), LANES), dtype=np.float32)
         two_beta.reshape(-1)[: chains.num] = 2.0 * np.asarray(beta)
-        self._sweep(chains.spins, chains.streams, chains.energies, two_beta, *self._arguments, num_sweeps, chains.phase)
+        form = self.form(float(np.max(beta)))
+
+        def run(part: slice) -> None:
+            form.sweep(
+                chains.spins[part], chains.streams[part], chains.energies[part], two_beta[part],
+                *form.arguments, num_sweeps, chains.phase,
+            )  # fmt: skip
+
+        _over_threads(run, len(chains.spins), form.work * LANES * num_sweeps)
         chains.phase += num_sweeps
 
-    def track(self, chains: Chains) -> np.ndarray:
-        """Set the running energies in float32 (about 1e-6 of their size), fast, and return them."""
-        self._energy(chains.spins, chains.energies, *self._arguments)
+    def track(self, chains: Chains, beta: float = 1.0) -> np.ndarray:
+        """Set the running energies to those of the rounded problem, fast, and return them."""
+        form = self.form(beta)
+        form.energy(chains.spins, chains.energies, *form.arguments)
         chains.energies += self.problem.offset
         return chains.energy()
 
@@ -44,14 +75,56 @@ class Kernel:
         return chains.energy()
 
 
-def _compile(problem: Ising) -> tuple[Callable[..., None], Callable[..., None], tuple[np.ndarray, ...]]:
+def _field_error(problem: Ising) -> float:
+    """Return the standard error of a local field by rounding to 16 bits; infinite where there is no such kernel."""
+    if problem.layout == "sparse":
+        return np.inf
+    couplings = problem.block if problem.layout == "bipartite" else problem.dense
+    unit = max(couplings.max(initial=0.0), -couplings.min(initial=0.0)) / int8.LARGEST
+    # each of n couplings is off by up to half a unit, uniformly
+    return float(unit * np.sqrt(problem.n / 12))
+
+
+class _Form:
+    def __init__(self, module: Any, arguments: tuple[Any, ...], work: float):
+        self.sweep: Callable[..., None] = module.sweep
+        self.energy: Callable[..., None] = module.energy
+        self.arguments = arguments
+        self.work = work  # multiplications a chain and sweep
+
+
+def _float32(problem: Ising) -> _Form:
     fields = -problem.h.astype(np.float32)
     if problem.layout == "bipartite":
-        block = -problem.block.astype(np.float32)
-        return bipartite.sweep, bipartite.energy, (np.ascontiguousarray(block), np.ascontiguousarray(block.T), fields)
+        block = np.ascontiguousarray(-problem.block, dtype=np.float32)
+        return _Form(bipartite, (block, np.ascontiguousarray(block.T), fields), 2 * block.size)
     if problem.layout == "sparse":
         J = problem.sparse
-        return sparse.sweep, sparse.energy, (
-            J.indptr.astype(np.int32), J.indices.astype(np.int32), -J.data.astype(np.float32), fields,
-        )  # fmt: skip
-    return dense.sweep, dense.energy, (-problem.dense.astype(np.float32, order="C"), fields)
+        csr = (J.indptr.astype(np.int32), J.indices.astype(np.int32), -J.data.astype(np.float32))
+        return _Form(sparse, (*csr, fields), J.nnz + 10 * problem.n)
+    return _Form(dense, (np.ascontiguousarray(-problem.dense, dtype=np.float32), fields), problem.n**2)
+
+
+def _fixed_point(problem: Ising) -> _Form:
+    fields = -problem.h.astype(np.float32)
+    if problem.layout == "bipartite":
+        one, other = int8.pack(-problem.block), int8.pack(-problem.block.T)
+        arguments = (one.words, one.row_sums, other.words, other.row_sums, one.scale, fields)
+        return _Form(bipartite_int8, arguments, problem.block.size)
+    packed = int8.pack(-problem.dense)
+    arguments = (packed.words, packed.rounded, packed.row_sums, packed.scale, fields)
+    return _Form(dense_int8, arguments, problem.n**2 / 2)
+
+
+def _over_threads(run: Callable[[slice], None], groups: int, work_a_group: float) -> None:
+    threads = min(numba.get_num_threads(), groups, int(groups * work_a_group / WORTH_A_THREAD))
+    if threads <= 1:
+        run(slice(0, groups))
+        return
+    edges = np.linspace(0, groups, threads + 1).astype(int)
+    list(_pool(threads).map(run, [slice(a, b) for a, b in itertools.pairwise(edges)]))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="samplers")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from samplers.kernels.rng import FAST, LANES, fill_bits
-from samplers.kernels.update import add_energy, gibbs, metropolis
+from samplers.kernels.rng import FAST, LANES
+from samplers.kernels.update import FIELD, add_energy, gibbs, metropolis, new_work, settle
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
@@ -27,26 +27,23 @@ def sweep(spins, streams, energies, two_beta, indptr, indices, couplings, fields
         Sweeps to do, and sweeps done before (even: Gibbs, odd: Metropolis).
     """
     n = fields.shape[0]
-    field = np.empty(LANES, dtype=np.float32)
-    delta = np.empty(LANES, dtype=np.float32)
-    bits = np.empty(LANES, dtype=np.uint32)
     for group in range(spins.shape[0]):
-        s, stream, b, energy = spins[group], streams[group], two_beta[group], energies[group]
+        s, stream, work = spins[group], streams[group], new_work(two_beta[group])
         for k in range(num_sweeps):
             heat_bath = (phase + k) % 2 == 0
             for site in range(n):
+                base = fields[site]
                 for lane in range(LANES):
-                    field[lane] = fields[site]
+                    work[FIELD + lane] = base
                 for p in range(indptr[site], indptr[site + 1]):
                     c, neighbour = couplings[p], indices[p]
                     for lane in range(LANES):
-                        field[lane] += c * s[neighbour, lane]
-                fill_bits(stream, bits)
+                        work[FIELD + lane] += c * s[neighbour, lane]
                 if heat_bath:
-                    gibbs(field, b, bits, s[site], delta)
+                    gibbs(stream, work, s, site)
                 else:
-                    metropolis(field, b, bits, s[site], delta)
-                add_energy(delta, field, energy)
+                    metropolis(stream, work, s, site)
+            settle(work, energies[group])
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)

@@ -21,6 +21,8 @@ START_SWEEPS = 64
 #: A change of the problem that leaves less than this share of the population effective starts the chains anew.
 LOST = 0.05
 
+_STATE = {"num", "phase", "spins", "streams", "energies", "log_weights", "beta", "generator"}
+
 
 class Persistent(Sampler):
     """Chains kept from draw to draw: the default for training, where the problem changes a little every step.
@@ -45,8 +47,7 @@ class Persistent(Sampler):
 
     Notes
     -----
-    Energies of a draw that goes on are those tracked by the kernel, to about 1e-3; they are set anew to float64
-    every 100 draws.
+    Energies of a draw that goes on are those of the kernel's rounded couplings, to about 1e-3.
     """
 
     name = "persistent"
@@ -58,7 +59,6 @@ class Persistent(Sampler):
         self._beta = 1.0
         self._log_weights = np.zeros(0)
         self._rng = np.random.default_rng()
-        self._draws = 0
 
     def draw(
         self,
@@ -93,9 +93,6 @@ class Persistent(Sampler):
             blocks.append(chains.states())
             energies.append(chains.energy().copy())
         self._beta = beta
-        self._draws += 1
-        if self._draws % 100 == 0:
-            kernel.measure(chains)
         info["ess"] = ess_share(self._log_weights)
         info["num_chains"] = chains.num
         if num_reads < chains.num:
@@ -120,7 +117,7 @@ class Persistent(Sampler):
         chains = self._chains
         assert chains is not None
         before = self._beta * chains.energy()
-        step = before - beta * kernel.track(chains)
+        step = before - beta * kernel.track(chains, beta)
         if ess_share(step) < LOST:
             return False
         self._log_weights = self._log_weights + step
@@ -134,10 +131,9 @@ class Persistent(Sampler):
     def state_dict(self) -> dict[str, Any]:
         """Return chains, weights, their energies under the last problem, and the generator: arrays and plain values."""
         if self._chains is None:
-            return {"draws": 0}
+            return {}
         chains = self._chains
         return {
-            "draws": self._draws,
             "num": chains.num,
             "phase": chains.phase,
             "spins": chains.spins.astype(np.int8),
@@ -150,10 +146,10 @@ class Persistent(Sampler):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken: the next draw with no seed is equal bit by bit."""
-        if not state.get("draws"):
-            self._chains, self._draws = None, 0
+        if not state:
+            self._chains = None
             return
-        missing = {"num", "phase", "spins", "streams", "energies", "log_weights", "beta", "generator"} - set(state)
+        missing = _STATE - set(state)
         if missing:
             raise InputError(f"this is not a state of the persistent sampler: it lacks {sorted(missing)}")
         self._chains = Chains(
@@ -164,7 +160,7 @@ class Persistent(Sampler):
             int(state["phase"]),
         )
         self._log_weights = np.array(state["log_weights"], dtype=np.float64)
-        self._beta, self._draws = float(state["beta"]), int(state["draws"])
+        self._beta = float(state["beta"])
         generator = state["generator"]
         self._rng = np.random.Generator(getattr(np.random, generator["bit_generator"])())
         self._rng.bit_generator.state = generator
