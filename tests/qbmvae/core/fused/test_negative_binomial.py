@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+
 from qbmvae.core.csr import take_rows
 from qbmvae.core.fused.negative_binomial import negative_binomial
 from qbmvae.core.likelihoods import negative_binomial as reference
@@ -21,9 +22,7 @@ def _case(seed: int, n: int, genes: int, high: float, theta_low: float, theta_hi
     return x, logits, log_theta, library, rng.integers(rows, size=n)
 
 
-@pytest.mark.parametrize(
-    ("high", "low", "top"), [(0.5, -3, 3), (20, -2, 2), (2000, -1, 3), (1, 6, 12), (1, -8, -5)]
-)
+@pytest.mark.parametrize(("high", "low", "top"), [(0.5, -3, 3), (20, -2, 2), (2000, -1, 3), (1, 6, 12), (1, -8, -5)])
 def test_equals_float64_autograd(high, low, top):
     x, logits, log_theta, library, rows = _case(0, 30, 170, high, low, top, 2)
     a = torch.tensor(logits, requires_grad=True)

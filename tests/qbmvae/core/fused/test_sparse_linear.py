@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 import torch
+
 from qbmvae.core.csr import take_rows
 from qbmvae.core.fused.sparse_linear import sparse_linear
 
