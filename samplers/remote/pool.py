@@ -123,7 +123,11 @@ class Pool:
     async def _serve(self, process: asyncio.subprocess.Process) -> None:
         try:
             while True:
-                body, future = await self._jobs.get()
+                job = await self._next(process)
+                if job is None:
+                    process = await self._replace(process)
+                    continue
+                body, future = job
                 if future.done():
                     continue
                 for attempt in (1, 2):
@@ -146,9 +150,19 @@ class Pool:
                         else:
                             _fail(future, 422 if status == worker.REFUSED else 500, data.decode("utf-8", "replace"))
                     break
-                del body, future
+                del job, body, future
         finally:
             await self._end(process)
+
+    async def _next(self, process: asyncio.subprocess.Process) -> tuple[bytes, asyncio.Future[bytes]] | None:
+        """Return the next job, or None where the idle worker dies before there is one."""
+        job, death = asyncio.ensure_future(self._jobs.get()), asyncio.ensure_future(process.wait())
+        try:
+            await asyncio.wait({job, death}, return_when=asyncio.FIRST_COMPLETED)
+            return job.result() if job.done() else None
+        finally:
+            job.cancel()
+            death.cancel()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE

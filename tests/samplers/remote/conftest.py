@@ -75,7 +75,7 @@ class Server:
         self.log = log
         with log.open("w") as out:
             self.process = subprocess.Popen([sys.executable, "-c", code], stderr=out, stdout=out, env=environment)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while "http://" not in self.text():
             assert self.process.poll() is None and time.monotonic() < deadline, self.text()
             time.sleep(0.05)
@@ -85,7 +85,7 @@ class Server:
         return self.log.read_text()
 
     def client(self, **options) -> Http:
-        return Http(self.url, **{"token": TOKEN, "timeout": 30.0, **options})
+        return Http(self.url, **{"token": TOKEN, "timeout": 200.0, **options})
 
     def metric(self, name: str) -> float:
         text = self.client()._get("/metrics").text
@@ -95,9 +95,14 @@ class Server:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
+    def busy(self) -> None:
+        """Return once a request waits or runs."""
+        while not self.metric("pending_requests"):
+            time.sleep(0.02)
+
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=100)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
@@ -152,34 +153,42 @@ def test_a_worker_that_dies_under_every_request_is_an_error_not_a_dead_server(st
 
 
 def test_a_killed_worker_is_replaced_and_the_request_drawn_again(start):
-    server = start("uniform?seconds=0.4")
-    client = server.client()
+    server = start("uniform?seconds=0.5")
     (pid,) = server.worker_pids()
-    import threading
-
-    killer = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
-    killer.start()
-    draws = client.draw(problem(), 20, seed=4)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(server.client().draw, problem(), 20, seed=4)
+        server.busy()
+        os.kill(pid, signal.SIGKILL)
+        draws = future.result()
     assert draws.info["pid"] != pid and server.metric("worker_restarts_total") == 1
     assert (draws.states == np.random.default_rng(4).choice(np.array([-1, 1], np.int8), (20, 12))).all()
 
 
+def test_an_idle_worker_that_is_killed_is_replaced_before_anybody_asks(start):
+    server = start("uniform")
+    (pid,) = server.worker_pids()
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while server.metric("worker_restarts_total") + server.metric("workers_alive") < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert server.worker_pids() != [pid] and len(server.client().draw(problem(), 5)) == 5
+
+
 def test_a_slow_server_times_out_by_name(start):
-    server = start("uniform?seconds=5")
-    begun = time.monotonic()
+    server = start("uniform?seconds=2")
     with pytest.raises(RemoteTimeoutError, match=r"within 0\.3 s"):
         server.client(timeout=0.3).draw(problem())
-    assert time.monotonic() - begun < 3
 
 
 def test_a_stop_finishes_what_runs(start):
     server = start("uniform?seconds=0.5")
-    import threading
-
-    threading.Timer(0.2, server.process.send_signal, (signal.SIGTERM,)).start()
     pids = server.worker_pids()
-    assert len(server.client().draw(problem(), 5)) == 5
-    assert server.process.wait(timeout=20) == 0
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(server.client().draw, problem(), 5)
+        server.busy()
+        server.process.send_signal(signal.SIGTERM)
+        assert len(future.result()) == 5
+    assert server.process.wait(timeout=100) == 0
     assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 
 
@@ -188,7 +197,7 @@ def test_workers_go_with_a_server_that_is_killed(start):
     pids = server.worker_pids()
     server.process.kill()
     server.process.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
