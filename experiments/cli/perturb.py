@@ -1,9 +1,272 @@
-"""The family of commands about perturb."""
+"""The family of commands about perturbation response: train, predict, evaluate, table."""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+
+from samplers.errors import InputError
+
+perturb = typer.Typer(
+    help="Response to perturbations: the hybrid delta predictor and the official scores.", no_args_is_help=True
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value (YAML) of the predictor's options: epochs=50, n_qubits=16.")
+]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value: the same as --set.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this family's commands to `app`."""
+    app.add_typer(perturb, name="perturb")
+
+
+@perturb.command()
+def train(
+    data: Annotated[
+        Path | None, typer.Argument(help="Perturb-seq data, .h5ad; X holds counts or log1p-normalised values.")
+    ] = None,
+    overrides: Overrides = None,
+    pert_key: Annotated[
+        str | None, typer.Option(help="Column of obs with each cell's perturbation. [default: target_gene]")
+    ] = None,
+    control: Annotated[str | None, typer.Option(help="Label of the control cells. [default: non-targeting]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Vectors of perturbations: a file, 'genes' or 'one-hot' (default).")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="pca (default), none, qbmvae, or the directory of a STATE run.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="default, prototype, bandwidth, or phase-0 to phase-5.")] = None,
+    context_key: Annotated[
+        str | None, typer.Option(help="Column of obs with replicates, patients or cell lines.")
+    ] = None,
+    holdout: Annotated[
+        str | None, typer.Option(help="perturbations, context, combinations, cells or none. [default: auto]")
+    ] = None,
+    holdout_values: Annotated[list[str] | None, typer.Option(help="What to hold out; repeat the option.")] = None,
+    share: Annotated[
+        float | None, typer.Option(help="Share to hold out where no values are given. [default: 0.2]")
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="Joins the parts of a combination's label. [default: +]")
+    ] = None,
+    genes: Annotated[Path | None, typer.Option(help="Gene list (CSV): keep these genes, in this order.")] = None,
+    n_control: Annotated[int | None, typer.Option(help="Control cells to score against. [default: 200]")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", "--max-epochs", help="Most epochs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random. [default: 0]")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file of these settings; options win.")] = None,
+    set_: Set = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with a stopped run; other options are its own.")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a predictor, hold perturbations (or cells, or a context) out, and score it beside the baselines."""
+    from experiments.drug_response.run_folder import read_config
+    from experiments.perturbation.runs import METRICS, TrainConfig, train_run
+
+    _one_thread()
+    if resume is not None:
+        if (resume / METRICS).is_file():
+            raise InputError(f"{resume} is finished: there is nothing to resume")
+        settings, out = read_config(resume), resume
+    else:
+        settings = _read_yaml(config) if config else {}
+        given = {
+            "data": data,
+            "pert_key": pert_key,
+            "control": control,
+            "features": features,
+            "backbone": backbone,
+            "preset": preset,
+            "context_key": context_key,
+            "holdout": holdout,
+            "holdout_values": holdout_values or None,
+            "share": share,
+            "separator": separator,
+            "genes": genes,
+            "n_control": n_control,
+            "seed": seed,
+        }
+        settings |= {k: str(v) if isinstance(v, Path) else v for k, v in given.items() if v is not None}
+        pairs = _pairs([*(overrides or []), *(set_ or [])])
+        if epochs is not None:
+            pairs["epochs"] = epochs
+        settings["options"] = {**(settings.get("options") or {}), **pairs}
+        out = out or settings.pop("out", None)
+        if out is None:
+            raise InputError("missing option --out (or --resume RUN)")
+        if "data" not in settings:
+            raise InputError("missing argument DATA: an .h5ad file (or --config, or --resume RUN)")
+        if (Path(out) / METRICS).is_file():
+            raise InputError(f"{out} holds a finished run: choose another --out")
+    progress = _progress(quiet)
+    metrics = train_run(TrainConfig.from_dict(settings), Path(out), progress)
+    if "model" in metrics:
+        own = metrics["model"]
+        progress(
+            f"held-out {metrics['holdout']}: DES {own['des']:.4f}, PDS {own['pds']:.4f}, MAE {own['mae']:.4f}; report: {Path(out) / 'report.html'}"
+        )
+    if as_json:
+        print(json.dumps(metrics, default=float))
+
+
+@perturb.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder of `qbmvae perturb train`.")],
+    perturbations: Annotated[Path, typer.Option(help="CSV: target_gene and n_cells, or one name a line.")],
+    out: Annotated[Path, typer.Option(help="The .h5ad to write.")],
+    controls: Annotated[
+        Path | None, typer.Option(help=".h5ad with the control cells to start from; by default those of training.")
+    ] = None,
+    genes: Annotated[Path | None, typer.Option(help="Gene list (CSV) that fixes the order of genes.")] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Vectors of perturbations, where those of training lack some.")
+    ] = None,
+    n_cells: Annotated[int, typer.Option(help="Cells of each perturbation where the CSV does not say.")] = 100,
+    n_control: Annotated[
+        int | None, typer.Option(help="Control cells to add to the prediction; all by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the cells drawn.")] = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Predict cells of perturbations; `cell-eval prep` takes the file."""
+    from experiments.perturbation.challenge import control_cells, predict_file, read_gene_list, read_perturbations
+    from experiments.perturbation.runs import read_data
+    from qbmvae.perturbation.features import read_features
+    from qbmvae.perturbation.model import PerturbationModel
+
+    _one_thread()
+    model = PerturbationModel.load(run)
+    if features is not None:
+        model.features = read_features(features, model.features.separator)
+    wanted = read_perturbations(perturbations, n_cells)
+    order = read_gene_list(genes) if genes else None
+    source = controls or run / "controls.h5ad"
+    cells = control_cells(read_data(source), model, str(source))
+    predicted = predict_file(model, wanted, cells, out, genes=order, n_control=n_control, seed=seed)
+    _progress(quiet)(f"{predicted.n_obs:,} cells of {len(wanted)} perturbations and controls: {out}")
+    if as_json:
+        print(json.dumps({"n_cells": predicted.n_obs, "n_perturbations": len(wanted), "out": str(out)}))
+
+
+@perturb.command()
+def evaluate(
+    predicted: Annotated[Path, typer.Argument(help="Predicted cells (.h5ad), or a run folder to predict with.")],
+    observed: Annotated[Path, typer.Argument(help="Observed cells (.h5ad) with controls.")],
+    pert_key: Annotated[str | None, typer.Option(help="Column of obs. [default: the run's, or target_gene]")] = None,
+    control: Annotated[
+        str | None, typer.Option(help="Label of controls. [default: the run's, or non-targeting]")
+    ] = None,
+    baseline: Annotated[Path | None, typer.Option(help="A baseline's predictions (.h5ad), for scaled scores.")] = None,
+    n_control: Annotated[
+        int | None, typer.Option(help="Score against this many control cells; all by default.")
+    ] = None,
+    scorer: Annotated[
+        str, typer.Option(help="cell-eval (our own, equal to it) or cell-eval2 (the package; counts).")
+    ] = "cell-eval",
+    out: Annotated[Path | None, typer.Option(help="A folder for metrics.json and per_perturbation.csv.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the control cells drawn.")] = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score predictions as the Virtual Cell Challenge does."""
+    from experiments.perturbation.evaluate_files import evaluate_files
+
+    _one_thread()
+    metrics = evaluate_files(
+        predicted, observed, pert_key, control, baseline, n_control=n_control, scorer=scorer, seed=seed, out=out
+    )
+    numbers = {k: v for k, v in metrics.items() if isinstance(v, float)}
+    _progress(quiet)(", ".join(f"{k} {v:.4f}" for k, v in numbers.items()))
+    if as_json:
+        print(json.dumps(metrics))
+    elif quiet:
+        print(json.dumps(numbers))
+
+
+@perturb.command()
+def table(
+    name: Annotated[str, typer.Argument(help="ablation or phases, or a YAML configuration.")] = "ablation",
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder; the same command again goes on where it stopped.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value (YAML): seeds=[0,1], screen.n_genes=200.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fill a table over seeds on synthetic truth: the collapse and its cure, or the phases of the prototype's plan."""
+    from experiments.perturbation.ablation import TableConfig, run_table
+
+    _one_thread()
+    if out is None:
+        raise InputError("missing option --out")
+    settings: dict[str, Any] = {"table": name} if name in ("ablation", "phases") else _read_yaml(Path(name))
+    for key, value in _pairs([*(overrides or []), *(set_ or [])]).items():
+        head, _, rest = key.partition(".")
+        settings[head] = {**(settings.get(head) or {}), rest: value} if rest else value
+    known = TableConfig.__dataclass_fields__
+    for key in settings:
+        if key not in known:
+            raise InputError(f"no setting {key!r} of a table; known: {', '.join(known)}")
+    if settings.get("table", "ablation") not in ("ablation", "phases"):
+        raise InputError(f"table={settings['table']!r}: ablation or phases")
+    settings["seeds"] = tuple(settings.get("seeds", (0, 1, 2, 3, 4)))
+    summary = run_table(TableConfig(**settings), out, _progress(quiet))
+    print(
+        summary.to_json(orient="records")
+        if as_json
+        else summary[["row", "des", "pds", "mae", "overall"]].to_string(index=False, float_format="%.4f")
+    )
+
+
+def _pairs(items: list[str]) -> dict[str, Any]:
+    import yaml
+
+    out = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"{item!r} is not key=value")
+        try:
+            out[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"{item!r}: the value is not YAML") from None
+    return out
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    if not path.is_file():
+        raise InputError(f"no configuration {path}")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no settings (key: value)")
+    return values
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _progress(quiet: bool) -> Callable[[str], None]:
+    return (lambda _: None) if quiet else (lambda message: print(message, file=sys.stderr, flush=True))

@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 _HOMES = {
+    "DeltaPredictor": "delta",
+    "Features": "features",
+    "Options": "options",
+    "PerturbationModel": "model",
+    "fit": "fitting",
+    "load_state": "backbones.state",
+    "preset": "options",
+    "read_features": "features",
     "scores": "scoring",
     "scale_scores": "scoring",
 }

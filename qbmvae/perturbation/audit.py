@@ -90,6 +90,15 @@ def log_normalised(
     return x
 
 
+def median_total(adata: AnnData) -> float | None:
+    """Return the median total of the cells where X holds counts, None where it is log1p-normalised already."""
+    x = adata.X
+    if x is None or (np.modf(x.data if sp.issparse(x) else np.asarray(x))[0] > 1e-3).any():
+        return None
+    totals = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
+    return float(np.median(totals[totals > 0])) if (totals > 0).any() else None
+
+
 def _bad_rows(x: sp.csr_matrix | np.ndarray) -> np.ndarray:
     if sp.issparse(x):
         x = x.tocoo()

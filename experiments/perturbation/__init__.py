@@ -1,0 +1,1 @@
+"""Experiments on perturbation response: synthetic truth, hold-outs, ablations, the phase table, reports."""

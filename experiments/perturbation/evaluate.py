@@ -1,0 +1,122 @@
+"""Score a predictor and the baselines on held-out cells, with intervals and the diagnostics of collapse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qbmvae.perturbation import baselines
+from qbmvae.perturbation.diagnostics import collapse_report
+from qbmvae.perturbation.groups import Groups
+from qbmvae.perturbation.scoring import METRICS, Screen, scale_scores, score_screens, screen
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from qbmvae.perturbation.model import PerturbationModel
+
+# what scaled scores are relative to, as in the Virtual Cell Challenge
+REFERENCE = "mean response"
+
+
+def observed_screen(model: PerturbationModel, test: AnnData, n_control: int | None, seed: int) -> Screen:
+    """Read the held-out cells with the model's genes and normalisation."""
+    cells, x = model.expression(test, "test")
+    normalised = _with_x(cells, x)
+    return screen(normalised, model.pert_key, model.control, n_control=n_control, seed=seed, which="test")
+
+
+def _with_x(cells: AnnData, x: Any) -> AnnData:
+    import anndata as ad
+
+    return ad.AnnData(x, obs=cells.obs.copy(), var=cells.var[[]].copy())
+
+
+def evaluate(
+    model: PerturbationModel,
+    test: AnnData,
+    groups: Groups | None,
+    *,
+    n_control: int | None = 200,
+    seed: int = 0,
+    n_cells: int | None = None,
+) -> dict[str, Any]:
+    """Return the scores of the model and of the baselines on `test`.
+
+    Parameters
+    ----------
+    test
+        Held-out perturbed cells and the control cells to predict from.
+    groups
+        Training groups, from which the baselines learn; without them only "no change" is shown.
+    n_control
+        Control cells to test differential expression against, as the challenge's scorer samples them.
+    n_cells
+        Cells to predict of each perturbation; as many as observed by default.
+
+    Returns
+    -------
+    dict
+        "model" and "baselines" (name -> scores): des, pds, mae, their standard errors over perturbations and, for all
+        but the reference, the scaled scores and "overall"; "diagnostics"; "per_perturbation" (name -> records).
+    """
+    truth = observed_screen(model, test, n_control, seed)
+    labels = list(map(str, truth.names))
+    control_cells = test[(test.obs[model.pert_key].astype(str) == model.control).to_numpy()]
+    sizes = {name: n_cells or len(truth.rows[name]) for name in labels}
+    deltas = {"model": model.predict_delta(labels, control_cells, seed=seed)}
+    names = baselines.BASELINES if groups is not None else ("no change",)
+    for name in names:
+        if groups is None:
+            deltas[name] = np.zeros_like(deltas["model"])
+        elif name in ("no change", "mean response") or all(model.features.has(label) for label in labels):
+            deltas[name] = baselines.predict(name, groups, model.features, labels)
+    raw, tables = {}, {}
+    for name, delta in deltas.items():
+        predicted = model.predict(sizes, control_cells, seed=seed, deltas=delta)
+        result = score_screens(
+            screen(predicted, model.pert_key, model.control, n_control=n_control, seed=seed), truth, model.genes
+        )
+        tables[name] = result.pop("per_perturbation")
+        n = len(tables[name])
+        errors = tables[name].std(ddof=1) / np.sqrt(n) if n > 1 else tables[name].iloc[0] * np.nan
+        raw[name] = {k: float(result[k]) for k in METRICS} | {f"{k}_se": float(errors[k]) for k in METRICS}
+    if REFERENCE in raw:
+        for scores in raw.values():
+            scores.update(scale_scores(scores, raw[REFERENCE]))
+    effects = truth.means - truth.control
+    return {
+        "model": raw.pop("model"),
+        "baselines": raw,
+        "diagnostics": collapse_report(deltas["model"], effects, truth.control),
+        "n_perturbations": len(labels),
+        "n_control": len(truth.control_rows),
+        "reference": REFERENCE if groups is not None else None,
+        "per_perturbation": {k: t.reset_index().to_dict("list") for k, t in tables.items()},
+        "effects": {"names": labels, "predicted": deltas["model"], "observed": effects},
+    }
+
+
+def verdict(result: dict[str, Any]) -> list[str]:
+    """Say for each baseline whether the model is at least as good in PDS and MAE within the interval of the difference.
+
+    The interval is 1.96 standard errors of the paired differences over perturbations.
+    """
+    lines = []
+    own = result["per_perturbation"]["model"]
+    for name in result["baselines"]:
+        other = result["per_perturbation"][name]
+        for metric, sign, words in (("pds", 1, "higher"), ("mae", -1, "lower")):
+            gain = sign * (np.asarray(own[metric]) - np.asarray(other[metric]))
+            half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else float("nan")
+            if len(gain) < 2:
+                word = "cannot be compared by an interval (one perturbation)"
+            elif gain.mean() >= 0:
+                word = "at least as good"
+            else:
+                word = "within the interval" if gain.mean() + half >= 0 else "WORSE"
+            lines.append(
+                f"{metric.upper()} against {name}: {gain.mean():+.4f} +- {half:.4f} ({words} is better): {word}"
+            )
+    return lines

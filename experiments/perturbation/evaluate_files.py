@@ -1,0 +1,62 @@
+"""Score files of predictions, or a run folder's own prediction, against observed cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from experiments.drug_response import run_folder
+from experiments.perturbation.challenge import control_cells
+from experiments.perturbation.runs import read_data
+from qbmvae.perturbation.model import PerturbationModel
+from qbmvae.perturbation.scoring import scores
+from samplers.errors import InputError, nearest
+
+SCORERS = ("cell-eval", "cell-eval2")
+
+
+def evaluate_files(
+    predicted: Path,
+    observed: Path,
+    pert_key: str | None = None,
+    control: str | None = None,
+    baseline: Path | None = None,
+    *,
+    n_control: int | None = None,
+    scorer: str = "cell-eval",
+    seed: int = 0,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Return the scores; a run folder predicts the observed perturbations, as many cells, from the observed controls."""
+    if scorer not in SCORERS:
+        raise InputError(f"scorer {scorer!r}{nearest(scorer, SCORERS)}")
+    truth = read_data(observed)
+    if predicted.is_dir():
+        model = PerturbationModel.load(predicted)
+        pert_key, control = pert_key or model.pert_key, control or model.control
+        model.pert_key, model.control = pert_key, control
+        truth, x = model.expression(truth, str(observed))
+        cells = control_cells(truth, model, str(observed))
+        sizes = truth.obs[pert_key].astype(str).value_counts().drop(control).to_dict()
+        guess = model.predict(sizes, cells, seed=seed)
+        if scorer == "cell-eval":
+            truth = truth.copy()
+            truth.X = x
+    else:
+        guess = read_data(predicted)
+    pert_key, control = pert_key or "target_gene", control or "non-targeting"
+    if scorer == "cell-eval2":
+        from experiments.perturbation.scorer2 import scores_2026
+
+        metrics = scores_2026(guess, truth, pert_key, control, seed=seed)
+    else:
+        reference = read_data(baseline) if baseline else None
+        metrics = scores(guess, truth, pert_key, control, reference, n_control=n_control, seed=seed)
+        table = metrics.pop("per_perturbation")
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            run_folder.write_text(out / "per_perturbation.csv", table.to_csv())
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        run_folder.write_json(out / "metrics.json", metrics)
+    return metrics

@@ -1,0 +1,207 @@
+"""A training run: hold out, fit, save, score, report, in one folder that can be resumed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.drug_response import run_folder
+from experiments.perturbation.evaluate import evaluate, verdict
+from experiments.perturbation.report import train_report
+from experiments.perturbation.splits import Split, split
+from qbmvae.perturbation import audit
+from qbmvae.perturbation.fitting import fit, training_groups
+from qbmvae.perturbation.model import PerturbationModel
+from qbmvae.perturbation.options import Options, preset
+from samplers.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+METRICS = "metrics.json"
+# control cells kept in the run folder to predict from
+KEPT_CONTROLS = 2000
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a run folder resolves to; every field is an option of `qbmvae perturb train`.
+
+    `holdout` "auto" means unseen perturbations where features can describe them, an unseen context where `context_key`
+    is given, else unseen cells. `options` overrides fields of the preset.
+    """
+
+    data: str
+    pert_key: str = "target_gene"
+    control: str = "non-targeting"
+    features: str | None = None
+    backbone: str = "pca"
+    preset: str = "default"
+    options: Mapping[str, Any] | None = None
+    context_key: str | None = None
+    holdout: str = "auto"
+    holdout_values: tuple[str, ...] = ()
+    share: float = 0.2
+    separator: str = "+"
+    genes: str | None = None
+    n_control: int | None = 200
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for YAML."""
+        return asdict(self) | {"holdout_values": list(self.holdout_values), "options": dict(self.options or {})}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Build a configuration from YAML values; unknown names are refused."""
+        known = [f.name for f in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise InputError(f"no setting {name!r} of `perturb train`{nearest(name, known)}")
+        if "data" not in values:
+            raise InputError("the configuration names no data (an .h5ad file)")
+        return cls(**{**values, "holdout_values": tuple(values.get("holdout_values") or ())})
+
+    def resolved_options(self) -> Options:
+        """Return the preset with the overrides."""
+        base = preset(self.preset)
+        return Options.from_dict(base.to_dict() | dict(self.options or {}))
+
+    def resolved_holdout(self) -> str:
+        """Return the hold-out that "auto" stands for."""
+        if self.holdout != "auto":
+            return self.holdout
+        if self.features not in (None, "one-hot"):
+            return "perturbations"
+        return "context" if self.context_key else "cells"
+
+
+def read_data(path: str | Path, genes: str | None = None) -> AnnData:
+    """Read an .h5ad, with the genes of a list where one is given."""
+    import anndata as ad
+
+    from experiments.perturbation.challenge import read_gene_list
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no file {path}")
+    try:
+        adata = ad.read_h5ad(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a readable .h5ad file: {error}") from None
+    if genes is not None:
+        adata = adata[:, audit.match_genes(adata, read_gene_list(genes), str(path), "the gene list")].copy()
+    return adata
+
+
+def make_split(config: TrainConfig, adata: AnnData) -> Split:
+    """Return the masks of training and test cells."""
+    labels = audit.labels(adata, config.pert_key, config.data)
+    audit.require_control(labels, config.control, config.pert_key, config.data)
+    contexts = audit.labels(adata, config.context_key, config.data) if config.context_key else None
+    return split(
+        labels,
+        config.control,
+        config.resolved_holdout(),
+        contexts=contexts,
+        values=list(config.holdout_values),
+        share=config.share,
+        separator=config.separator,
+        seed=config.seed,
+    )
+
+
+def train_run(config: TrainConfig, out: str | Path, progress: Progress = lambda _: None) -> dict[str, Any]:
+    """Train, save and score in the folder `out`; a stopped run goes on from its last checkpoint.
+
+    Writes config.yaml, versions.json, history.csv, model.safetensors, model.json, controls.h5ad, metrics.json,
+    per_perturbation.csv, figures and report.html; returns the metrics.
+    """
+    out = Path(out)
+    config = replace(config, data=str(Path(config.data).resolve()))
+    options = config.resolved_options()
+    run_folder.create(out, config.to_dict())
+    adata = read_data(config.data, config.genes)
+    parts = make_split(config, adata)
+    train, test = adata[parts.train].copy(), adata[parts.test].copy()
+    checkpoint = out / "checkpoint.pt"
+    if (out / "model.json").is_file():
+        model = PerturbationModel.load(out)
+    else:
+        progress(f"training on {train.n_obs:,} cells, hold-out: {config.resolved_holdout()}")
+        model = fit(
+            train,
+            pert_key=config.pert_key,
+            control=config.control,
+            features=config.features,
+            backbone=config.backbone,
+            options=options,
+            context_key=config.context_key,
+            separator=config.separator,
+            seed=config.seed,
+            report=lambda row: (
+                progress(f"{row['stage']} epoch {row['epoch']}: loss {row['loss']:.4f}")
+                if row["epoch"] % 10 == 0
+                else None
+            ),
+            checkpoint=checkpoint,
+        )
+        _write_controls(model, train, out)
+        run_folder.write_text(out / "history.csv", pd.DataFrame(model.history).to_csv(index=False))
+        model.save(out)
+    checkpoint.unlink(missing_ok=True)
+    return score_run(config, out, model, train, test, parts, progress)
+
+
+def score_run(
+    config: TrainConfig,
+    out: Path,
+    model: PerturbationModel,
+    train: AnnData,
+    test: AnnData,
+    parts: Split,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Score the run's model and the baselines, and write metrics and report."""
+    cells, x = model.expression(train, "train")
+    groups = training_groups(cells, x, config.pert_key, config.control, config.context_key, config.seed)
+    metrics: dict[str, Any] = {
+        "holdout": config.resolved_holdout(),
+        "held_out": parts.held_out[:500],
+        "seed": config.seed,
+        "preset": config.preset,
+        "n_trainable": sum(p.numel() for p in model.predictor.parameters() if p.requires_grad),
+        "notes": model.notes,
+    }
+    effects = None
+    if parts.test.any():
+        progress("scoring the held-out cells and the baselines")
+        result = evaluate(model, test, groups, n_control=config.n_control, seed=config.seed)
+        effects = result.pop("effects")
+        tables = result.pop("per_perturbation")
+        rows = [pd.DataFrame(table).assign(predictor=name) for name, table in tables.items()]
+        run_folder.write_text(out / "per_perturbation.csv", pd.concat(rows).to_csv(index=False))
+        metrics |= result | {"verdict": verdict(result | {"per_perturbation": tables})}
+        metrics |= {k: v for k, v in result["model"].items() if not k.endswith("_se")}
+    run_folder.write_json(out / METRICS, metrics)
+    train_report(out, config, model, metrics, effects)
+    return metrics
+
+
+def _write_controls(model: PerturbationModel, train: AnnData, out: Path) -> None:
+    """Keep up to 2,000 control cells as they came (counts where the data are counts)."""
+    rows = np.flatnonzero((train.obs[model.pert_key].astype(str) == model.control).to_numpy())
+    if rows.size > KEPT_CONTROLS:
+        rows = np.sort(np.random.default_rng(model.seed).choice(rows, KEPT_CONTROLS, replace=False))
+    temporary = out / f".controls.{os.getpid()}.h5ad"
+    kept = train[rows].copy()
+    kept.raw, kept.uns = None, {}
+    kept.write_h5ad(temporary, compression="lzf")
+    os.replace(temporary, out / "controls.h5ad")

@@ -1,0 +1,125 @@
+"""Backbones that need no download: none (features alone), PCA, and the embedding of our own QBM-VAE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from qbmvae.perturbation.backbones.base import Backbone
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def principal_components(
+    x: sp.csr_matrix | np.ndarray, n_components: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return components (k, n_genes) scaled by their standard deviations' signs fixed, and the mean (n_genes,).
+
+    Works on the Gram matrix of genes in float64 up to 4,000 genes, beyond by a randomised SVD that never centres a
+    sparse matrix in memory.
+    """
+    mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
+    k = max(1, min(n_components, x.shape[0] - 1, x.shape[1]))
+    if x.shape[1] <= 4000:
+        gram = np.asarray((x.T @ x).todense() if sp.issparse(x) else x.T @ x, dtype=np.float64)
+        gram -= x.shape[0] * np.outer(mean, mean)
+        _, vectors = np.linalg.eigh(gram)
+        components = vectors[:, ::-1][:, :k].T
+    else:
+        components = _randomised(x, mean, k, seed)
+    signs = np.sign(components[np.arange(k), np.abs(components).argmax(1)])
+    return components * signs[:, None], mean
+
+
+def _randomised(x: sp.csr_matrix | np.ndarray, mean: np.ndarray, k: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+
+    def forward(v: np.ndarray) -> np.ndarray:
+        return x @ v - mean @ v
+
+    def back(u: np.ndarray) -> np.ndarray:
+        return x.T @ u - np.outer(mean, u.sum(0))
+
+    q = np.linalg.qr(forward(rng.normal(size=(x.shape[1], k + 10))))[0]
+    for _ in range(4):
+        q = np.linalg.qr(forward(np.linalg.qr(back(q))[0]))[0]
+    return np.linalg.svd(back(q).T, full_matrices=False)[2][:k]
+
+
+class LocalBackbone(Backbone):
+    """[mean embedding of the control cells, reduced features]: the concatenation, standardised.
+
+    Parameters
+    ----------
+    kind
+        "none" (d = 0), "pca" or "qbmvae".
+    n_genes, n_basal
+        Genes of the data and width of the cells' embedding.
+    n_inputs, n_features
+        Width of the perturbation's features before and after reduction.
+    """
+
+    def __init__(self, kind: str, n_genes: int, n_basal: int, n_inputs: int, n_features: int):
+        super().__init__()
+        self.kind, self.width = kind, n_basal + n_features
+        self.sizes = (n_genes, n_basal, n_inputs, n_features)
+        self.embedder: Any = None
+        self.register_buffer("components", torch.zeros(n_basal if kind == "pca" else 0, n_genes))
+        self.register_buffer("gene_mean", torch.zeros(n_genes if kind == "pca" else 0))
+        self.register_buffer("basal_mean", torch.zeros(n_basal))
+        self.register_buffer("basal_scale", torch.ones(n_basal))
+        self.register_buffer("feature_mean", torch.zeros(n_inputs))
+        self.register_buffer("feature_map", torch.zeros(n_inputs, n_features))
+
+    def basal(self, adata: AnnData, x: sp.csr_matrix | np.ndarray) -> torch.Tensor:
+        """Return the standardised embedding of each cell, (n_cells, n_basal)."""
+        if self.kind == "none":
+            z = np.zeros((x.shape[0], 0), np.float32)
+        elif self.kind == "pca":
+            basis = self.components.numpy().T
+            z = np.asarray(x @ basis) - self.gene_mean.numpy() @ basis
+        else:
+            z = self.embedder(adata)
+        return (torch.as_tensor(np.asarray(z), dtype=torch.float32) - self.basal_mean) / self.basal_scale
+
+    def forward(self, basal: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Return (batch, n_basal + n_features)."""
+        return torch.cat([basal.mean(1), (features - self.feature_mean) @ self.feature_map], dim=1)
+
+    def gene_map(self) -> torch.Tensor | None:
+        """Return PCA's loadings, (n_genes, n_basal)."""
+        return self.components.T if self.kind == "pca" else None
+
+    def spec(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"backbone": "local", "kind": self.kind, "sizes": list(self.sizes)}
+
+    def fit_cells(self, adata: AnnData, x: sp.csr_matrix | np.ndarray, control_rows: np.ndarray) -> None:
+        """Learn the embedding from all training cells and its scale from the controls."""
+        if self.kind == "pca":
+            components, mean = principal_components(x, self.sizes[1])
+            self.components, self.gene_mean = torch.from_numpy(components).float(), torch.from_numpy(mean).float()
+        z = self.basal(adata[control_rows], x[control_rows])
+        self.basal_mean = z.mean(0)
+        self.basal_scale = z.std(0).clamp_min(1e-6) if len(z) > 1 else torch.ones(z.shape[1])
+
+    def fit_features(self, values: np.ndarray, centre: bool = True) -> None:
+        """Reduce the training perturbations' features, (n_perturbations, n_inputs), to their principal scores.
+
+        A table of one-hot vectors (`centre` False, n_features = n_inputs) is only scaled.
+        """
+        n_features = self.sizes[3]
+        mean = values.mean(0) if centre else np.zeros(values.shape[1])
+        centred = values - mean
+        if not centre:
+            basis = np.eye(n_features)
+        else:
+            basis = np.linalg.svd(centred, full_matrices=False)[2][:n_features].T
+        # one scale for all: whitening would blow up the last components
+        scale = np.sqrt(((centred @ basis) ** 2).sum(0).max() / max(1, len(values) - 1)) or 1.0
+        self.feature_mean = torch.from_numpy(mean).float()
+        self.feature_map = torch.from_numpy(basis / scale).float()

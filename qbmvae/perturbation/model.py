@@ -1,0 +1,188 @@
+"""The delta predictor on a user's Perturb-seq data: fit, predict deltas and cells, save, load."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from qbmvae.perturbation import audit
+from qbmvae.perturbation.backbones import Backbone, build
+from qbmvae.perturbation.cells import make_cells
+from qbmvae.perturbation.delta import DeltaPredictor
+from qbmvae.perturbation.features import Features
+from qbmvae.perturbation.options import Options
+from samplers.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+# control cells in a set
+SET_SIZE = 64
+
+
+@dataclass
+class PerturbationModel:
+    """A trained predictor; make one with `fitting.fit` or `load`."""
+
+    predictor: DeltaPredictor
+    backbone: Backbone
+    features: Features
+    genes: list[str]
+    pert_key: str
+    control: str
+    target_sum: float | None
+    options: Options
+    seed: int
+    history: list[dict[str, Any]] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def expression(self, adata: AnnData, which: str = "data") -> tuple[AnnData, sp.csr_matrix | np.ndarray]:
+        """Return the cells with the model's genes, and their log1p-normalised expression."""
+        if not np.array_equal(adata.var_names, self.genes):
+            adata = adata[:, audit.match_genes(adata, self.genes, which)]
+        return adata, audit.log_normalised(adata, which, target_sum=self.target_sum)
+
+    @torch.no_grad()
+    def predict_delta(self, labels: Sequence[str], controls: AnnData, *, n_sets: int = 16, seed: int = 0) -> np.ndarray:
+        """Return the predicted shifts of `labels` from these control cells, (n_labels, n_genes) float32.
+
+        `n_sets` sets of control cells are drawn and their predictions averaged.
+        """
+        cells, x = self.expression(controls, "controls")
+        basal = self.backbone.basal(cells, x)
+        inputs = self.backbone.perturbation_inputs(self.features, labels)
+        rng = np.random.default_rng(seed)
+        size = min(SET_SIZE, len(basal))
+        self.predictor.eval()
+        out = np.zeros((len(labels), len(self.genes)), np.float32)
+        for _ in range(n_sets):
+            chosen = basal[torch.from_numpy(rng.choice(len(basal), size, replace=False))]
+            for start in range(0, len(labels), 64):
+                part = inputs[start : start + 64]
+                h = self.backbone(chosen.expand(len(part), -1, -1), part)
+                out[start : start + 64] += self.predictor(h).numpy() / n_sets
+        return out
+
+    def predict(
+        self,
+        n_cells: Mapping[str, int],
+        controls: AnnData,
+        *,
+        n_control: int | None = None,
+        seed: int = 0,
+        deltas: np.ndarray | None = None,
+    ) -> AnnData:
+        """Predict perturbed cells.
+
+        Parameters
+        ----------
+        n_cells
+            Cells to make of each perturbation.
+        controls
+            Control cells (the basal state); copied into the answer, at most `n_control` of them.
+        seed
+            Of the cells drawn.
+        deltas
+            (n_perturbations, n_genes) to use instead of the model's own, as a baseline does.
+
+        Returns
+        -------
+        AnnData
+            Log1p-normalised CSR float32 cells with obs[pert_key], controls last.
+        """
+        import anndata as ad
+        import pandas as pd
+
+        rng = np.random.default_rng(seed)
+        labels = list(n_cells)
+        _, x = self.expression(controls, "controls")
+        x = sp.csr_matrix(x, dtype=np.float32)
+        mean = np.asarray(x.mean(axis=0, dtype=np.float64)).ravel()
+        deltas = self.predict_delta(labels, controls, seed=seed) if deltas is None else deltas
+        blocks = [
+            make_cells(x, mean, d, n_cells[name], how=self.options.cells, rng=rng)
+            for name, d in zip(labels, deltas, strict=True)
+        ]
+        kept = (
+            x
+            if n_control is None or n_control >= x.shape[0]
+            else x[np.sort(rng.choice(x.shape[0], n_control, replace=False))]
+        )
+        names = [name for name in labels for _ in range(n_cells[name])] + [self.control] * kept.shape[0]
+        obs = pd.DataFrame({self.pert_key: pd.Categorical(names)}, index=[f"predicted-{i}" for i in range(len(names))])
+        return ad.AnnData(sp.vstack([*blocks, kept], format="csr"), obs=obs, var=pd.DataFrame(index=self.genes))
+
+    def save(self, directory: str | Path) -> None:
+        """Write model.safetensors and model.json (and nothing that needs pickle), atomically."""
+        from safetensors.torch import save_file
+
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        if getattr(self.backbone, "kind", None) == "qbmvae":
+            self.backbone.embedder.save(directory)
+        tensors = {f"predictor.{k}": v for k, v in self.predictor.state_dict().items()}
+        tensors |= {f"backbone.{k}": v for k, v in self.backbone.state_dict().items()}
+        tensors["features"] = torch.from_numpy(self.features.values)
+        header = {
+            "format": 1,
+            "genes": self.genes,
+            "pert_key": self.pert_key,
+            "control": self.control,
+            "target_sum": self.target_sum,
+            "options": self.options.to_dict(),
+            "seed": self.seed,
+            "backbone": self.backbone.spec(),
+            "width": self.predictor.width,
+            "features": {
+                "names": list(self.features.names),
+                "kind": self.features.kind,
+                "separator": self.features.separator,
+            },
+            "history": self.history,
+            "notes": self.notes,
+        }
+        temporary = directory / f".model.safetensors.{os.getpid()}"
+        save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary)
+        os.replace(temporary, directory / "model.safetensors")
+        temporary = directory / f".model.json.{os.getpid()}"
+        temporary.write_text(json.dumps(header))
+        os.replace(temporary, directory / "model.json")
+
+    @classmethod
+    def load(cls, directory: str | Path) -> PerturbationModel:
+        """Load what `save` wrote."""
+        from safetensors.torch import load_file
+
+        directory = Path(directory)
+        if not (directory / "model.json").is_file():
+            raise InputError(f"no perturbation model in {directory}: model.json is missing")
+        header = json.loads((directory / "model.json").read_text())
+        tensors = load_file(directory / "model.safetensors")
+        options = Options.from_dict(header["options"])
+        backbone = build(header["backbone"])
+        predictor = DeltaPredictor(header["width"], len(header["genes"]), options)
+        backbone.load_state_dict({k[9:]: v for k, v in tensors.items() if k.startswith("backbone.")})
+        predictor.load_state_dict({k[10:]: v for k, v in tensors.items() if k.startswith("predictor.")})
+        if getattr(backbone, "kind", None) == "qbmvae":
+            from qbmvae.perturbation.backbones.embedding import QBMVAEEmbedder
+
+            backbone.embedder = QBMVAEEmbedder.load(directory)
+        table = header["features"]
+        features = Features(tuple(table["names"]), tensors["features"].numpy(), table["kind"], table["separator"])
+        predictor.eval()
+        return cls(
+            predictor,
+            backbone,
+            features,
+            *(header[k] for k in ("genes", "pert_key", "control", "target_sum")),
+            options,
+            *(header[k] for k in ("seed", "history", "notes")),
+        )

@@ -1,0 +1,212 @@
+"""Training of the delta predictor: warm start, validation, early stopping, refit on all groups, resumption."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from qbmvae.perturbation import ridge
+from qbmvae.perturbation.batches import Batch, Source
+from qbmvae.perturbation.delta import DeltaPredictor
+from qbmvae.perturbation.losses import affected_genes_loss, discrimination_loss, squared_error
+from qbmvae.perturbation.options import Options
+
+SCALES = np.linspace(0.0, 1.5, 31)
+
+
+def standardise(predictor: DeltaPredictor, source: Source, index: np.ndarray, *, outputs: bool) -> None:
+    """Set the predictor's input scale, and with `outputs` that of its deltas, from the training groups."""
+    h = source.mean_h()[index]
+    predictor.mean = h.mean(0)
+    # one spread for all inputs: a spread each would amplify directions that hold only noise
+    predictor.spread = (h - h.mean(0)).square().mean().sqrt().clamp_min(1e-6).expand(h.shape[1]).clone()
+    if outputs:
+        predictor.scale = source.target[index].square().mean().sqrt().clamp_min(1e-8)
+
+
+def ridge_start(predictor: DeltaPredictor, source: Source, index: np.ndarray, folds: np.ndarray) -> float:
+    """Set the linear bypass to the ridge regression of the deltas on the backbone's output; return the penalty."""
+    h = ((source.mean_h()[index] - predictor.mean) / predictor.spread).numpy()
+    solution = ridge.fit(h, (source.target[index] / predictor.scale).numpy(), folds[index])
+    with torch.no_grad():
+        predictor.linear.weight.copy_(torch.from_numpy(solution.weights.T))
+        predictor.linear.bias.copy_(torch.from_numpy(solution.intercept - solution.mean @ solution.weights))
+    return solution.penalty
+
+
+def loss_of(predictor: DeltaPredictor, batch: Batch, options: Options) -> torch.Tensor:
+    """Return the training loss of a batch, in units of the deltas' mean square."""
+    predicted, target = predictor(batch.h) / predictor.scale, batch.target / predictor.scale
+    weights = 1 + options.deg_weights * batch.significance.clamp(max=10.0) if options.deg_weights else None
+    loss = squared_error(predicted, target, weights)
+    if options.contrastive:
+        loss = loss + options.contrastive * discrimination_loss(predicted, target, batch.labels)
+    if options.ranking:
+        loss = loss + options.ranking * affected_genes_loss(predicted, batch.significance)
+    return loss
+
+
+@torch.no_grad()
+def validation_loss(
+    predictor: DeltaPredictor, source: Source, index: np.ndarray, options: Options
+) -> tuple[float, float]:
+    """Return (squared error in units of the deltas' mean square, ranking loss) on held-out groups."""
+    predictor.eval()
+    predicted, target = predictor(source.mean_h()[index]) / predictor.scale, source.target[index] / predictor.scale
+    rank = discrimination_loss(predicted, target, source.labels[index])
+    return float(squared_error(predicted, target)), float(rank)
+
+
+def _optimiser(predictor: DeltaPredictor, source: Source, options: Options) -> torch.optim.Optimizer:
+    rate = options.learning_rate
+    own = [p for p in predictor.parameters() if p.requires_grad]
+    sets: list[dict[str, Any]] = [{"params": own, "lr": rate}]
+    tuned = [p for part in options.tune for p in source.backbone.parts(part)]
+    for parameter in source.backbone.parameters():
+        parameter.requires_grad_(any(parameter is p for p in tuned))
+    if tuned:
+        sets.append({"params": tuned, "lr": rate / 10})
+    return torch.optim.AdamW(sets, weight_decay=options.weight_decay)
+
+
+def rate_factor(step: int, total: int, options: Options) -> float:
+    """Return the factor on the learning rate: linear warm-up, then constant or cosine to zero."""
+    warm = max(1, round(options.warm_up * total))
+    if step < warm and options.warm_up:
+        return (step + 1) / warm
+    if options.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
+
+
+def run(
+    predictor: DeltaPredictor,
+    source: Source,
+    index: np.ndarray,
+    held_out: np.ndarray,
+    options: Options,
+    *,
+    epochs: int,
+    seed: int,
+    stage: str,
+    report: Callable[[dict[str, Any]], None] | None = None,
+    checkpoint: Path | None = None,
+) -> tuple[list[dict[str, Any]], int]:
+    """Train on the groups of `index`; return the history and the best epoch by the loss on `held_out`.
+
+    With held-out groups the weights of the best epoch are restored, epoch 0 being the start. Randomness depends on
+    (seed, epoch) alone, so that a run that goes on from `checkpoint` ends where an uninterrupted one does.
+    """
+    optimiser = _optimiser(predictor, source, options)
+    history: list[dict[str, Any]] = []
+    best, best_epoch, best_state, first = math.inf, 0, None, 0
+    networks = torch.nn.ModuleDict({"predictor": predictor, "backbone": source.backbone})
+
+    def judge(epoch: int, row: dict[str, Any]) -> None:
+        nonlocal best, best_epoch, best_state
+        error, rank = validation_loss(predictor, source, held_out, options)
+        row |= {"validation_error": error, "validation_ranking": rank}
+        if error + options.contrastive * rank < best - 1e-6:
+            best, best_epoch = error + options.contrastive * rank, epoch
+            best_state = copy.deepcopy(networks.state_dict())
+
+    state = _load(checkpoint, stage)
+    if state is not None:
+        networks.load_state_dict(state["networks"])
+        optimiser.load_state_dict(state["optimiser"])
+        history, best, best_epoch, best_state, first = (
+            state[k] for k in ("history", "best", "best_epoch", "best_state", "epoch")
+        )
+    elif len(held_out):
+        judge(0, {})
+    total = None
+    for epoch in range(first + 1, epochs + 1):
+        if len(held_out) and options.patience and epoch - 1 - best_epoch >= options.patience:
+            break
+        rng = np.random.default_rng([seed, epoch])
+        torch.manual_seed(int(rng.integers(2**31)))
+        draw = source.groups_epoch if options.pseudobulk else source.cells_epoch
+        batches = draw(index, options.batch_size, rng)
+        n_batches = max(
+            1,
+            math.ceil(
+                (len(index) if options.pseudobulk else sum(len(source.groups.rows[i]) for i in index))
+                / options.batch_size
+            ),
+        )
+        # the schedule always spans options.epochs, so that a refit repeats the path of the validated run
+        total = n_batches * options.epochs
+        predictor.train()
+        losses = []
+        for i, batch in enumerate(batches):
+            factor = rate_factor((epoch - 1) * n_batches + i, total, options)
+            for parameters, base in zip(optimiser.param_groups, (1.0, 0.1), strict=False):
+                parameters["lr"] = options.learning_rate * base * factor
+            optimiser.zero_grad(set_to_none=True)
+            loss = loss_of(predictor, batch, options)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_([p for s in optimiser.param_groups for p in s["params"]], 5.0)
+            optimiser.step()
+            losses.append(float(loss.detach()))
+        row = {"stage": stage, "epoch": epoch, "loss": float(np.mean(losses))}
+        if len(held_out):
+            if source.tuned:
+                source.refresh(seed)
+            judge(epoch, row)
+        history.append(row)
+        if report:
+            report(row)
+        if checkpoint and (epoch % 10 == 0 or epoch == epochs):
+            _save(checkpoint, stage, epoch, networks, optimiser, history, best, best_epoch, best_state)
+    if best_state is not None:
+        networks.load_state_dict(best_state)
+    predictor.eval()
+    return history, best_epoch if len(held_out) else epochs
+
+
+def _save(
+    path: Path,
+    stage: str,
+    epoch: int,
+    networks: Any,
+    optimiser: Any,
+    history: Any,
+    best: float,
+    best_epoch: int,
+    best_state: Any,
+) -> None:
+    content = {
+        "stage": stage,
+        "epoch": epoch,
+        "networks": networks.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "history": history,
+        "best": best,
+        "best_epoch": best_epoch,
+        "best_state": best_state,
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save(content, temporary)
+    os.replace(temporary, path)
+
+
+def _load(path: Path | None, stage: str) -> dict[str, Any] | None:
+    if path is None or not path.is_file():
+        return None
+    content = torch.load(path, weights_only=True)
+    return content if content["stage"] == stage else None
+
+
+@torch.no_grad()
+def best_scale(predictor: DeltaPredictor, source: Source, index: np.ndarray) -> float:
+    """Return the factor in [0, 1.5] on the deltas with the least absolute error on the groups of `index`."""
+    predicted, target = predictor(source.mean_h()[index]), source.target[index]
+    errors = [float((float(scale) * predicted - target).abs().mean()) for scale in SCALES]
+    return float(SCALES[int(np.argmin(errors))])
