@@ -133,19 +133,14 @@ def fit(name: str, task: Task, **options: Any) -> Fitted:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the libraries' chatter for a while; errors still raise."""
-    loggers = [
-        logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric", "lightning", "scvi", "harmonypy", "jax")
-    ]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)
 
 
 def fit_pca(task: Task, n_components: int = 30, scale: bool = False, harmony: bool = False) -> Fitted:

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 
 import typer
 
@@ -20,31 +21,43 @@ app = typer.Typer(
 )
 
 # Each family module defines `register(app)`, which adds its commands.
-FAMILIES = ("models", "samplers", "evaluate", "simulate", "drug", "perturb")
+FAMILIES = ("models", "evaluate", "samplers", "simulate", "drug", "perturb")
+
+# typer carries its own copy of click in newer versions: its public exception leads to the base that both share
+_USAGE_ERROR = typer.BadParameter.__mro__[1]
 
 
 def build() -> typer.Typer:
     """Return the application with every family of commands registered."""
-    for family in FAMILIES:
-        importlib.import_module(f"experiments.cli.{family}").register(app)
+    if not app.registered_commands and not app.registered_groups:
+        for family in FAMILIES:
+            importlib.import_module(f"experiments.cli.{family}").register(app)
     return app
 
 
-def run() -> None:
+def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exit 0 when done, 2 when the user's input was wrong (one line on stderr), 1 for anything else."""
     try:
-        build()()
+        code = build()(args=arguments, standalone_mode=False, prog_name="qbmvae")
     except InputError as error:
         _fail(str(error), 2)
+    except _USAGE_ERROR as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message(), file=sys.stderr)
+            raise SystemExit(2) from None
+        command = getattr(error.ctx, "command_path", "qbmvae") if error.ctx else "qbmvae"
+        _fail(f"{error.format_message()} (see `{command} --help`)", 2)
     except OSError as error:
-        # a path that cannot be read or written is the user's to mend
+        # a path that cannot be read or written, or a full disk, is the user's to mend
         _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 1)
     except Exception as error:  # noqa: BLE001
         if os.environ.get("QBMVAE_TRACEBACK"):
             traceback.print_exc()
         _fail(f"{type(error).__name__}: {error} (set QBMVAE_TRACEBACK=1 to see where)", 1)
+    if isinstance(code, int) and code:
+        raise SystemExit(code)
 
 
 def _fail(message: str, code: int) -> None:

@@ -1,0 +1,157 @@
+"""One training run, from a file of counts to a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments import runs
+from experiments.datasets import read_h5ad, select_hvgs
+from samplers.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def train_run(
+    out: str | Path,
+    data: str | Path,
+    setup: dict[str, Any],
+    model: dict[str, Any],
+    train: dict[str, Any],
+    seed: int = 0,
+    n_top_genes: int | None = None,
+    progress: bool = True,
+    report: bool = True,
+) -> dict[str, Any]:
+    """Train a model on a file and fill a run folder.
+
+    Parameters
+    ----------
+    out
+        The run folder, new or empty.
+    data
+        An .h5ad file of counts.
+    setup, model, train
+        Arguments of `QBMVAE.setup_anndata`, `QBMVAE` and `QBMVAE.train`.
+    seed
+        Seed of everything random.
+    n_top_genes
+        Train on that many highly variable genes; on all by default.
+    progress
+        Whether to show a progress bar on stderr.
+    report
+        Whether to write report.html.
+
+    Returns
+    -------
+    dict
+        The metrics that are also in metrics.json.
+    """
+    config = {
+        "data": str(Path(data).resolve()),
+        "n_top_genes": n_top_genes,
+        "setup": setup,
+        "model": model,
+        "train": train,
+        "seed": seed,
+    }
+    adata = _prepared(config)
+    made = _model(adata, config)
+    path = runs.fresh_folder(out)
+    with runs.undo_on_error(path, keep_if=lambda: _checkpointed(path)):
+        runs.start(path, {**config, "fingerprint": runs.data_fingerprint(adata)})
+        made.train(**train, seed=seed, checkpoint_dir=path / "checkpoint", progress_bar=progress)
+        return finish(path, made, adata, config, report)
+
+
+def resume_run(path: str | Path, progress: bool = True, report: bool = True) -> dict[str, Any]:
+    """Go on with an unfinished run, to the bit as if it had never stopped; a finished one is left as it is.
+
+    Raises
+    ------
+    InputError
+        For a folder that is no run, or data that have changed.
+    """
+    path = Path(path)
+    config = runs.open_run(path, complete=False)
+    if config["status"]["state"] == "complete":
+        runs.open_run(path)
+        return runs.read_json(path / runs.METRICS)
+    adata = _prepared(config)
+    if runs.data_fingerprint(adata) != config.get("fingerprint"):
+        raise InputError(f"{config['data']} has changed since {path} began: its cells or genes have other names")
+    model = _model(adata, config)
+    options: dict[str, Any] = {"checkpoint_dir": path / "checkpoint"}
+    if _checkpointed(path):
+        options = {"resume_from": path / "checkpoint"}
+    model.train(**{**config["train"], **options}, seed=config["seed"], progress_bar=progress)
+    return finish(path, model, adata, config, report)
+
+
+def _checkpointed(path: Path) -> bool:
+    from qbmvae.core import checkpoint
+
+    return (path / "checkpoint" / checkpoint.NAME).is_file()
+
+
+def _prepared(config: dict[str, Any]) -> AnnData:
+    adata = read_h5ad(config["data"])
+    if config["n_top_genes"] is None:
+        return adata
+    if config["n_top_genes"] < 1:
+        raise InputError(f"n-top-genes must be at least 1, not {config['n_top_genes']}")
+    return select_hvgs(adata, config["n_top_genes"], config["setup"].get("batch_key"), config["setup"].get("layer"))
+
+
+def _model(adata: AnnData, config: dict[str, Any]) -> Any:
+    from qbmvae import QBMVAE
+
+    QBMVAE.setup_anndata(adata, **config["setup"])
+    return QBMVAE(adata, **config["model"])
+
+
+def finish(path: Path, model: Any, adata: AnnData, config: dict[str, Any], report: bool) -> dict[str, Any]:
+    """Write model, curves, embedding, metrics and report of a trained model into its run folder."""
+    from experiments.scvi_models import curves
+
+    model.save(path / "model", overwrite=True)
+    history = curves(model.history)
+    runs.write_table(path / runs.HISTORY, history)
+    embedding = model.get_latent_representation()
+    runs.write_table(path / runs.EMBEDDING, runs.embedding_table(adata.obs_names, embedding))
+    metrics = training_metrics(model, history, adata)
+    runs.write_json(path / runs.METRICS, metrics)
+    if report:
+        from experiments.report import training_report
+
+        shown = {k: v for k, v in config.items() if k != "status"}
+        page = training_report(path.name, shown, metrics, history, embedding, adata)
+        runs.write_text(path / "report.html", page)
+    runs.write_status(path, "complete", epochs=metrics["epochs"])
+    return metrics
+
+
+def training_metrics(model: Any, history: Any, adata: AnnData) -> dict[str, Any]:
+    """Return what a training says of itself: bounds on held-out cells, rate, active bits, sampler."""
+    held_out = np.asarray(model.validation_indices)
+    metrics: dict[str, Any] = {
+        "cells": adata.n_obs,
+        "genes": adata.n_vars,
+        "latent_dimensions": int(model.module.n_latent),
+        "epochs": len(history),
+        "training_cells": len(model.train_indices),
+        "held_out_cells": len(held_out),
+    }
+    if len(held_out):
+        metrics["held_out_elbo"] = float(model.get_elbo(indices=held_out))
+        metrics["held_out_iwae"] = float(model.get_marginal_ll(indices=held_out[:500], n_mc_samples=20))
+    for name in ("rate", "active_bits", "sampler_ess"):
+        if name in history and history[name].notna().any():
+            metrics[name] = float(history[name].dropna().iloc[-1])
+    if model.module.vae.prior.discrete:
+        value, error = model.get_log_partition()
+        metrics["log_partition"], metrics["log_partition_error"] = value, error
+    return metrics
