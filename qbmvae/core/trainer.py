@@ -275,7 +275,7 @@ class Trainer:
         if not isinstance(prior, DiscretePrior):
             return 0.0
         if (closed := prior.log_partition()) is not None:
-            return float(closed)
+            return float(closed.detach())
         from samplers.partition_function import log_partition
 
         # a curve needs less precision than the value at the end: about .02 nats at 64 bits

@@ -275,7 +275,7 @@ class InferenceMixin:
         if not isinstance(prior, DiscretePrior):
             return 0.0, 0.0
         if (closed := prior.log_partition()) is not None:
-            return float(closed), 0.0
+            return float(closed.detach()), 0.0
         from samplers.partition_function import log_partition
 
         value, error = log_partition(prior.problem(), seed=seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,10 @@ class QBMVAE(
         """The sampler of the negative phase."""
         return self._sampler
 
+    def __repr__(self) -> str:
+        state = "trained" if self.is_trained_ else "not trained"
+        return f"{self._model_summary_string}; {state}"
+
     # -- data -------------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -354,7 +359,7 @@ class QBMVAE(
             audit.names(adata)
         try:
             model = super().load(str(path), adata=adata, **kwargs)
-        except (EOFError, KeyError, OSError, RuntimeError) as error:
+        except (EOFError, KeyError, OSError, RuntimeError, pickle.UnpicklingError) as error:
             raise InputError(f"the model in {path} is damaged or of another version: {error}") from error
         model._fresh = False
         return model
