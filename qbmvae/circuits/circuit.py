@@ -186,3 +186,69 @@ class Circuit(GateMethods):
         index = np.minimum(index, probabilities.shape[1] - 1)
         shifts = np.arange(self.n_qubits - 1, -1, -1)
         return torch.from_numpy(((index[..., None] >> shifts) & 1).astype(np.uint8))
+
+    def to_pennylane(
+        self,
+        observables_: str | Sequence[str] | None = None,
+        *,
+        device: Any = "default.qubit",
+        shots: int | None = None,
+    ) -> Any:
+        """Return a PennyLane QNode of (params, features); features may be (n_features,) or (batch, n_features).
+
+        Parameters
+        ----------
+        observables_
+            Pauli strings whose expectation values it returns; None for the probabilities of all basis states.
+        device
+            Name of a PennyLane device, or a device.
+        shots
+            Measurements; None for exact values.
+        """
+        from qbmvae.circuits.interop import pennylane
+
+        return pennylane.to_pennylane(self, observables_, device, shots)
+
+    @classmethod
+    def from_pennylane(cls, source: Any, *args: Any, **kwargs: Any) -> Circuit:
+        """Read a PennyLane tape, QNode or quantum function; gates that are not ours are decomposed.
+
+        Parameters
+        ----------
+        source
+            A tape: every angle becomes a parameter, its value kept in `initial_params`. A QNode: see `args`.
+        *args
+            Example arguments (params, features) of the QNode, of which angles must be multiples plus constants; a
+            QNode without arguments has constant angles.
+        **kwargs
+            Passed to the QNode.
+        """
+        from qbmvae.circuits.interop import pennylane
+
+        return pennylane.from_pennylane(source, *args, **kwargs)
+
+    def to_qiskit(self, params: Any = None, features: Any = None) -> Any:
+        """Return a Qiskit QuantumCircuit; what is not given stays a ParameterVector "params" or "features"."""
+        from qbmvae.circuits.interop import qiskit
+
+        return qiskit.to_qiskit(self, params, features)
+
+    @classmethod
+    def from_qiskit(cls, source: Any) -> Circuit:
+        """Read a Qiskit QuantumCircuit: vectors "params" and "features" by name, other parameters in their order."""
+        from qbmvae.circuits.interop import qiskit
+
+        return qiskit.from_qiskit(source)
+
+    def to_qasm(self) -> str:
+        """Return OpenQASM 3, with inputs params_0, ... and features_0, ..."""
+        from qbmvae.circuits.interop import qasm
+
+        return qasm.to_qasm(self)
+
+    @classmethod
+    def from_qasm(cls, text: str) -> Circuit:
+        """Read OpenQASM 2 or 3 without control flow; inputs of other names become parameters in their order."""
+        from qbmvae.circuits.interop import qasm
+
+        return qasm.from_qasm(text)

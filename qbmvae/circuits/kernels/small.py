@@ -171,7 +171,7 @@ def _table_gradient(grad, scratch, re, im, adj_re, adj_im, size, entry, first, c
     tiles.fold_table(grad, scratch, first, count)
 
 
-def threads(work: list[np.ndarray], run) -> None:  # noqa: ANN001
+def threads(work: list[np.ndarray], run) -> None:
     """Call `run(k, part)` for every part, on one thread a part."""
     if len(work) == 1:
         run(0, work[0])

@@ -1,0 +1,233 @@
+"""Circuits to OpenQASM 3, and from OpenQASM 2 and 3 (gates, gate definitions, inputs; no control flow)."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from qbmvae.circuits.circuit import Circuit
+from qbmvae.circuits.gates import GATES
+from qbmvae.circuits.operations import Angle
+from samplers.errors import InputError
+
+RENAMED = {"cnot": "cx"}
+GATE_OF = {RENAMED.get(name, name): name for name in GATES} | {
+    "CX": "cnot",
+    "u": "u3",
+    "U": "u3",
+    "phase": "p",
+    "u1": "p",
+}
+GATE_OF |= {"cphase": "cp", "cu1": "cp"}
+# gates of ours that stdgates.inc does not define
+DEFINITIONS = {
+    "sxdg": "gate sxdg a { inv @ sx a; }",
+    "iswap": "gate iswap a, b { s a; s b; h a; cx a, b; cx b, a; h b; }",
+    "rzz": "gate rzz(t) a, b { cx a, b; rz(t) b; cx a, b; }",
+    "rxx": "gate rxx(t) a, b { h a; h b; cx a, b; rz(t) b; cx a, b; h a; h b; }",
+    "ryy": "gate ryy(t) a, b { rx(pi/2) a; rx(pi/2) b; cx a, b; rz(t) b; cx a, b; rx(-pi/2) a; rx(-pi/2) b; }",
+}
+Affine = tuple[float, dict[str, float]]  # constant, coefficient of each name
+
+
+def to_qasm(circuit: Circuit) -> str:
+    """Return OpenQASM 3; see `Circuit.to_qasm`."""
+    lines = ["OPENQASM 3.0;", 'include "stdgates.inc";']
+    lines += [DEFINITIONS[name] for name in sorted({op.name for op in circuit.operations} & set(DEFINITIONS))]
+    lines += [f"input float[64] params_{k};" for k in range(circuit.n_params)]
+    lines += [f"input float[64] features_{k};" for k in range(circuit.n_features)]
+    lines.append(f"qubit[{circuit.n_qubits}] q;")
+    for op in circuit.operations:
+        angles = f"({', '.join(_write(a) for a in op.angles)})" if op.angles else ""
+        wires = ", ".join(f"q[{q}]" for q in op.qubits)
+        lines.append(f"{RENAMED.get(op.name, op.name)}{angles} {wires};")
+    return "\n".join(lines) + "\n"
+
+
+def _write(angle: Angle) -> str:
+    if angle.source == "constant":
+        return repr(float(angle.offset))
+    text = f"{angle.source}s_{angle.index}"
+    text = text if angle.scale == 1 else f"{angle.scale!r} * {text}"
+    return text if angle.offset == 0 else f"{text} + {angle.offset!r}"
+
+
+def from_qasm(text: str) -> Circuit:
+    """Read OpenQASM; see `Circuit.from_qasm`."""
+    return _Reader(text).circuit
+
+
+class _Reader:
+    def __init__(self, text: str):
+        text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S)
+        self.definitions: dict[str, tuple[list[str], list[str], list[str]]] = {}
+        text = re.sub(r"\bgate\s+(\w+)\s*(?:\(([^)]*)\))?\s*([^{]*)\{([^}]*)\}", self._define, text)
+        statements = [" ".join(s.split()) for s in text.split(";")]
+        self.registers: dict[str, tuple[int, int]] = {}
+        self.inputs: list[str] = []
+        gates = [s for s in statements if s and not self._declare(s)]
+        size = sum(count for _, count in self.registers.values())
+        if not size:
+            raise InputError("OpenQASM: no qubits are declared (qubit[n] q; or qreg q[n];)")
+        self.circuit = Circuit(size)
+        self.places = self._places()
+        for statement in gates:
+            self._call(statement, {}, None, 0)
+
+    def _define(self, match: re.Match[str]) -> str:
+        name, angles, qubits, body = match.groups()
+        if name not in GATE_OF:
+            self.definitions[name] = (
+                _split(angles or ""),
+                _split(qubits),
+                [s.strip() for s in body.split(";") if s.strip()],
+            )
+        return ""
+
+    def _declare(self, statement: str) -> bool:
+        """Take a declaration; whether the statement was one (or one that changes no state)."""
+        if re.match(r"(OPENQASM|include|bit|creg|barrier|measure|id|output)\b|\w+(\[\d+\])? = measure", statement):
+            return True
+        if match := re.fullmatch(r"input (?:float|angle)(?:\[\d+\])? (\w+)", statement):
+            self.inputs.append(match[1])
+            return True
+        match = re.fullmatch(r"qreg (\w+) ?\[(\d+)\]", statement)
+        if match:
+            name, count = match[1], int(match[2])
+        elif match := re.fullmatch(r"qubit(?:\[(\d+)\])? (\w+)", statement):
+            name, count = match[2], int(match[1] or 1)
+        else:
+            return False
+        self.registers[name] = (sum(c for _, c in self.registers.values()), count)
+        return True
+
+    def _places(self) -> dict[str, tuple[str, int]]:
+        named = {n: m for n in self.inputs if (m := re.fullmatch(r"(param|feature)s_(\d+)", n))}
+        places = {n: (m[1], int(m[2])) for n, m in named.items()}
+        first = 1 + max((k for source, k in places.values() if source == "param"), default=-1)
+        return places | {n: ("param", first + k) for k, n in enumerate(n for n in self.inputs if n not in named)}
+
+    def _call(self, statement: str, values: dict[str, Affine], wires: dict[str, int] | None, depth: int) -> None:
+        match = re.fullmatch(r"(\w+) ?(?:\((.*)\))? ?([\w\[\], ]+)", statement)
+        if match is None or depth > 20:
+            raise InputError(f"OpenQASM: cannot read {statement!r} (gates, gate definitions and inputs are understood)")
+        name, angles, operands = match[1], _split(match[2] or ""), _split(match[3])
+        affine = [evaluate(a, values, self.places) for a in angles]
+        rows = self._operands(operands, wires)
+        if name in GATE_OF:
+            for row in rows:
+                self.circuit.append(GATE_OF[name], row, [self._angle(statement, a) for a in affine])
+            return
+        if name not in self.definitions:
+            raise InputError(f"OpenQASM: unknown gate {name!r} in {statement!r}")
+        formals, qubits, body = self.definitions[name]
+        if len(formals) != len(affine):
+            raise InputError(f"OpenQASM: {name} takes {len(formals)} angles, {statement!r} gives {len(affine)}")
+        for row in rows:
+            for part in body:
+                self._call(
+                    part, dict(zip(formals, affine, strict=True)), dict(zip(qubits, row, strict=True)), depth + 1
+                )
+
+    def _operands(self, operands: list[str], wires: dict[str, int] | None) -> list[tuple[int, ...]]:
+        """Return the qubits of each application: registers without an index are walked through together."""
+        columns: list[list[int]] = []
+        for operand in operands:
+            match = re.fullmatch(r"(\w+)(?:\[(\d+)\])?", operand)
+            known = wires if wires is not None else self.registers
+            if match is None or match[1] not in known:
+                raise InputError(f"OpenQASM: unknown qubit {operand!r}")
+            if wires is not None:
+                columns.append([wires[match[1]]])
+                continue
+            first, count = self.registers[match[1]]
+            if match[2] is not None and int(match[2]) >= count:
+                raise InputError(f"OpenQASM: {operand} is outside {match[1]}[{count}]")
+            columns.append([first + int(match[2])] if match[2] is not None else list(range(first, first + count)))
+        rows = max(len(c) for c in columns)
+        return [tuple(c[0] if len(c) == 1 else c[row] for c in columns) for row in range(rows)]
+
+    def _angle(self, statement: str, value: Affine) -> Angle:
+        constant, names = value
+        names = {n: c for n, c in names.items() if c}
+        if not names:
+            return Angle("constant", offset=constant)
+        if len(names) > 1:
+            raise InputError(f"OpenQASM: the angle of {statement!r} depends on {len(names)} inputs, not on one")
+        ((name, coefficient),) = names.items()
+        source, index = self.places[name]
+        return Angle(source, index, coefficient, constant)  # type: ignore[arg-type]
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas outside parentheses."""
+    out, depth, start = [], 0, 0
+    for k, letter in enumerate(text + ","):
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            out.append(text[start:k].strip())
+            start = k + 1
+    return [part for part in out if part]
+
+
+_FUNCTIONS: dict[str, Callable[[float], float]] = {
+    n: getattr(math, n) for n in ("sin", "cos", "tan", "exp", "sqrt", "log", "asin", "acos", "atan")
+}
+_CONSTANTS = {"pi": math.pi, "π": math.pi, "tau": math.tau, "euler": math.e}
+_ADD: dict[Any, Callable[[float, float], float]] = {ast.Add: operator.add, ast.Sub: operator.sub}
+
+
+def evaluate(text: str, values: dict[str, Affine], inputs: dict[str, Any]) -> Affine:
+    """Evaluate an angle expression to a constant plus multiples of inputs."""
+
+    def visit(node: ast.AST) -> Affine:
+        match node:
+            case ast.Expression():
+                return visit(node.body)
+            case ast.Constant(value=int() | float()):
+                return float(node.value), {}
+            case ast.Name():
+                if node.id in values:
+                    return values[node.id]
+                if node.id in _CONSTANTS:
+                    return _CONSTANTS[node.id], {}
+                if node.id in inputs:
+                    return 0.0, {node.id: 1.0}
+                raise InputError(f"OpenQASM: unknown name {node.id!r} in the angle {text!r}")
+            case ast.UnaryOp(op=ast.USub()):
+                return times(visit(node.operand), -1.0)
+            case ast.UnaryOp(op=ast.UAdd()):
+                return visit(node.operand)
+            case ast.BinOp(op=ast.Add() | ast.Sub()):
+                (a, left), (b, right) = visit(node.left), visit(node.right)
+                join = _ADD[type(node.op)]
+                return join(a, b), {n: join(left.get(n, 0.0), right.get(n, 0.0)) for n in left | right}
+            case ast.BinOp(op=ast.Mult()):
+                first, second = visit(node.left), visit(node.right)
+                return times(first, second[0]) if not second[1] else times(second, number(first))
+            case ast.BinOp(op=ast.Div()):
+                return times(visit(node.left), 1 / number(visit(node.right)))
+            case ast.BinOp(op=ast.Pow()):
+                return number(visit(node.left)) ** number(visit(node.right)), {}
+            case ast.Call(func=ast.Name(id=name), args=[argument]) if name in _FUNCTIONS:
+                return _FUNCTIONS[name](number(visit(argument))), {}
+        raise InputError(f"OpenQASM: cannot read the angle {text!r}")
+
+    def times(value: Affine, factor: float) -> Affine:
+        return value[0] * factor, {n: c * factor for n, c in value[1].items()}
+
+    def number(value: Affine) -> float:
+        if value[1]:
+            raise InputError(f"OpenQASM: the angle {text!r} is not a constant plus multiples of inputs")
+        return value[0]
+
+    try:
+        return visit(ast.parse(text.replace("^", "**"), mode="eval"))
+    except (SyntaxError, ZeroDivisionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"OpenQASM: cannot read the angle {text!r}") from None
