@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from samplers.errors import InputError, nearest
 from samplers.problem import Ising
 
 #: Names the YAML file of machines: `{name: {max_spins: 550, bits: 8, ...}}`.
 VARIABLE = "QBMVAE_MACHINES"
+#: The same for machines that are public.
+PUBLIC = Path(__file__).with_name("machines.yaml")
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Machine:
 
 
 def machine(name: str, account: dict[str, Any] | None = None, **given: Any) -> Machine:
-    """Return a machine's facts: what the user gives wins over the configuration file, and that over the account.
+    """Return a machine's facts: what the user gives, then the user's file, then the account, then public pages.
 
     Parameters
     ----------
@@ -99,7 +102,8 @@ def machine(name: str, account: dict[str, Any] | None = None, **given: Any) -> M
     InputError
         For a file that cannot be read or a fact that is not one.
     """
-    facts = {**(account or {}), **_configured(name), **{k: v for k, v in given.items() if v is not None}}
+    told = {k: v for k, v in (account or {}).items() if v is not None}
+    facts = {**_read(PUBLIC, name), **told, **_configured(name), **{k: v for k, v in given.items() if v is not None}}
     known = {field.name for field in dataclasses.fields(Machine)} - {"name"}
     for fact in facts:
         if fact not in known:
@@ -112,12 +116,12 @@ def machine(name: str, account: dict[str, Any] | None = None, **given: Any) -> M
 
 def _configured(name: str) -> dict[str, Any]:
     path = os.environ.get(VARIABLE)
-    if not path:
-        return {}
-    import yaml
+    return _read(Path(path), name) if path else {}
 
+
+def _read(path: Path, name: str) -> dict[str, Any]:
     try:
-        machines = yaml.safe_load(Path(path).read_text())
+        machines = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"the file of machines {path} ({VARIABLE}) cannot be read: {error}") from None
     if not isinstance(machines, dict):

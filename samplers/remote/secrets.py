@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 
 from samplers.errors import InputError
 
@@ -19,12 +18,14 @@ class Secret:
         The environment variable from which a copy in another process reads it.
     """
 
-    __slots__ = ("__weakref__", "_text", "variable")
+    __slots__ = ("_text", "variable")
 
     def __init__(self, text: str, variable: str):
         self._text = text
         self.variable = variable
-        _KNOWN.add(self)
+        # shorter ones would blank out words; for as long as the process lives, since late errors quote them too
+        if len(text) >= 4:
+            _KNOWN.add(text)
 
     def reveal(self) -> str:
         """Return the credential's text, for the one call that needs it."""
@@ -42,14 +43,13 @@ class Secret:
         return (_again, (self.variable,))
 
 
-_KNOWN: weakref.WeakSet[Secret] = weakref.WeakSet()
+_KNOWN: set[str] = set()
 
 
 def redact(text: str) -> str:
     """Return `text` with `***` for every credential of this process: all that errors of others say passes through here."""
-    for secret in list(_KNOWN):
-        if secret:
-            text = text.replace(secret.reveal(), "***")
+    for secret in sorted(_KNOWN, key=len, reverse=True):
+        text = text.replace(secret, "***")
     return text
 
 
