@@ -1,0 +1,137 @@
+"""The simulator's speed and memory: an atlas of bits, Qiskit Aer as the peer, counts streamed to disk.
+
+Run with `python -m experiments.benchmarks.cellsim [--out FILE]`. CPU time throughout, one thread; Aer runs in the same
+process just before and after ours, and only its execution is counted, not the transpiler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def atlas(n_genes: int = 20_000, n_cells: int = 1_000_000, n_edges: int = 40_000) -> dict[str, float]:
+    """Bits of a whole transcriptome in a whole atlas, all in memory (64 cells a word)."""
+    from qbmvae.cellsim import GeneCircuit
+
+    rng = np.random.default_rng(0)
+    edges = [
+        (int(a), int((a + 1 + d) % n_genes)) for a, d in zip(*rng.integers(0, n_genes - 1, (2, n_edges)), strict=True)
+    ]
+    circuit = GeneCircuit(rng.random(n_genes), edges)
+    GeneCircuit([0.5, 0.5], [(0, 1)]).sample_packed(10, seed=0)
+    start = time.process_time()
+    packed = circuit.sample_packed(n_cells, seed=1)
+    seconds = time.process_time() - start
+    checked = rng.choice(n_genes, 200, replace=False)
+    on = np.array([np.bitwise_count(packed[g, : n_cells // 64]).sum() / n_cells for g in checked])
+    exact = circuit.marginals()[checked]
+    worst = np.abs((on - exact) / np.sqrt(np.maximum(exact * (1 - exact), 1e-9) / n_cells)).max()
+    return {"cpu_s": seconds, "peak_GB": peak_gb(), "worst_z_of_200_genes": float(worst)}
+
+
+def against_aer(n_qubits: int = 26, n_cells: int = 2000, n_edges: int = 40) -> dict[str, float]:
+    """The same circuit and number of cells from Aer's statevector and from the GF(2) engine."""
+    from qiskit import transpile
+    from qiskit_aer import AerSimulator
+
+    from qbmvae.cellsim import GeneCircuit
+
+    rng = np.random.default_rng(0)
+    edges = [tuple(int(v) for v in rng.choice(n_qubits, 2, replace=False)) for _ in range(n_edges)]
+    circuit = GeneCircuit(rng.random(n_qubits), edges)
+    circuit.sample(n_cells, seed=0)
+    ours = []
+
+    def time_ours(repeats: int = 2000) -> None:
+        start = time.process_time()
+        for seed in range(repeats):
+            circuit.sample(n_cells, seed=seed)
+        ours.append((time.process_time() - start) / repeats)
+
+    backend = AerSimulator(max_parallel_threads=1)
+    program = transpile(circuit.to_qiskit(measure=True), backend)
+    time_ours()
+    start = time.process_time()
+    counts = backend.run(program, shots=n_cells, seed_simulator=1).result().get_counts()
+    aer = time.process_time() - start
+    time_ours()
+    on = sum(n * np.array([int(b) for b in reversed(word)]) for word, n in counts.items()) / n_cells
+    exact = circuit.marginals()
+    worst = np.abs((on - exact) / np.sqrt(np.maximum(exact * (1 - exact), 1e-9) / n_cells)).max()
+    return {
+        "aer_cpu_s": aer,
+        "ours_cpu_s": float(np.mean(ours)),
+        "ratio": aer / float(np.mean(ours)),
+        "aer_worst_z": worst,
+    }
+
+
+def streamed(n_genes: int = 2000, n_cells: int = 50_000) -> dict[str, float]:
+    """Counts to .h5ad: peak memory of the whole process and the size of the file."""
+    from qbmvae.cellsim import simulate_to_file
+
+    rng = np.random.default_rng(0)
+    names = [f"g{i}" for i in range(n_genes)]
+    edges = [
+        [int(a), int((a + 1 + d) % n_genes)] for a, d in zip(*rng.integers(0, n_genes - 1, (2, n_genes)), strict=True)
+    ]
+    types = {"A": dict(zip(names, rng.uniform(0, 0.5, n_genes).tolist(), strict=True))}
+    before = peak_gb()
+    start = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        path = simulate_to_file(Path(folder) / "s.h5ad", {"cell_types": types, "edges": edges}, n_cells=n_cells, seed=0)
+        size = path.stat().st_size / 1e9
+    return {"cpu_s": time.process_time() - start, "peak_GB": peak_gb(), "before_GB": before, "file_GB": size}
+
+
+def peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+PARTS = {
+    "atlas": (atlas, {}),
+    "against_aer": (against_aer, {}),
+    "streamed_25k": (streamed, {"n_cells": 25_000}),
+    "streamed_100k": (streamed, {"n_cells": 100_000}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.part:
+        function, options = PARTS[arguments.part]
+        print(json.dumps({k: float(v) for k, v in function(**options).items()}))
+        return
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    results = {}
+    for part in arguments.only:
+        # a process of its own, so that peak memory is that part's
+        command = [sys.executable, "-m", "experiments.benchmarks.cellsim", "--part", part]
+        done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True, check=True)
+        results[part] = json.loads(done.stdout.strip().splitlines()[-1])
+        print(f"{part:14s}", "  ".join(f"{k} {v:.4g}" for k, v in results[part].items()), flush=True)
+    machine = (
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    )
+    print(f"machine: {machine}, one thread, CPU time")
+    if arguments.out:
+        arguments.out.write_text(json.dumps({"machine": machine} | results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
