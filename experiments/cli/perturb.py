@@ -71,7 +71,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a predictor, hold perturbations (or cells, or a context) out, and score it beside the baselines."""
-    from experiments.drug_response.run_folder import read_config
+    from experiments.perturbation.folder import read_config
     from experiments.perturbation.runs import METRICS, TrainConfig, train_run
 
     _one_thread()

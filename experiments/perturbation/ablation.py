@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.drug_response import run_folder
+from experiments.perturbation import folder
 from experiments.perturbation.evaluate import evaluate
 from experiments.perturbation.pretrain import pretrained_state
 from experiments.perturbation.report import COLUMNS, PUBLISHED, seeds_report
@@ -106,7 +106,7 @@ def one_cell(
 
 def run_table(config: TableConfig, out: Path, progress: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
     """Fill the table and write `results.csv`, `summary.csv` and `report.html`; return the summary."""
-    run_folder.create(out, config.to_dict())
+    folder.create(out, config.to_dict())
     (out / "cells").mkdir(exist_ok=True)
     found: list[dict[str, Any]] = []
     for seed in config.seeds:
@@ -120,11 +120,11 @@ def run_table(config: TableConfig, out: Path, progress: Callable[[str], None] = 
                     backbone = (
                         "none" if config.table == "ablation" else pretrained_state(screen, config.backbone_epochs, seed)
                     )
-                run_folder.write_json(path, one_cell(name, options, screen, backbone, config, seed))
+                folder.write_json(path, one_cell(name, options, screen, backbone, config, seed))
             found.append(json.loads(path.read_text()))
     results, summary = summarise(found)
-    run_folder.write_text(out / "results.csv", results.to_csv(index=False))
-    run_folder.write_text(out / "summary.csv", summary.to_csv(index=False))
+    folder.write_text(out / "results.csv", results.to_csv(index=False))
+    folder.write_text(out / "summary.csv", summary.to_csv(index=False))
     numbers = {
         r["row"]: {c: r[c] for c in r if c != "row"}
         for r in summary.to_dict("records")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from experiments.drug_response.report import image, page, table
 from experiments.perturbation import plots
+from experiments.perturbation.folder import image, page, table
 
 if TYPE_CHECKING:
     from experiments.perturbation.runs import TrainConfig

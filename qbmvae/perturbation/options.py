@@ -81,13 +81,13 @@ class Options:
     ranking: float = 0.0
     deg_weights: float = 0.0
     epochs: int = 60
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-4
     weight_decay: float = 1e-4
     batch_size: int = 64
     schedule: str = "cosine"
     warm_up: float = 0.05
     patience: int = 20
-    global_scale: bool = True
+    global_scale: bool = False
     tune: tuple[str, ...] = ()
     cells: str = "scale"
 

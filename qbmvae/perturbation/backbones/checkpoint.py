@@ -35,13 +35,13 @@ def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
         converts it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no file {path}")
     safe = path if path.suffix == ".safetensors" else converted(path)
     if safe.is_file():
         from safetensors.torch import load_file
 
         return load_file(safe)
+    if not path.is_file():
+        raise InputError(f"no file {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

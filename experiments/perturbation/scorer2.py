@@ -1,0 +1,71 @@
+"""The scorer of the 2026 challenge, `cell-eval2`, on predictions turned back into counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from samplers.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def to_counts(adata: AnnData, totals: np.ndarray, *, seed: int = 0) -> AnnData:
+    """Turn log1p-normalised cells into whole counts: expm1, scaled to totals drawn from `totals`, rounded at random.
+
+    Cells that hold counts already are returned as they are.
+    """
+    import anndata as ad
+
+    x = sp.csr_matrix(adata.X, dtype=np.float64, copy=True)
+    if not (np.modf(x.data)[0] > 1e-3).any():
+        return adata
+    rng = np.random.default_rng(seed)
+    x.data = np.expm1(x.data)
+    now = np.asarray(x.sum(axis=1)).ravel()
+    wanted = rng.choice(totals, x.shape[0])
+    x = sp.csr_matrix(sp.diags(wanted / np.maximum(now, 1e-12)) @ x)
+    x.data = np.floor(x.data + rng.random(x.nnz)).astype(np.float32)
+    x.eliminate_zeros()
+    return ad.AnnData(x.astype(np.float32), obs=adata.obs.copy(), var=adata.var[[]].copy())
+
+
+def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: str, *, seed: int = 0) -> dict[str, Any]:
+    """Return the mean over perturbations of each metric of cell-eval2's preset "vcc2026".
+
+    Parameters
+    ----------
+    predicted
+        Counts, or log1p-normalised cells (turned into counts of the observed cells' totals).
+    observed
+        Counts.
+
+    Raises
+    ------
+    InputError
+        The observed cells are no counts, which this scorer needs.
+    MissingExtraError
+        cell-eval2 is not installed.
+    """
+    try:
+        import cell_eval2
+    except ImportError:
+        raise MissingExtraError("cell-eval2", "perturbation") from None
+    values = observed.X.data if sp.issparse(observed.X) else np.asarray(observed.X)
+    if (np.modf(values)[0] > 1e-3).any():
+        raise InputError("observed: cell-eval2 scores counts, but X holds fractions: give raw counts")
+    totals = np.asarray(observed.X.sum(axis=1)).ravel()
+    config = cell_eval2.EvalConfig.from_preset("vcc2026")
+    table = cell_eval2.compute_metrics(
+        to_counts(predicted, totals[totals > 0], seed=seed),
+        observed,
+        config=config,
+        pert_col=pert_key,
+        control=control,
+        num_threads=1,
+    )
+    summary = table.to_pandas().groupby("metric")["value"].mean()
+    return {str(name): float(value) for name, value in summary.items()}
