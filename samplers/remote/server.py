@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hmac
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -69,6 +70,7 @@ def serve(
     if token is None and host not in ("127.0.0.1", "::1", "localhost"):
         raise InputError(f"serving on {host} without a token would let anyone in: give a token, or use host 127.0.0.1")
     get(sampler_spec)
+    _check_address(host, port)
     app = application(
         sampler_spec, token=token, max_spins=max_spins, max_reads=max_reads, max_seconds=max_seconds, workers=workers
     )
@@ -103,6 +105,16 @@ def serve(
                 print(f"serving {sampler_spec} on http://{host}:{listening}", file=sys.stderr, flush=True)
 
     Announcing(config).run()
+
+
+def _check_address(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"cannot listen on {host}, port {port} ({error}): choose another address or port") from None
 
 
 def application(

@@ -211,11 +211,19 @@ def test_workers_go_with_a_server_that_is_killed(start):
         ({"sampler_spec": "exact", "token": " "}, "token is empty"),
         ({"sampler_spec": "exact", "host": "0.0.0.0"}, "without a token"),
         ({"sampler_spec": "exact", "max_seconds": -1}, "max_seconds"),
+        ({"sampler_spec": "exact", "port": 99999}, "choose another address or port"),
+        ({"sampler_spec": "exact", "host": "no.such.host.invalid", "token": "x"}, "choose another address or port"),
     ],
 )
 def test_wrong_options_are_named_before_anything_listens(options, named):
     with pytest.raises(InputError, match=named):
         serve(**options)
+
+
+def test_a_port_in_use_is_named(server):
+    port = int(server.url.rsplit(":", 1)[1])
+    with pytest.raises(InputError, match=f"port {port}"):
+        serve("exact", port=port)
 
 
 def test_the_client_imports_no_server():
