@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from experiments.cli.main import build
+from samplers.errors import InputError
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def call(*words: str):
+    return runner.invoke(build(), ["samplers", *words], catch_exceptions=False)
+
+
+@pytest.fixture
+def problem(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "problem.json"
+    couplings = np.triu(rng.normal(0, 0.3, (10, 10)), 1).tolist()
+    path.write_text(json.dumps({"h": rng.normal(0, 0.2, 10).tolist(), "J": couplings}))
+    return path
+
+
+def test_list():
+    text = call("list").output
+    assert "population-annealing" in text and "optimiser" in text and "remote" in text
+    listed = json.loads(call("list", "--json").output)
+    assert listed["gibbs"]["kind"] == "sampler" and listed["dwave"]["remote"]
+
+
+def test_check_prints_a_verdict_and_writes_plots(problem, tmp_path):
+    result = call("check", "gibbs", "--problem", str(problem))
+    assert result.exit_code == 0
+    assert result.output.startswith("GOOD") and "effective beta" in result.output and "Callen" in result.output
+    folder = tmp_path / "check-gibbs"
+    assert {p.name for p in folder.iterdir()} == {
+        "energies.png", "moments.png", "fields.png", "residuals.png", "verdict.json",
+    }  # fmt: skip
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert verdict["level"] == "good" and verdict["num_spins"] == 10 and verdict["reference"] == "enumeration"
+
+
+def test_check_for_machines(problem, tmp_path):
+    out = tmp_path / "deep" / "folder"
+    words = ["check", "coherent-ising?correction_sweeps=3", "--problem", str(problem), "--num-reads", "200"]
+    result = call(*words, "--beta", "0.5", "--seed", "7", "--out", str(out), "--json")
+    verdict = json.loads(result.output)
+    assert verdict["beta"] == 0.5 and verdict["num_reads"] == 200 and len(verdict["plots"]) == 4
+    assert "moment error, random start" in verdict["findings"]
+    quiet = call(*words, "--out", str(out), "--quiet").output
+    assert quiet.strip() == f"plots and verdict.json: {out}"
+
+
+def test_check_without_a_problem_and_with_data(tmp_path):
+    np.save(tmp_path / "data.npy", np.ones((5, 12)))
+    result = call("check", "gibbs?num_sweeps=1", "--spins", "12", "--data", "data.npy", "--num-reads", "100")
+    assert "R-hat" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["check", "gibs"], "population-annealing"),
+        (["check", "gibbs?sweeps=3"], "num_sweeps"),
+        (["check", "gibbs", "--problem", "none.json"], "none.json"),
+        (["check", "gibbs", "--num-reads", "3"], "50 reads"),
+        (["check", "gibbs", "--beta", "-1"], "beta"),
+        (["check", "gibbs", "--data", "none.npy"], "none.npy"),
+        (["bench", "--sizes", "12,x"], "'x'"),
+        (["bench", "--sizes", "12", "--couplings", "ising"], "gaussian"),
+        (["bench", "--sizes", "12", "--seconds", "0"], "--seconds"),
+        (["serve", "--token-file", "none.txt"], "none.txt"),
+        (["serve", "--backend", "gibs"], "population-annealing"),
+    ],
+)
+def test_wrong_input_is_one_line_that_helps(words, said):
+    with pytest.raises(InputError) as error:
+        call(*words)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_exit_code_two(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.cli.main", "samplers", "check", "gibs"],
+        capture_output=True, text=True, cwd=tmp_path, env={**__import__("os").environ, "PYTHONPATH": _root()},
+    )  # fmt: skip
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and done.stdout == ""
+
+
+def _root() -> str:
+    import experiments
+
+    return experiments.__path__[0].rsplit("/", 1)[0]
+
+
+def test_bench(tmp_path):
+    words = ["bench", "--sizes", "12,16", "--seconds", "0.05", "-b", "gibbs", "-b", "coherent-ising", "--quiet"]
+    assert call(*words).exit_code == 0
+    report = json.loads((tmp_path / "sampler-bench" / "bench.json").read_text())
+    assert (tmp_path / "sampler-bench" / "gap.png").read_bytes()[:4] == b"\x89PNG"
+    rows = report["optimisation"]
+    assert {r["backend"] for r in rows} == {"gibbs", "coherent-ising", "simulated-annealing"}
+    assert {(r["kind"], r["n"]) for r in rows} == {(k, n) for k in ("pm1", "gaussian") for n in (12, 16)}
+    for row in rows:
+        assert row["best"] <= row["mean"] and row["over_best_known"] >= 0
+        assert (row["gap"] == 0) or row["backend"] != "simulated-annealing"
+    assert all(r["moment_error"] > 0.5 for r in report["sampling"])
+
+
+def test_serve_passes_its_limits_on(tmp_path, monkeypatch):
+    seen = {}
+    import samplers.remote.server as server
+
+    monkeypatch.setattr(server, "serve", lambda spec, **options: seen.update(spec=spec, **options))
+    (tmp_path / "token.txt").write_text("secret\n")
+    call("serve", "--backend", "gibbs", "--port", "9001", "--token-file", "token.txt", "--max-spins", "10")
+    assert seen["spec"] == "gibbs" and seen["port"] == 9001 and seen["token"] == "secret" and seen["max_spins"] == 10
+    assert {"host", "max_reads", "max_seconds", "workers"} <= set(seen)
+    (tmp_path / "token.txt").write_text("\n")
+    with pytest.raises(InputError, match="empty"):
+        call("serve", "--token-file", "token.txt")

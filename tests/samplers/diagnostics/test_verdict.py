@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import samplers
+from samplers.diagnostics.plots import write_plots
+from samplers.diagnostics.verdict import check
+from samplers.errors import InputError
+from samplers.machines.mock import MockMachine
+from samplers.wrappers import Quantise, TemperatureControl
+
+
+def gaussian(n: int, g: float, seed: int) -> samplers.Ising:
+    rng = np.random.default_rng(seed)
+    couplings = np.triu(rng.normal(0, g / np.sqrt(n), (n, n)), 1)
+    return samplers.Ising(rng.normal(0, 0.2, n), couplings + couplings.T)
+
+
+@pytest.mark.parametrize("name", ["exact", "gibbs", "population-annealing", "parallel-tempering", "persistent"])
+def test_samplers_are_good_at_the_critical_coupling(name):
+    verdict = check(name, gaussian(16, 1.0, 0), num_reads=1000)
+    assert verdict.level == "good", verdict.summary
+    assert abs(verdict["effective beta"].value - 1) < 4 * verdict["effective beta"].error
+    assert verdict["moment error"].value < 2
+    assert ("R-hat" in verdict) == (name in ("gibbs", "persistent"))
+    assert ("families" in verdict) == (name == "population-annealing")
+    assert ("round trips" in verdict) == (name == "parallel-tempering")
+
+
+def test_an_optimiser_is_told_by_its_temperature():
+    class Coldest(samplers.Sampler):
+        """Reads at beta 8."""
+
+        kind = "optimiser"
+
+        def draw(self, problem, num_reads=1, beta=1.0, *, seed=None):
+            return samplers.get("exact").draw(problem, num_reads, 8.0, seed=seed).states
+
+    verdict = check(Coldest(), gaussian(12, 1.0, 1))
+    assert verdict.level == "bad" and "wrong temperature" in verdict.summary and "Correction" in verdict.summary
+    assert verdict["effective beta"].status == "bad"
+    assert verdict["Callen residual"].status == "bad" or verdict["drift"].status == "bad"
+
+
+def test_wrong_modes_at_the_right_temperature():
+    # two clusters that never flip: from random starts each settles by itself, the field decides between them
+    n = 20
+    couplings = {(i, j): -0.5 for a in (0, 10) for i in range(a, a + 10) for j in range(a, i)}
+    problem = samplers.Ising(np.full(n, -0.05), couplings)
+    verdict = check("gibbs?num_sweeps=6", problem, num_reads=2000)
+    assert verdict["effective beta"].status == "good"
+    assert verdict.level != "good" and "modes" in verdict.summary
+
+
+def test_corrected_machines_stand_beside_the_random_start():
+    verdict = check("simulated-bifurcation", gaussian(24, 0.5, 2))
+    assert verdict["moment error, random start"].status == "note"
+    assert verdict.random_draws is not None and len(verdict.random_draws) == 1000
+    assert "adds nothing" in verdict.summary
+    assert "moment error, random start" not in check("simulated-bifurcation?correction_sweeps=0", gaussian(8, 0.5, 2))
+
+
+def test_machine_facts_are_shown():
+    verdict = check(TemperatureControl(MockMachine(gain=2.0, j_range=0.2)), gaussian(30, 1.0, 3))
+    assert {"clip fraction", "scale", "readout flips", "unique reads"} <= {f.name for f in verdict.findings}
+    assert verdict["clip fraction"].status == "bad"
+    assert check(Quantise("gibbs", bits=10), gaussian(12, 0.5, 3))["clip fraction"].value == 0
+
+
+def test_free_spins_and_one_spin():
+    assert check("gibbs", samplers.Ising(np.zeros(4), {})).level == "good"
+    assert check("gibbs", samplers.Ising([0.3], {})).level == "good"
+    assert check("gibbs", gaussian(6, 1.0, 0), beta=0.0).level == "good"
+
+
+def test_data_start_and_seed():
+    problem = gaussian(12, 1.0, 4)
+    data = samplers.get("exact").draw(problem, 100, seed=0).states
+    one, two = (check("gibbs?num_sweeps=1", problem, data=data, seed=5).as_dict() for _ in range(2))
+    assert json.dumps(one) == json.dumps(two)
+    assert one["findings"]["R-hat"]["value"] > 1.01
+
+
+def test_bad_requests():
+    with pytest.raises(InputError, match="50 reads"):
+        check("gibbs", gaussian(4, 1.0, 0), num_reads=10)
+    with pytest.raises(InputError, match="spins"):
+        check("gibbs", samplers.Ising([], {}))
+
+
+@pytest.mark.parametrize("name", ["parallel-tempering", "coherent-ising"])
+def test_plots(tmp_path, name):
+    problem = gaussian(12, 1.0, 5)
+    paths = write_plots(check(name, problem, num_reads=200), problem, tmp_path / "plots")
+    expected = {"energies", "moments", "fields", "residuals"} | ({"ladder"} if name == "parallel-tempering" else set())
+    assert {p.stem for p in paths} == expected == {p.stem for p in (tmp_path / "plots").iterdir()}
+    assert all(p.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for p in paths)
