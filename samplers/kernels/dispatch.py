@@ -117,7 +117,8 @@ def _fixed_point(problem: Ising) -> _Form:
 
 
 def _over_threads(run: Callable[[slice], None], groups: int, work_a_group: float) -> None:
-    threads = min(numba.get_num_threads(), groups, int(groups * work_a_group / WORTH_A_THREAD))
+    # not numba.get_num_threads(): it starts numba's OpenMP pool, which resets torch's number of threads
+    threads = min(numba.config.NUMBA_NUM_THREADS, groups, int(groups * work_a_group / WORTH_A_THREAD))
     if threads <= 1:
         run(slice(0, groups))
         return
