@@ -45,13 +45,17 @@ class TorchProgram:
             self._monomials[key] = out
         return out
 
+    def hadamards(self, array: torch.Tensor, mask: int) -> torch.Tensor:
+        """Apply normalised Hadamards to the qubits of `mask` of (2**n, lanes), real or complex."""
+        return walsh_hadamard(array, mask, self.n)
+
     def move(self, state: torch.Tensor, move: Step) -> torch.Tensor:
         """Apply a step."""
-        state = walsh_hadamard(state, move.before, self.n)
+        state = self.hadamards(state, move.before)
         if move.monomial is not None:
             source, factor = self._monomial(move.monomial)
             state = (state if source is None else state[source]) * factor
-        return walsh_hadamard(state, move.after, self.n)
+        return self.hadamards(state, move.after)
 
     def back(self, state: torch.Tensor, move: Step) -> torch.Tensor:
         """Apply the inverse of a step."""
@@ -64,24 +68,15 @@ class TorchProgram:
         state[0] = 1
         return state
 
-    def characters(self, masks: np.ndarray) -> torch.Tensor:
-        """Return chi_k(x) as (n_masks, 2**n)."""
-        index = torch.arange(self.size, device=self.device)
-        parity = torch.zeros(len(masks), self.size, dtype=torch.long, device=self.device)
-        masked = self._long(masks)[:, None] & index
-        for bit in range(self.n):
-            parity ^= masked >> bit & 1
-        return 1 - 2 * parity.to(self.dtype)
-
     def scatter(self, masks: np.ndarray, values: torch.Tensor) -> torch.Tensor:
         """Return sum_k values[k] chi_k(x), (2**n, lanes), from values (n_masks, lanes)."""
         out = torch.zeros(self.size, values.shape[1], dtype=self.dtype, device=self.device)
         out.index_add_(0, self._long(masks), values)
-        return walsh_hadamard(out, self.size - 1, self.n) * 2 ** (self.n / 2)
+        return self.hadamards(out, self.size - 1) * 2 ** (self.n / 2)
 
     def gather(self, masks: np.ndarray, values: torch.Tensor) -> torch.Tensor:
         """Return sum_x chi_k(x) values[x], (n_masks, lanes), from values (2**n, lanes)."""
-        return walsh_hadamard(values, self.size - 1, self.n)[self._long(masks)] * 2 ** (self.n / 2)
+        return self.hadamards(values, self.size - 1)[self._long(masks)] * 2 ** (self.n / 2)
 
     def diagonal(self, g: int, shared: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         """Return exp(-i/2 sum angle chi) of group g, (2**n, 1) or (2**n, batch)."""

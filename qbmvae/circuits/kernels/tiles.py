@@ -8,7 +8,6 @@ of a step is in the diagonal after it.
 from __future__ import annotations
 
 import numba as nb
-import numpy as np
 
 LANES = 16
 FAST = {"reassoc", "contract", "nsz", "arcp"}
@@ -59,76 +58,86 @@ def walsh_hadamard(a, size, mask):
 
 
 @jit
-def monomial(re, im, scratch, size, source, turns, inverse):
-    """out[y] = i**turns[y] state[source[y]], or the inverse map."""
-    for plane in range(2):
-        a = re if plane == 0 else im
+def monomial(planes, count, scratch, size, source, turns, inverse):
+    """out[y] = i**turns[y] state[source[y]] on (real, imaginary) pairs of planes, or the inverse map."""
+    for plane in range(0, count, 2):
+        for half in range(2):
+            a = planes[plane + half]
+            for y in range(size):
+                s, t = (y, source[y]) if inverse else (source[y], y)
+                for lane in range(LANES):
+                    scratch[t, lane] = a[s, lane]
+            for y in range(size):
+                for lane in range(LANES):
+                    a[y, lane] = scratch[y, lane]
+        re, im = planes[plane], planes[plane + 1]
         for y in range(size):
-            s, t = (y, source[y]) if inverse else (source[y], y)
-            for lane in range(LANES):
-                scratch[t, lane] = a[s, lane]
-        for y in range(size):
-            for lane in range(LANES):
-                a[y, lane] = scratch[y, lane]
-    for y in range(size):
-        # the phase is on the output side: for the inverse it was on row y before the move, now at source[y]
-        row = source[y] if inverse else y
-        turn = (4 - turns[y]) % 4 if inverse else turns[y]
-        if turn == 1:
-            for lane in range(LANES):
-                x = re[row, lane]
-                re[row, lane] = -im[row, lane]
-                im[row, lane] = x
-        elif turn == 2:
-            for lane in range(LANES):
-                re[row, lane] = -re[row, lane]
-                im[row, lane] = -im[row, lane]
-        elif turn == 3:
-            for lane in range(LANES):
-                x = re[row, lane]
-                re[row, lane] = im[row, lane]
-                im[row, lane] = -x
+            # the phase belongs to the output: row y, which the inverse map has moved to source[y]
+            row = source[y] if inverse else y
+            turn = (4 - turns[y]) % 4 if inverse else turns[y]
+            if turn:
+                # i**turn = c + i s
+                c, s = (0, 2 - turn) if turn % 2 else (1 - turn, 0)
+                for lane in range(LANES):
+                    x, v = re[row, lane], im[row, lane]
+                    re[row, lane] = x * c - v * s
+                    im[row, lane] = x * s + v * c
 
 
 @jit
-def multiply_shared(re, im, size, cos, sin, conjugate):
-    """Multiply by a diagonal that all samples share."""
-    for row in range(size):
-        c, s = cos[row], -sin[row] if conjugate else sin[row]
-        for lane in range(LANES):
-            x, y = re[row, lane], im[row, lane]
-            re[row, lane] = x * c - y * s
-            im[row, lane] = x * s + y * c
+def apply_step(planes, count, scratch, size, before, monomials, after, source, turns, inverse):
+    """Hadamards, the monomial map where there is one, Hadamards; or the inverse."""
+    for half in range(2):
+        mask = before if (half == 0) != inverse else after
+        for plane in range(count):
+            walsh_hadamard(planes[plane], size, mask)
+        if half == 0 and monomials:
+            monomial(planes, count, scratch, size, source, turns, inverse)
 
 
 @jit
-def multiply_table(re, im, size, table_re, table_im, entry, sign):
+def multiply_shared(planes, count, size, cos, sin, sign):
+    """Multiply by a diagonal that all samples share, or its conjugate; sign is 1 or -1."""
+    for plane in range(0, count, 2):
+        re, im = planes[plane], planes[plane + 1]
+        for row in range(size):
+            c, s = cos[row], sign * sin[row]
+            for lane in range(LANES):
+                x, y = re[row, lane], im[row, lane]
+                re[row, lane] = x * c - y * s
+                im[row, lane] = x * s + y * c
+
+
+@jit
+def multiply_table(planes, count, size, table, entry, sign):
     """Multiply by a diagonal of each sample, or its conjugate: row x takes table row entry[x]; sign is 1 or -1."""
-    for row in range(size):
-        e = entry[row]
-        for lane in range(LANES):
-            c, s = table_re[e, lane], sign * table_im[e, lane]
-            x, y = re[row, lane], im[row, lane]
-            re[row, lane] = x * c - y * s
-            im[row, lane] = x * s + y * c
+    for plane in range(0, count, 2):
+        re, im, table_re, table_im = planes[plane], planes[plane + 1], table[0], table[1]
+        for row in range(size):
+            e = entry[row]
+            for lane in range(LANES):
+                c, s = table_re[e, lane], sign * table_im[e, lane]
+                x, y = re[row, lane], im[row, lane]
+                re[row, lane] = x * c - y * s
+                im[row, lane] = x * s + y * c
 
 
 @jit
-def build_table(table_re, table_im, cos, sin, first, count, base):
-    """table[u] = base * exp(-i/2 sum_k (-1)**u_k angle_k) for `count` strings whose cos, sin (of half angles) begin at `first`."""
+def build_table(table, cos, sin, first, count, base):
+    """table[u] = base * exp(-i/2 sum_k (-1)**u_k angle_k), from cos, sin of half angles of strings first, first + 1, ..."""
+    re, im = table[0], table[1]
     for lane in range(LANES):
-        table_re[0, lane] = base
-        table_im[0, lane] = 0
+        re[0, lane] = base
+        im[0, lane] = 0
     length = 1
-    for k in range(count):
+    for k in range(first, first + count):
         for u in range(length):
             for lane in range(LANES):
-                c, s = cos[first + k, lane], sin[first + k, lane]
-                x, y = table_re[u, lane], table_im[u, lane]
-                table_re[u, lane] = x * c + y * s
-                table_im[u, lane] = y * c - x * s
-                table_re[u + length, lane] = x * c - y * s
-                table_im[u + length, lane] = y * c + x * s
+                c, s, x, y = cos[k, lane], sin[k, lane], re[u, lane], im[u, lane]
+                re[u, lane] = x * c + y * s
+                im[u, lane] = y * c - x * s
+                re[u + length, lane] = x * c - y * s
+                im[u + length, lane] = y * c + x * s
         length *= 2
 
 
@@ -136,18 +145,12 @@ def build_table(table_re, table_im, cos, sin, first, count, base):
 def fold_table(grad, table, first, count):
     """grad[first + k] = sum_u (-1)**u_k table[u]; overwrites the table."""
     length = 1 << count
-    for k in range(count - 1, -1, -1):
+    for k in range(first + count - 1, first - 1, -1):
         length //= 2
         for lane in range(LANES):
-            grad[first + k, lane] = 0
+            grad[k, lane] = 0
         for u in range(length):
             for lane in range(LANES):
                 x, y = table[u, lane], table[u + length, lane]
-                grad[first + k, lane] += x - y
+                grad[k, lane] += x - y
                 table[u, lane] = x + y
-
-
-@jit
-def zeros(size, like):
-    """Return a tile of zeros of the type of `like`."""
-    return np.zeros((size, LANES), dtype=like.dtype)
