@@ -33,7 +33,7 @@ from samplers.wrappers.ledger import read_ledger
 from samplers.wrappers.resilience import resilient
 from samplers.wrappers.temperature_control import TemperatureControl
 
-SPINS, READS, RATE = 12, 1024, 0.05
+SPINS, READS, RATE = 12, 1024, 0.1
 BACKEND = "gibbs?num_sweeps=100"
 #: Bounds of the verdicts.
 MOST_KL, MOST_SCALE_ERROR, MOST_SCALE_ERROR_95, MOST_GROWTH = 0.05, 0.10, 0.25, 8.0
@@ -169,7 +169,7 @@ def soak(minutes: float, seed: int = 0, kill_every: float = 20.0) -> dict[str, A
                 machine.gain, machine.flip_rate = _drifted(here.steps, wander), 0.01 + 0.008 * np.sin(here.steps / 110)
                 before = controlled.scale
                 here.learn(controlled.draw(here.problem, READS, seed=rng))
-                if here.steps > 200:
+                if here.steps > 30:
                     scale_errors.append(abs(float(np.log(machine.gain * before))))
                 if t - sampled >= 1.0:
                     sampled = t

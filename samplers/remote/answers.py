@@ -59,7 +59,7 @@ def check_answer(
     _check_numbers(draws, problem, source)
     if independent and _duplicated(states, problem, beta, clamped or {}):
         raise BadAnswerError(
-            f"{source} answered with {len(np.unique(states, axis=0))} different reads among {num_reads}, each "
+            f"{source} answered with {len(np.unique(np.packbits(states > 0, axis=1), axis=0))} different reads among {num_reads}, each "
             "repeated, where the energies make repeats improbable: duplicated reads"
         )
     return draws
@@ -77,7 +77,8 @@ def _check_numbers(draws: Draws, problem: Ising, source: str) -> None:
             raise BadAnswerError(f"{source} answered with energies that are NaN, infinite or of the wrong number")
         scale = np.abs(problem.h).sum() + np.abs(problem.edges[2]).sum() + abs(problem.offset) + 1.0
         off = np.abs(problem.energies(draws.states) - energies)
-        if off.max(initial=0.0) > 1e-9 * scale:
+        # a kernel may track energies in float32
+        if off.max(initial=0.0) > 1e-5 * scale + 1e-3:
             read = int(off.argmax())
             raise BadAnswerError(f"{source} answered with the energy of another state or problem for read {read}")
 
@@ -87,7 +88,11 @@ def _duplicated(states: np.ndarray, problem: Ising, beta: float, clamped: Mappin
     reads = len(states)
     if reads < 16 or problem.n == len(clamped):
         return False
-    unique, counts = np.unique(states, axis=0, return_counts=True)
+    # rows as strings of bits: sorting them is the cost of this check
+    packed = np.packbits(states > 0, axis=1)
+    rows = np.ascontiguousarray(packed).view(f"V{packed.shape[1]}").ravel()
+    _, first, counts = np.unique(rows, return_index=True, return_counts=True)
+    unique = states[first]
     if counts.min() < 2:
         return False
     order = np.argsort(counts)[::-1][:4]

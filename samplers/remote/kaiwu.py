@@ -90,7 +90,7 @@ class Kaiwu(Sampler):
         return machine(self.device, {**(self._account or {}), "ancillas": 1}, **self._given)
 
     def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw; the seed chooses among the reads where the machine gives more than were asked for."""
+        """Draw; the seed shuffles the reads, and chooses where the machine gives more than were asked for."""
         sdk, rng = self._connected(), np.random.default_rng(seed)
         facts = self.machine
         facts.check(problem)
@@ -102,9 +102,8 @@ class Kaiwu(Sampler):
             spins = self._solve(sdk, np.asarray(whole, dtype=np.float64), reads, problem.content_hash)
             blocks.append(spins[:, :-1] * spins[:, -1:])
         states = np.concatenate(blocks)
-        if len(states) > num_reads:
-            # reads may come sorted by energy: the first ones would be the coldest
-            states = states[rng.choice(len(states), num_reads, replace=False)]
+        # reads may come sorted by energy: the first ones would be the coldest
+        states = states[rng.choice(len(states), num_reads, replace=False)]
         info = {
             "machine": self.device, "calls": len(blocks), "gain": gain, "clip": report and report.as_dict(),
             "timing": {"machine": time.perf_counter() - start},

@@ -13,6 +13,9 @@ import pytest
 
 from samplers.remote.http import Http
 
+# beside the tests, for those that need a vendor's stand-in
+sys.path.append(str(Path(__file__).parent))
+
 TOKEN = "a-token-for-tests-5f1d"
 
 BACKENDS = '''

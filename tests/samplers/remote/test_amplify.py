@@ -6,37 +6,12 @@ import amplify
 import dimod.testing
 import numpy as np
 import pytest
+from vendor_fakes import Engine
 
 from samplers import InputError, Ising
 from samplers.errors import BadAnswerError
 from samplers.remote.amplify import Amplify
 from samplers.remote.errors import RemoteError
-
-
-class Result:
-    def __init__(self, solutions):
-        self._solutions = [(list(map(float, s)), timedelta(seconds=0.1)) for s in solutions]
-        self._response_time = self._execution_time = timedelta(seconds=0.25)
-
-
-class Engine:
-    """A client of the amplify package that enumerates: its answers are the three lowest energies."""
-
-    parameters = None
-    version = "test"
-    acceptable_degrees = amplify.AcceptableDegrees(objective={"Ising": "Quadratic"})
-
-    def __init__(self, spoil=lambda solutions: solutions):
-        self.calls, self.spoil = 0, spoil
-
-    def solve(self, objective, constraints, dry_run=False):
-        self.calls += 1
-        n = len(objective.variables)
-        states = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-        energies = sum(
-            coefficient * np.prod(states[:, list(spins)], axis=1) for spins, coefficient in objective.as_dict().items()
-        )
-        return Result(self.spoil(states[np.argsort(energies)[:3]]))
 
 
 def random_problem(n: int, seed: int) -> Ising:

@@ -8,39 +8,11 @@ import dimod.testing
 import numpy as np
 import pytest
 from dwave.system.testing import MockDWaveSampler
+from vendor_fakes import ExactQpu
 
 from samplers import InputError, Ising
 from samplers.remote.dwave import DWave
 from samplers.remote.errors import RemoteError, RemoteTimeoutError
-
-
-class ExactQpu(dimod.Sampler, dimod.Structured):
-    """A QPU that samples exactly, at an inverse temperature of its own; it keeps what it was sent."""
-
-    nodelist, edgelist, parameters, properties = None, None, None, None
-
-    def __init__(self, mock: MockDWaveSampler, beta: float = 1.0, **properties):
-        self.nodelist, self.edgelist, self.parameters = mock.nodelist, mock.edgelist, mock.parameters
-        self.properties = {**mock.properties, **properties}
-        self._graph, self.beta, self.sent, self.fault = mock.to_networkx_graph(), beta, [], None
-        self._rng = np.random.default_rng(0)
-
-    def to_networkx_graph(self):
-        return self._graph
-
-    @dimod.bqm_structured
-    def sample(self, bqm, **options):
-        self.sent.append((bqm, options))
-        if self.fault:
-            raise self.fault
-        n = bqm.num_variables
-        states = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-        energies = bqm.energies((states, list(bqm.variables)))
-        weights = np.exp(-self.beta * (energies - energies.min()))
-        rows = self._rng.choice(2**n, options["num_reads"], p=weights / weights.sum())
-        timing = {"timing": {"qpu_access_time": 5e5}}
-        return dimod.SampleSet.from_samples((states[rows], list(bqm.variables)), "SPIN", energies[rows], info=timing)
-
 
 MOCK = MockDWaveSampler(topology_type="pegasus", topology_shape=[3], parameter_warnings=False)
 

@@ -1,84 +1,16 @@
 from __future__ import annotations
 
-import hashlib
 import sys
-import types
-from enum import Enum
-from pathlib import Path
 
 import dimod.testing
 import numpy as np
 import pytest
+from vendor_fakes import FakeSdk
 
 from samplers import InputError, Ising
 from samplers.errors import BadAnswerError
 from samplers.remote.errors import RemoteError
 from samplers.remote.kaiwu import Kaiwu, with_ancilla
-
-
-class FakeSdk(types.ModuleType):
-    """The part of kaiwu 1.4 that we call, with the rules of its public documentation.
-
-    The machine samples exp(-beta H) with H = -s' M s exactly, at a beta of its own, and sorts its answers.
-    """
-
-    def __init__(self, beta: float):
-        super().__init__("kaiwu")
-        sdk = self
-        self.beta, self.qubits, self.logins, self.tasks, self.matrices = beta, 12, [], [], []
-        self.spoil = lambda spins: spins
-        self.rng = np.random.default_rng(0)
-
-        class CheckpointManager:
-            save_dir = None
-
-        class TaskMode(Enum):
-            OPTIMIZATION = 1
-            SAMPLING = 2
-
-        class CIMOptimizer:
-            def __init__(self, task_name, wait=False, interval=1, project_no=None, task_mode=None, sample_number=10):
-                if CheckpointManager.save_dir is None:
-                    raise ValueError("The save directory is required")
-                if not isinstance(sample_number, int) or not 10 <= sample_number <= 2000:
-                    raise ValueError("sample_number must be between 10 and 2000 inclusive")
-                assert task_mode is TaskMode.SAMPLING and interval >= 1 and wait
-                self.task_name, self.sample_number, self.project = task_name, sample_number, project_no
-
-            def solve(self, matrix):
-                if not sdk.logins:
-                    raise ValueError("no license")
-                if len(matrix) > sdk.qubits:
-                    raise ValueError(f"at most {sdk.qubits} qubits")
-                if not (matrix == np.rint(matrix)).all() or np.abs(matrix).max() > 127:
-                    raise ValueError("the precision of the matrix is too high")
-                assert (matrix == matrix.T).all() and not np.diagonal(matrix).any()
-                # an old result is answered where matrix and task name are old
-                digest = hashlib.md5(matrix.tobytes()).hexdigest()
-                kept = Path(CheckpointManager.save_dir) / f"{self.task_name}_{digest}.npy"
-                if not kept.exists():
-                    sdk.tasks.append((self.task_name, self.sample_number, self.project))
-                    sdk.matrices.append(matrix)
-                    np.save(kept, self._sample(matrix))
-                return sdk.spoil(np.load(kept))
-
-            def _sample(self, matrix):
-                n = len(matrix)
-                states = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-                hamiltonian = -np.einsum("ki,ij,kj->k", states, matrix, states)
-                weights = np.exp(-sdk.beta * (hamiltonian - hamiltonian.min()))
-                rows = sdk.rng.choice(len(states), self.sample_number, p=weights / weights.sum())
-                return states[rows[np.argsort(hamiltonian[rows])]].astype(np.int8)
-
-        def init(user_id, sdk_code):
-            sdk.logins.append((user_id, sdk_code))
-            if sdk_code == "expired-code":
-                raise RuntimeError(f"code {sdk_code} of user {user_id} has expired")
-            return {"user_id": user_id, "user_level": 1, "qubits": sdk.qubits, "exp": 2000000000}
-
-        self.common = types.SimpleNamespace(CheckpointManager=CheckpointManager)
-        self.cim = types.SimpleNamespace(CIMOptimizer=CIMOptimizer, TaskMode=TaskMode)
-        self.license = types.SimpleNamespace(init=init)
 
 
 @pytest.fixture
