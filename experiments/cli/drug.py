@@ -91,15 +91,17 @@ def train(
         if (out / MODEL).is_file():
             raise InputError(f"{out} holds a finished run: choose another --out")
         tables = Tables(
-            *(str(Path(path).resolve()) for path in (ic50, features, drugs) if path is not None),
-            lines=None if lines is None else str(Path(lines).resolve()),
-            target=target,
-            cell_encoder=cell_encoder or "conv",
+            ic50=_absolute(ic50),
+            features=_absolute(features),
+            drugs=_absolute(drugs),
+            lines=None if lines is None else _absolute(lines),
+            target=target,  # type: ignore[arg-type]
+            cell_encoder=cell_encoder or "conv",  # type: ignore[arg-type]
             drop_missing=bool(drop_missing),
         )
         config = TrainConfig(
             tables,
-            NetworkOptions(head, tables.cell_encoder, n_qubits, n_layers, axis, dropout),  # type: ignore[arg-type]
+            NetworkOptions(head, tables.cell_encoder, n_qubits, n_layers, axis, dropout),
             TrainingOptions(max_epochs, batch_size, learning_rate, optimiser, patience, pairs_per_line, seed),
             split,
             max_pairs,
@@ -204,6 +206,11 @@ def _tables(
 ) -> dict[str, Any]:
     values = {"ic50": ic50, "features": features, "drugs": drugs, "target": target}
     return values | {"cell_encoder": cell_encoder, "drop_missing": drop_missing}
+
+
+def _absolute(path: str | None) -> str:
+    # a run is resumed and predicted from in any folder
+    return str(Path(path or "").resolve())
 
 
 def _progress(quiet: bool) -> Callable[[str], None]:

@@ -61,7 +61,7 @@ def run_cell(config: CompareConfig, data: DrugData, cell: Cell) -> dict[str, Any
         model = DrugResponse(
             data,
             NetworkOptions(head=cell.name, cell_encoder=config.tables.cell_encoder),
-            seed=seed,  # type: ignore[arg-type]
+            seed=seed,
         )
         training = TrainingOptions(
             epochs=size.epochs,

@@ -11,7 +11,7 @@ from scipy import stats
 METRICS = ("mse", "pearson", "spearman", "concordance", "pearson_within_drug")
 
 
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
+def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
     """Return mean, low and high of the 95 % t interval; the ends are NaN for fewer than two values."""
     v = np.asarray([x for x in values if x is not None and np.isfinite(x)], dtype=float)
     if len(v) == 0:

@@ -33,7 +33,7 @@ def compare(config: CompareConfig, out: Path, *, progress: Progress = lambda lin
     -------
     The tables of `tables`.
     """
-    run_folder.create(out, plain(config))
+    run_folder.create(out, plain(config), started=any(out.glob("cells/*.json")))
     (out / "cells").mkdir(exist_ok=True)
     todo = [c for c in cells.grid(config) if not (out / "cells" / f"{c.key}.json").is_file()]
     if todo:

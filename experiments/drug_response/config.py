@@ -12,6 +12,8 @@ import yaml
 from experiments.drug_response.controls import CONTROLS
 from qbmvae.drug_response import DrugData, assemble, read_table
 from qbmvae.drug_response.heads import HEADS
+from qbmvae.drug_response.network import CellEncoderName
+from qbmvae.drug_response.response import Target
 from samplers.errors import InputError, nearest
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -25,8 +27,8 @@ class Tables:
     features: str = "../shared/data/gdsc/genomic_features_binary_677.parquet"
     drugs: str = "../shared/data/gdsc/drugs.csv"
     lines: str | None = None
-    target: str | None = None
-    cell_encoder: str = "conv"
+    target: Target | None = None
+    cell_encoder: CellEncoderName = "conv"
     drop_missing: bool = False
 
 
@@ -41,7 +43,7 @@ class Size:
 
 
 def _paper_sizes() -> tuple[Size, ...]:
-    return (Size(50, 10, 40, 8), Size(200, 50, 40, 16), Size(5000, 1000, 16, 64))
+    return (Size(50, 10, 30, 8), Size(200, 50, 20, 16), Size(5000, 1000, 10, 64))
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class CompareConfig:
     common_test: int = 1000
     learning_rate: float = 1.8e-3
     optimiser: str = "adam"
-    pairs_per_line: int = 1
+    pairs_per_line: int = 4
 
     def __post_init__(self) -> None:
         for name, known, what in ((self.heads, HEADS, "head"), (self.controls, CONTROLS, "control")):
@@ -166,7 +168,7 @@ def read_data(tables: Tables) -> DrugData:
         read_table(tables.features),
         read_table(tables.drugs),
         lines=None if tables.lines is None else read_table(tables.lines),
-        target=tables.target,  # type: ignore[arg-type]
+        target=tables.target,
         binary=tables.cell_encoder == "conv",
         drop_missing=tables.drop_missing,
     )

@@ -18,10 +18,20 @@ from samplers.errors import InputError
 PACKAGES = ("qbmvae", "torch", "numpy", "scipy", "pandas", "rdkit", "scikit-learn", "xgboost", "numba")
 
 
-def create(folder: Path, config: dict[str, Any]) -> None:
-    """Make the folder and write `config.yaml` and `versions.json`; a folder of another configuration is refused."""
+def create(folder: Path, config: dict[str, Any], *, started: bool) -> None:
+    """Make the folder and write `config.yaml` and `versions.json`; work of another configuration is not overwritten.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    config
+        Plain values.
+    started
+        Whether the folder holds work to go on with (a checkpoint, finished cells).
+    """
     path = folder / "config.yaml"
-    if path.is_file():
+    if path.is_file() and started:
         before = yaml.safe_load(path.read_text())
         changed = sorted(k for k in {*before, *config} if before.get(k) != config.get(k))
         if changed:

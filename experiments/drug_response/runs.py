@@ -72,7 +72,7 @@ def train_run(config: TrainConfig, out: Path, *, progress: Callable[[str], None]
     epochs = config.training.epochs or default_epochs(len(parts.train))
     training = replace(config.training, epochs=epochs, seed=config.seed)
     model = DrugResponse(data, config.network, seed=config.seed)
-    run_folder.create(out, asdict(config))
+    run_folder.create(out, asdict(config), started=(out / CHECKPOINT).is_file())
 
     def line(state: TrainingState) -> None:
         train_mse, validation_mse = (state.history[f"mse_{part}"][-1] for part in ("train", "validation"))

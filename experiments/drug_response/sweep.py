@@ -36,7 +36,7 @@ def sweep(config: SweepConfig, out: Path, *, progress: Callable[[str], None] = l
     -------
     `setting`, `validation_mse`, `test_mse` and all test metrics of the chosen setting.
     """
-    run_folder.create(out, plain(config))
+    run_folder.create(out, plain(config), started=any(out.glob("cells/*.json")))
     (out / "cells").mkdir(exist_ok=True)
     data = read_data(config.tables)
     settings = [
@@ -81,7 +81,7 @@ def _score(config: SweepConfig, data: DrugData, setting: dict[str, Any], seed: i
             **setting,
             "seed": seed,
             "validation_mse": min(model.history["mse_validation"]),
-            "angles": model.network.head.angles.numel(),
+            "angles": sum(p.numel() for p in model.network.head.parameters()) - 2,
             "seconds": time.process_time() - begin,
         }
         run_folder.write_json(path, result)
@@ -92,7 +92,7 @@ def _fit(config: SweepConfig, data: DrugData, setting: dict[str, Any], seed: int
     parts = sized_split(data, n_train=config.train, n_validation=config.validation, n_test=config.test, seed=seed)
     network = NetworkOptions(
         head="quantum",
-        cell_encoder=config.tables.cell_encoder,  # type: ignore[arg-type]
+        cell_encoder=config.tables.cell_encoder,
         n_qubits=setting["n_qubits"],
         n_layers=setting["n_layers"],
     )

@@ -40,9 +40,7 @@ class ConvCellEncoder(nn.Module):
         self.n_features = n_features
         widths = (1, *CHANNELS)
         # as two-dimensional convolutions with the channels innermost: 1.7 times faster on a CPU than Conv1d
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(a, b, (1, KERNEL)).to(memory_format=torch.channels_last) for a, b in pairwise(widths)
-        )
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, (1, KERNEL)) for a, b in pairwise(widths))
         self.dense = nn.Linear(CHANNELS[-1] * positions(n_features), n_out)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

@@ -92,9 +92,12 @@ def molecule(smiles: str, *, where: str = "") -> Molecule:
         raise InputError(f"invalid SMILES {smiles!r}{place}" + (f": {reason}" if reason else ""))
     if mol.GetNumAtoms() == 0:
         raise InputError(f"SMILES {smiles!r}{place} holds no atom")
+    smiles = chem.MolToSmiles(mol)
+    # atoms in canonical order: two spellings of one molecule give the same arrays, to the last bit
+    mol = chem.RenumberAtoms(mol, list(mol.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"]))
     atoms = np.stack([_atom_features(atom) for atom in mol.GetAtoms()])
     bonds = np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds()], dtype=np.int32).reshape(-1, 2)
-    return Molecule(chem.MolToSmiles(mol), atoms, bonds)
+    return Molecule(smiles, atoms, bonds)
 
 
 def fingerprints(smiles: Sequence[str], *, n_bits: int = 1024, radius: int = 2) -> np.ndarray:

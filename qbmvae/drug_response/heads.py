@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import torch
@@ -98,6 +99,7 @@ def make_head(name: str, *, n_qubits: int = 8, n_layers: int = 5, axis: str = "x
     if name not in HEADS:
         raise InputError(f"head {name!r} is not known{nearest(name, HEADS)}")
     if name in CIRCUIT_HEADS:
+        check_memory(n_qubits, 1, machine_memory())
         return HEADS[name](n_qubits=n_qubits, n_layers=n_layers, axis=axis)
     return HEADS[name]()
 
@@ -118,9 +120,14 @@ def check_memory(n_qubits: int, batch_size: int, available: int) -> None:
     needed = 3 * 8 * batch_size * 2**n_qubits
     if needed > available:
         raise InputError(
-            f"{n_qubits} qubits at batch size {batch_size} take {_gigabytes(needed)}, this machine has "
+            f"{n_qubits} qubits at batch size {batch_size} take {_gigabytes(needed)} of memory, this machine has "
             f"{_gigabytes(available)}: use fewer qubits or a smaller batch"
         )
+
+
+def machine_memory() -> int:
+    """Return the bytes of memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _gigabytes(n_bytes: int) -> str:
@@ -132,5 +139,10 @@ def _circuit(n_qubits: int, n_layers: int, axis: str, *, entangle: bool) -> nn.M
     from qbmvae.circuits import DepthInfusedLayer
 
     return DepthInfusedLayer(
-        n_features=N_INPUTS, n_qubits=n_qubits, n_first=n_layers, n_between=n_layers, axis=axis, entangle=entangle
+        n_features=N_INPUTS,
+        n_qubits=n_qubits,
+        n_first=n_layers,
+        n_between=n_layers,
+        axis=axis,  # type: ignore[arg-type]
+        entangle=entangle,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from qbmvae.drug_response import archive
 from qbmvae.drug_response.data import DrugData, grid
 from qbmvae.drug_response.featurise import Molecule, molecule
 from qbmvae.drug_response.graph_network import MoleculeSet
-from qbmvae.drug_response.heads import CIRCUIT_HEADS, check_memory
+from qbmvae.drug_response.heads import CIRCUIT_HEADS, check_memory, machine_memory
 from qbmvae.drug_response.network import CellEncoderName, HybridNetwork
 from qbmvae.drug_response.response import Target, from_response
 from qbmvae.drug_response.splits import Split
@@ -216,11 +215,6 @@ class DrugResponse:
             raise InputError(f"{path} does not hold a whole model: {error}") from None
         model.history = header["history"]
         return model
-
-
-def machine_memory() -> int:
-    """Return the bytes of memory of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def n_trainable(network: torch.nn.Module) -> int:

@@ -161,7 +161,7 @@ def feature_table(features: pd.DataFrame, *, binary: bool = True, line_key: str 
         table = table.set_index(line_key)
     elif table.columns.size and str(table.columns[0]).startswith("Unnamed"):
         table = table.set_index(table.columns[0])
-    elif isinstance(table.index, pd.RangeIndex):
+    elif isinstance(table.index, pd.RangeIndex) and table.index.name != line_key:
         _require(table, line_key, "the feature table")
     table = table.set_axis(keys(table.index), axis=0)
     if not table.index.is_unique:

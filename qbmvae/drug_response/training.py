@@ -136,9 +136,10 @@ def train(
         for name, pairs in watched.items():
             predicted = predict(state.network, data.molecules, data.features, data.drug[pairs], data.line[pairs])
             errors[name] = float(np.mean((predicted - data.response[pairs]) ** 2))
+        better = errors["validation"] < min(state.history.get("mse_validation", []), default=np.inf)
         for name, value in errors.items():
             state.history.setdefault(f"mse_{name}", []).append(value)
-        if errors["validation"] <= min(state.history["mse_validation"]):
+        if better:
             state.best_epoch = state.epoch
             state.best = copy.deepcopy(state.network.state_dict())
         after_epoch(state)

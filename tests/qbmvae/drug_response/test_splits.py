@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qbmvae.drug_response import SPLITS, assemble, sized_split, split
+from qbmvae.drug_response.splits import groups
+from samplers.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def with_tissue(data):
+    return replace(data, tissues=np.array([f"t{k % 5}" for k in range(30)]))
+
+
+@pytest.mark.parametrize("kind", SPLITS)
+def test_parts_are_disjoint_complete_and_blind(with_tissue, kind):
+    parts = split(with_tissue, kind, validation=0.2, test=0.2, seed=1)
+    rows = np.concatenate([parts.train, parts.validation, parts.test])
+    assert sorted(rows) == list(range(180))
+    group = groups(with_tissue, kind)
+    held = [set(group[part]) for part in (parts.train, parts.validation, parts.test)]
+    assert not (held[0] & held[1] or held[0] & held[2] or held[1] & held[2])
+
+
+def test_two_entries_of_one_molecule_stay_together(tables):
+    responses, features, drugs = tables
+    same = drugs.assign(smiles=drugs["smiles"].where(drugs["drug_id"] != 2, drugs["smiles"][0]))
+    data = assemble(responses, features, same)
+    for seed in range(10):
+        parts = split(data, "blind-drug", validation=0.2, test=0.2, seed=seed)
+        for part in (parts.train, parts.validation, parts.test):
+            assert len({0, 1} & set(data.drug[part])) in (0, 2)
+
+
+def test_a_seed_decides(data):
+    one, two = (split(data, "blind-line", seed=4) for _ in range(2))
+    np.testing.assert_array_equal(one.test, two.test)
+    assert set(one.test) != set(split(data, "blind-line", seed=5).test)
+
+
+def test_sizes_nest(data):
+    few, many = (sized_split(data, n_train=n, n_validation=20, n_test=30, seed=0) for n in (10, 100))
+    assert set(few.train) < set(many.train)
+    np.testing.assert_array_equal(few.test, many.test)
+    assert not set(many.train) & (set(many.test) | set(many.validation))
+
+
+def test_bad_splits_are_named(data):
+    with pytest.raises(InputError, match="give --lines"):
+        split(data, "blind-tissue")
+    with pytest.raises(InputError, match="nearest: 'blind-drug'"):
+        split(data, "blind-drugs")
+    with pytest.raises(InputError, match="sum below 1"):
+        split(data, validation=0.5, test=0.5)
+    with pytest.raises(InputError, match="the data hold 180"):
+        sized_split(data, n_train=5000, n_validation=1000, n_test=1000)
