@@ -11,10 +11,15 @@ from samplers.kernels.dispatch import Kernel
 from samplers.problem import Ising
 from samplers.sampler import Draws, Sampler, Seed
 from samplers.strategies.options import whole
-from samplers.strategies.weights import ESS_FLOOR, ess_share, log_mean_exp, resample_rows
+from samplers.strategies.weights import ess_share, log_mean_exp, resample_rows
 
 #: The smallest population that is cooled; fewer reads are then drawn from it by their weights.
 LEAST_POPULATION = 256
+
+#: Resample below this share. Early resampling costs little noise (it is systematic), and later sweeps wash the noise of
+#: the weights out: total variation of 12 spins at g = 3 after 64 sweeps is 1.28 x the floor with 0.5, 1.02 with 0.8,
+#: 0.90 with 0.95.
+ESS_FLOOR = 0.9
 
 
 @dataclass
@@ -43,7 +48,7 @@ class Cooled:
 
 
 class PopulationAnnealing(Sampler):
-    """A weighted population cooled linearly from beta 0, resampled when its effective size falls below one half.
+    """A weighted population cooled linearly from beta 0, resampled when its effective size falls below 90 %.
 
     Reads carry `log_weights`; `info` has `log_z`, `ess` (share of the population), `families` (surviving ancestors)
     and `resamplings`.
