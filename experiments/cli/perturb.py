@@ -233,6 +233,22 @@ def table(
     )
 
 
+@perturb.command()
+def seeds(
+    config: Annotated[Path, typer.Argument(help="YAML: runs (name: settings of `train`) and seeds.")],
+    out: Annotated[Path, typer.Option(help="The folder; the same command again goes on where it stopped.")],
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the same runs over several seeds and write one table with intervals."""
+    from experiments.perturbation.seeds import run_seeds
+
+    _one_thread()
+    settings = _read_yaml(config)
+    table = run_seeds(settings.get("runs") or {}, settings.get("seeds") or [0, 1, 2, 3, 4], out, _progress(quiet))
+    print(table.to_json(orient="records") if as_json else table.to_string(index=False, float_format="%.4f"))
+
+
 def _pairs(items: list[str]) -> dict[str, Any]:
     import yaml
 

@@ -90,8 +90,8 @@ class DeltaPredictor(nn.Module):
             nn.init.zeros_(self.hidden[-1].bias)
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
-        """Return the shift in log1p expression."""
-        h = (h - self.mean) / self.spread
+        """Return the shift in log1p expression; columns of h beyond `width` are the backbone's own shift, and added."""
+        own, h = h[:, self.width :], (h[:, : self.width] - self.mean) / self.spread
         out: torch.Tensor | float = 0.0
         if self.linear is not None:
             out = self.linear(h)
@@ -100,7 +100,8 @@ class DeltaPredictor(nn.Module):
         if self.bottleneck is not None:
             circuit = self.decoder(self.bottleneck(h))
             out = out + (circuit if self.gate is None else self.gate * circuit)
-        return out * (self.scale * self.factor)
+        out = out * self.scale
+        return self.factor * (out + own if own.shape[1] else out)
 
     def copy_gene_map(self, weights: torch.Tensor) -> int:
         """Start the decoder's last layer at `weights` (n_genes, k), scaled to its own initial size; return columns copied.

@@ -149,6 +149,8 @@ def fit(
     known = np.unique(groups.labels)
     values = table.lookup(known) if not _has_own_vectors(backbone, table) else np.zeros((len(known), 1), np.float32)
     chosen = make_backbone(backbone, adata, x, labels, control, values, one_hot_table, seed)
+    if {"project_out", "final_down_then_up"} & set(options.tune) and hasattr(chosen, "add_head"):
+        chosen.add_head(adata.var_names.astype(str).tolist())
     basal = chosen.basal(adata, x)
     set_size = min(SET_SIZE, *(len(rows) for rows in groups.control_rows.values()))
     inputs = chosen.perturbation_inputs(table, groups.labels)

@@ -61,4 +61,8 @@ def _path_errors(
     mean, intercept = x.mean(0), y.mean(0)
     u, s, vt = np.linalg.svd(x - mean, full_matrices=False)
     projected, target, scores = u.T @ (y - intercept), y_out - intercept, (x_out - mean) @ vt.T
-    return np.array([np.square(scores @ ((s / (s**2 + p))[:, None] * projected) - target).sum() for p in penalties])
+    # |S D P - T|^2 expanded, so that a penalty (the diagonal D) costs nothing in the number of outputs
+    square = (scores.T @ scores) * (projected @ projected.T)
+    cross = ((scores.T @ target) * projected).sum(1)
+    shrink = s / (s**2 + penalties[:, None])
+    return np.square(target).sum() - 2 * shrink @ cross + np.einsum("pi,ij,pj->p", shrink, square, shrink)

@@ -23,7 +23,7 @@ SCALES = np.linspace(0.0, 1.5, 31)
 
 def standardise(predictor: DeltaPredictor, source: Source, index: np.ndarray, *, outputs: bool) -> None:
     """Set the predictor's input scale, and with `outputs` that of its deltas, from the training groups."""
-    h = source.mean_h()[index]
+    h = source.mean_h()[index][:, : predictor.width]
     predictor.mean = h.mean(0)
     # one spread for all inputs: a spread each would amplify directions that hold only noise
     predictor.spread = (h - h.mean(0)).square().mean().sqrt().clamp_min(1e-6).expand(h.shape[1]).clone()
@@ -33,8 +33,10 @@ def standardise(predictor: DeltaPredictor, source: Source, index: np.ndarray, *,
 
 def ridge_start(predictor: DeltaPredictor, source: Source, index: np.ndarray, folds: np.ndarray) -> float:
     """Set the linear bypass to the ridge regression of the deltas on the backbone's output; return the penalty."""
-    h = ((source.mean_h()[index] - predictor.mean) / predictor.spread).numpy()
-    solution = ridge.fit(h, (source.target[index] / predictor.scale).numpy(), folds[index])
+    whole = source.mean_h()[index]
+    own, h = whole[:, predictor.width :], ((whole[:, : predictor.width] - predictor.mean) / predictor.spread).numpy()
+    target = source.target[index] - own if own.shape[1] else source.target[index]
+    solution = ridge.fit(h, (target / predictor.scale).numpy(), folds[index])
     with torch.no_grad():
         predictor.linear.weight.copy_(torch.from_numpy(solution.weights.T))
         predictor.linear.bias.copy_(torch.from_numpy(solution.intercept - solution.mean @ solution.weights))

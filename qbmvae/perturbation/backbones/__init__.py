@@ -18,8 +18,9 @@ def build(spec: dict[str, Any]) -> Backbone:
         return LocalBackbone(spec["kind"], *spec["sizes"])
     from qbmvae.perturbation.backbones.state import StateBackbone
 
-    vectors = spec.pop("map")
+    vectors, head = spec.pop("map"), spec.pop("head")
     backbone = StateBackbone(**spec)
+    backbone.head = head
     backbone.map = {name: torch.tensor(vector) for name, vector in vectors.items()}
     return backbone
 

@@ -105,7 +105,7 @@ class LocalBackbone(Backbone):
             self.components, self.gene_mean = torch.from_numpy(components).float(), torch.from_numpy(mean).float()
         z = self.basal(adata[control_rows], x[control_rows])
         self.basal_mean = z.mean(0)
-        self.basal_scale = z.std(0).clamp_min(1e-6) if len(z) > 1 else torch.ones(z.shape[1])
+        self.basal_scale = z.std(0).clamp_min(1e-6) if min(z.shape) > 0 and len(z) > 1 else torch.ones(z.shape[1])
 
     def fit_features(self, values: np.ndarray, centre: bool = True) -> None:
         """Reduce the training perturbations' features, (n_perturbations, n_inputs), to their principal scores.

@@ -45,6 +45,8 @@ class StateBackbone(Backbone):
         self.genes = [str(g) for g in dims["gene_names"]] if dims.get("gene_names") is not None else None
         self.set_size = int(kwargs.get("cell_set_len", 256))
         self.map: dict[str, torch.Tensor] = {}
+        # with it, forward also returns the checkpoint's own predicted shift of every gene
+        self.head = False
         self.eval()
 
     def basal(self, adata: AnnData, x: sp.csr_matrix | np.ndarray) -> torch.Tensor:
@@ -69,9 +71,28 @@ class StateBackbone(Backbone):
         return torch.from_numpy(np.asarray(z.todense() if sp.issparse(z) else z, dtype=np.float32))
 
     def forward(self, basal: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Return (batch, hidden_dim) from (batch, set, input_dim) and (batch, pert_dim)."""
+        """Return (batch, hidden_dim) from (batch, set, input_dim) and (batch, pert_dim); with `head` (batch, hidden_dim + genes)."""
         tokens = features[:, None].expand(-1, basal.shape[1], -1)
-        return self.network.hidden(basal, tokens)[0].mean(1)
+        hidden, cells = self.network.hidden(basal, tokens)
+        if not self.head:
+            return hidden.mean(1)
+        own = self.network.predict(basal, hidden, cells).mean(1) - basal.mean(1)
+        return torch.cat([hidden.mean(1), own], 1)
+
+    def add_head(self, genes: list[str]) -> None:
+        """Let the checkpoint's own prediction take part, which its project_out and final_down_then_up make.
+
+        Raises
+        ------
+        InputError
+            It does not predict these genes in this order.
+        """
+        if self.genes != genes or int(self._spec["dims"]["output_dim"]) != len(genes):
+            raise InputError(
+                "STATE backbone: tuning project_out needs a checkpoint that predicts the data's genes in their order; "
+                "tune last_layers alone, or give the checkpoint's gene list with --genes"
+            )
+        self.head = True
 
     def train(self, mode: bool = True) -> StateBackbone:
         """Keep dropout off: the backbone is a feature map, tuned or not."""
@@ -112,7 +133,12 @@ class StateBackbone(Backbone):
 
     def spec(self) -> dict[str, Any]:
         """Return the constructor's arguments and the perturbation map's names."""
-        return {"backbone": "state", **self._spec, "map": {k: v.tolist() for k, v in self.map.items()}}
+        return {
+            "backbone": "state",
+            **self._spec,
+            "head": self.head,
+            "map": {k: v.tolist() for k, v in self.map.items()},
+        }
 
 
 def load_state(directory: str | Path) -> StateBackbone:

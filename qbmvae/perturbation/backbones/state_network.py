@@ -125,7 +125,10 @@ class StateNetwork(nn.Module):
         self, basal: torch.Tensor, perturbation: torch.Tensor, batch: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return STATE's own prediction, (batch, set, output_dim)."""
-        hidden, cells = self.hidden(basal, perturbation, batch)
+        return self.predict(basal, *self.hidden(basal, perturbation, batch))
+
+    def predict(self, basal: torch.Tensor, hidden: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        """Return the prediction from what `hidden` returns, (batch, set, output_dim)."""
         if self.residual and self.output_space == "all":
             out = self.final_down_then_up(self.project_out(hidden) + basal)
         else:

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from experiments.cli import main
+from experiments.perturbation.synthetic import synthetic_screen
+
+SMALL = ["--set", "epochs=2", "--set", "n_qubits=2", "--set", "n_layers=1", "--quiet"]
+
+
+def run(monkeypatch, *arguments):
+    """Run the command in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["qbmvae", "perturb", *map(str, arguments)])
+    try:
+        main.run()
+    except SystemExit as stopped:
+        return stopped.code or 0
+    return 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Counts of a small screen whose perturbations have features, and the challenge's side files."""
+    folder = tmp_path_factory.mktemp("screen")
+    screen = synthetic_screen(n_seen=12, n_unseen=4, n_genes=40, n_features=8, n_latent=2, n_cells=12, n_control=40)
+    counts = screen.adata.copy()
+    counts.X = sp.csr_matrix(np.rint(np.expm1(counts.X.toarray()))).astype(np.float32)
+    counts.obs["replicate"] = np.where(np.arange(counts.n_obs) % 2, "r1", "r2")
+    counts.write_h5ad(folder / "screen.h5ad")
+    table = pd.DataFrame(screen.features.values, index=screen.features.names)
+    table.to_csv(folder / "features.csv")
+    pd.DataFrame({"target_gene": ["P14", "P15"], "n_cells": [5, 7], "median_umi_per_cell": [1.0, 2.0]}).to_csv(
+        folder / "wanted.csv", index=False
+    )
+    (folder / "gene_names.csv").write_text("\n".join(counts.var_names[::-1]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        code = run(patch, "train", folder / "screen.h5ad", "--features", folder / "features.csv", "--out", out, *SMALL)
+    assert code == 0
+    return out
+
+
+def test_train_writes_a_run_folder(trained):
+    files = {p.name for p in trained.iterdir()}
+    assert {
+        "config.yaml",
+        "versions.json",
+        "history.csv",
+        "model.safetensors",
+        "model.json",
+        "metrics.json",
+        "report.html",
+    } <= files
+    assert not any(name.startswith(".") or name == "checkpoint.pt" for name in files)
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["holdout"] == "perturbations" and metrics["n_perturbations"] == 3
+    assert 0 <= metrics["pds"] <= 1 and metrics["mae"] > 0 and "overall" in metrics
+    assert set(metrics["baselines"]) == {"no change", "mean response", "nearest perturbation", "ridge on features"}
+    assert metrics["baselines"]["mean response"]["overall"] == 0
+    assert "data:image/png" in (trained / "report.html").read_text()
+
+
+def test_predict_makes_a_file_that_cell_eval_prep_takes(folder, trained, tmp_path, monkeypatch):
+    out = tmp_path / "prediction.h5ad"
+    arguments = [
+        "--perturbations",
+        folder / "wanted.csv",
+        "--genes",
+        folder / "gene_names.csv",
+        "--out",
+        out,
+        "--quiet",
+    ]
+    assert run(monkeypatch, "predict", trained, *arguments) == 0
+    predicted = ad.read_h5ad(out)
+    counts = predicted.obs["target_gene"].value_counts()
+    assert (counts["P14"], counts["P15"], counts["non-targeting"]) == (5, 7, 40)
+    assert predicted.X.dtype == np.float32 and sp.issparse(predicted.X)
+    prep = pytest.importorskip("cell_eval._cli._prep")
+    monkeypatch.setattr(prep.subprocess, "run", lambda *_: None)
+    genes = (folder / "gene_names.csv").read_text().split()
+    assert list(predicted.var_names) == genes
+    prep.strip_anndata(
+        predicted,
+        output_path=str(tmp_path / "x.vcc"),
+        genelist=genes,
+        pert_col="target_gene",
+        encoding=32,
+        exp_gene_dim=40,
+    )
+
+
+def test_evaluate_a_run_and_a_file(folder, trained, tmp_path, monkeypatch, capsys):
+    assert run(monkeypatch, "evaluate", trained, folder / "screen.h5ad", "--out", tmp_path / "scores", "--quiet") == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert json.loads((tmp_path / "scores" / "metrics.json").read_text()) == pytest.approx(numbers)
+    data = folder / "screen.h5ad"
+    assert run(monkeypatch, "evaluate", data, data, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["pds"] == 1
+
+
+def test_contexts_and_resumption(folder, tmp_path, monkeypatch):
+    data = [folder / "screen.h5ad", "--context-key", "replicate", "--holdout-values", "r2", "--backbone", "none"]
+    assert run(monkeypatch, "train", *data, "--out", tmp_path / "whole", *SMALL) == 0
+    whole = json.loads((tmp_path / "whole" / "metrics.json").read_text())
+    assert whole["holdout"] == "context" and whole["held_out"] == ["r2"]
+    # a run that stopped before its first file but for the configuration goes on
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.yaml").write_text((tmp_path / "whole" / "config.yaml").read_text())
+    assert run(monkeypatch, "train", "--resume", tmp_path / "half", "--quiet") == 0
+    assert json.loads((tmp_path / "half" / "metrics.json").read_text())["pds"] == whole["pds"]
+    assert run(monkeypatch, "train", "--resume", tmp_path / "half", "--quiet") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--control", "ctrl"], "no control cells: no cell has 'ctrl'"),
+        (["--pert-key", "target"], "no column 'target' in obs; nearest: 'target_gene'"),
+        (["--features", "wanted.csv"], "no features"),
+        (["--preset", "prototyp"], "nearest: 'prototype'"),
+        (["--set", "n_qubit=3"], "no option 'n_qubit'"),
+        (["--backbone", "state-dir"], "no directory"),
+        (["--holdout", "context"], "give --context-key"),
+        (["--holdout", "combinations"], "joins perturbations with '+'"),
+    ],
+)
+def test_wrong_input_is_one_line_and_code_2(folder, tmp_path, monkeypatch, capsys, arguments, words):
+    arguments = [folder / a if str(a).endswith(".csv") else a for a in arguments]
+    assert run(monkeypatch, "train", folder / "screen.h5ad", "--out", tmp_path / "run", *arguments, *SMALL) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and words in error[0]
+
+
+def test_other_wrong_files(folder, trained, tmp_path, monkeypatch, capsys):
+    assert run(monkeypatch, "train", tmp_path / "none.h5ad", "--out", tmp_path / "run", "--quiet") == 2
+    assert (
+        run(monkeypatch, "predict", tmp_path, "--perturbations", folder / "wanted.csv", "--out", tmp_path / "p.h5ad")
+        == 2
+    )
+    (tmp_path / "unknown.csv").write_text("target_gene,n_cells\nTP53,3\n")
+    assert (
+        run(monkeypatch, "predict", trained, "--perturbations", tmp_path / "unknown.csv", "--out", tmp_path / "p.h5ad")
+        == 2
+    )
+    assert "perturbation 'TP53' has no features" in capsys.readouterr().err
+    (tmp_path / "bad.csv").write_text("target_gene,n_cells\nP1,many\n")
+    assert (
+        run(monkeypatch, "predict", trained, "--perturbations", tmp_path / "bad.csv", "--out", tmp_path / "p.h5ad") == 2
+    )
+    assert "row 2: n_cells is 'many'" in capsys.readouterr().err
