@@ -255,8 +255,8 @@ def _population(draws: Draws) -> list[Finding]:
 
 def _machine(draws: Draws) -> list[Finding]:
     info, findings = draws.info, []
-    report = info.get("quantise") or info.get("clip") or info
-    clipped = report.get("clip_fraction") if isinstance(report, dict) else None
+    # our own wrapper's report, or a remote machine's
+    clipped = (info.get("quantise") or {}).get("clip_fraction", (info.get("clip") or {}).get("clipped"))
     if clipped is not None:
         words = "share of the coefficients beyond the machine's range"
         findings.append(Finding("clip fraction", float(clipped), _grade(float(clipped), 0.001, 0.05), words))
