@@ -17,9 +17,9 @@ def _couplings(seed: int = 0) -> np.ndarray:
     return np.triu(np.random.default_rng(seed).normal(size=(N, N)) / np.sqrt(N), 1)
 
 
-def _drift(steps: int, g: float):
-    J = _couplings()
-    return [Ising(np.full(N, 0.05), g * (k + 1) / steps * J) for k in range(steps)]
+def _drift(steps: int, g: float, seed: int = 0):
+    end = Ising(np.full(N, 0.1), g * _couplings(seed))
+    return [end.scaled((k + 1) / steps) for k in range(steps)]
 
 
 def _error(draws, problem) -> float:
@@ -31,10 +31,9 @@ def _error(draws, problem) -> float:
 
 
 def test_weights_follow_the_drift():
-    problems = _drift(30, 3.0)
     ours, plain = [], []
     for seed in range(3):
-        rng = np.random.default_rng(seed)
+        problems, rng = _drift(30, 3.0, seed), np.random.default_rng(seed)
         sampler = samplers.get("persistent", num_sweeps=1)
         states = rng.choice([-1, 1], size=(4096, N))
         for k, problem in enumerate(problems):
