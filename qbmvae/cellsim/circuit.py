@@ -97,7 +97,7 @@ class GeneCircuit:
         rng = np.random.default_rng(seed)
         name = self._engine(engine)
         if name == "gf2":
-            return gf2.sample(self.p_on, self._toggles, n_cells, rng)
+            return gf2.sample(*self._gf2, n_cells, rng)
         if name == "bayesian-network":
             return network.sample(self.angles, self.edges, self.structure.finished, n_cells, rng)
         if name == "components":
@@ -116,7 +116,7 @@ class GeneCircuit:
         """
         _check_count(n_cells)
         self._engine("gf2")
-        return gf2.sample_packed(self.p_on, self._toggles, n_cells, np.random.default_rng(seed))
+        return gf2.sample_packed(*self._gf2, n_cells, np.random.default_rng(seed))
 
     def blocks(self, n_cells: int, seed: Seed = None, size: int = 4096) -> Iterator[np.ndarray]:
         """Yield the bits of `n_cells` cells in blocks of at most `size` cells, in bounded memory."""
@@ -175,6 +175,10 @@ class GeneCircuit:
     @property
     def _toggles(self) -> list[Edge]:
         return [e for e in self.edges if e.gate == "cx"]
+
+    @cached_property
+    def _gf2(self) -> tuple[np.ndarray, np.ndarray]:
+        return gf2.starting_bits(self.p_on), gf2.gate_arrays(self._toggles)
 
     def _engine(self, engine: str) -> str:
         if engine in ("auto", "components") and self.engine == "components":

@@ -35,30 +35,31 @@ def gate_arrays(edges: Sequence[Edge]) -> np.ndarray:
     return np.array([(e.control, e.target, e.open) for e in edges], dtype=np.int32).reshape(-1, 3)
 
 
-def sample_packed(p_on: np.ndarray, edges: Sequence[Edge], n_cells: int, rng: np.random.Generator) -> np.ndarray:
+def sample_packed(fixed: np.ndarray, gates: np.ndarray, n_cells: int, rng: np.random.Generator) -> np.ndarray:
     """Return outcomes packed 64 cells a word, `(n_genes, 2 * ceil(n_cells / 128))` uint64.
 
     Bit j of word w of a row is cell `64 w + j`; the bits of the last words beyond `n_cells` belong to no cell.
+
+    Parameters
+    ----------
+    fixed, gates
+        What `starting_bits` and `gate_arrays` return.
     """
-    return _packed(starting_bits(p_on), gate_arrays(edges), n_cells, rng)
+    out = np.empty((len(fixed), 2 * -(-n_cells // 128)), dtype=np.uint64)
+    state = rng.integers(0, 2**64, size=(4, 2), dtype=np.uint64)
+    _draw(fixed, gates, state, out)
+    return out
 
 
-def sample(p_on: np.ndarray, edges: Sequence[Edge], n_cells: int, rng: np.random.Generator) -> np.ndarray:
+def sample(fixed: np.ndarray, gates: np.ndarray, n_cells: int, rng: np.random.Generator) -> np.ndarray:
     """Return `(n_cells, n_genes)` uint8 outcomes; see the module for why they are exact."""
-    return unpack(_packed(starting_bits(p_on), gate_arrays(edges), n_cells, rng), n_cells)
+    return unpack(sample_packed(fixed, gates, n_cells, rng), n_cells)
 
 
 def unpack(packed: np.ndarray, n_cells: int) -> np.ndarray:
     """Return packed outcomes as `(n_cells, n_genes)` uint8."""
     out = np.empty((n_cells, len(packed)), dtype=np.uint8)
     _unpack(packed, out)
-    return out
-
-
-def _packed(fixed: np.ndarray, gates: np.ndarray, n_cells: int, rng: np.random.Generator) -> np.ndarray:
-    out = np.empty((len(fixed), 2 * -(-n_cells // 128)), dtype=np.uint64)
-    state = rng.integers(0, 2**64, size=(4, 2), dtype=np.uint64)
-    _draw(fixed, gates, state, out)
     return out
 
 
