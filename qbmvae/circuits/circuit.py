@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -252,3 +252,11 @@ class Circuit(GateMethods):
         from qbmvae.circuits.interop import qasm
 
         return qasm.from_qasm(text)
+
+    def draw(self, kind: Literal["text", "figure"] = "text") -> Any:
+        """Return a drawing: text (p3 is params[3], x0 is features[:, 0]), or a matplotlib figure."""
+        from qbmvae.circuits import draw
+
+        if kind not in ("text", "figure"):
+            raise InputError(f"draw: kind={kind!r} is neither 'text' nor 'figure'")
+        return draw.text(self) if kind == "text" else draw.figure(self)
