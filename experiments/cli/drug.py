@@ -188,12 +188,14 @@ def sweep(
 
 @drug.command()
 def report(folder: Annotated[Path, typer.Argument(help="A folder of `qbmvae drug compare`.")]) -> None:
-    """Write tables and report of a comparison again, of the cells that are there."""
+    """Write tables and report of a comparison again, of the cells that are there, and print the tables as Markdown."""
     from experiments.drug_response.compare import write_tables
+    from experiments.drug_response.report import markdown
 
     if not any((folder / "cells").glob("*.json")):
         raise InputError(f"{folder} holds no finished cell of `qbmvae drug compare`")
-    print(write_tables(folder)["claims"].to_string(index=False))
+    for name, table in write_tables(folder).items():
+        print(f"{name}\n\n{markdown(table)}\n")
 
 
 def _tables(

@@ -99,6 +99,13 @@ def table(frame: pd.DataFrame) -> str:
     return frame.to_html(index=False, float_format=lambda v: f"{v:.4g}", na_rep="", border=0)
 
 
+def markdown(frame: pd.DataFrame) -> str:
+    """Return a table as Markdown, four significant digits."""
+    rows = [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row] for row in frame.itertuples(index=False)]
+    lines = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def image(path: Path) -> str:
     """Return a PNG as an inline image."""
     encoded = base64.b64encode(path.read_bytes()).decode()

@@ -92,21 +92,15 @@ class PairBatch:
     line: torch.Tensor
 
 
-def pair_batch(
-    molecules: MoleculeSet,
-    features: np.ndarray,
-    drug: np.ndarray,
-    line: np.ndarray,
-    device: torch.device | str = "cpu",
-) -> PairBatch:
+def pair_batch(molecules: MoleculeSet, features: np.ndarray, drug: np.ndarray, line: np.ndarray) -> PairBatch:
     """Return the pairs `(drug[k], line[k])` as a batch with duplicates of drugs and lines taken out."""
     drugs, drug_positions = np.unique(drug, return_inverse=True)
     lines, line_positions = np.unique(line, return_inverse=True)
     return PairBatch(
-        molecules.batch(drugs, device),
-        torch.from_numpy(features[lines]).to(device),
-        torch.from_numpy(drug_positions).to(device),
-        torch.from_numpy(line_positions).to(device),
+        molecules.batch(drugs),
+        torch.from_numpy(features[lines]),
+        torch.from_numpy(drug_positions),
+        torch.from_numpy(line_positions),
     )
 
 

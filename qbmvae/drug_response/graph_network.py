@@ -52,7 +52,7 @@ class MoleculeSet:
     def __len__(self) -> int:
         return len(self.molecules)
 
-    def batch(self, drugs: np.ndarray, device: torch.device | str = "cpu") -> GraphBatch:
+    def batch(self, drugs: np.ndarray) -> GraphBatch:
         """Return the drugs at these indices as one graph, in this order."""
         chosen = [self.molecules[k] for k in drugs]
         sizes = self.sizes[drugs]
@@ -70,7 +70,7 @@ class MoleculeSet:
         offsets = np.arange(sizes.max())
         members = starts[:, None] + np.where(offsets < sizes[:, None], offsets, 0)
         propagated = torch.from_numpy(np.concatenate([m.propagated for m in chosen]))
-        return GraphBatch(propagated.to(device), adjacency.to(device), torch.from_numpy(members).to(device))
+        return GraphBatch(propagated, adjacency, torch.from_numpy(members))
 
 
 class DrugEncoder(nn.Module):
