@@ -1,0 +1,1 @@
+"""Speed, memory and error as ratios to a named peer in the same run."""
