@@ -43,6 +43,11 @@ class CsrBlock:
         """Return the rows with log(1 + x) in the place of x."""
         return CsrBlock(self.indptr, self.indices, np.log1p(self.data), self.n_columns)
 
+    def sums(self) -> np.ndarray:
+        """Return each row's sum, `(n_rows,)` float32."""
+        running = np.concatenate([[0.0], np.cumsum(self.data, dtype=np.float64)])
+        return (running[self.indptr[1:]] - running[self.indptr[:-1]]).astype(np.float32)
+
     def dense(self, device: str | torch.device = "cpu") -> Tensor:
         """Return the rows as a dense tensor, `(n_rows, n_columns)`."""
         out = np.zeros((len(self), self.n_columns), dtype=np.float32)

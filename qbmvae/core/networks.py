@@ -58,21 +58,26 @@ class ConditionalLinear(nn.Module):
         self.rows = nn.ParameterList([nn.Parameter(torch.zeros(n, n_out)) for n in n_categories])
         self.slopes = nn.Parameter(torch.zeros(n_continuous, n_out)) if n_continuous else None
 
-    def shift(self, covariates: Covariates) -> Tensor | float:
-        """Return what the covariates add to each output, `(n_cells, n_out)`."""
-        total: Tensor | float = 0.0
+    def shift(self, covariates: Covariates) -> Tensor:
+        """Return bias and covariates' share of each output, `(n_cells, n_out)` or broadcast from `(n_out,)`."""
+        total, bias_is_in = self.bias, False
         for rows, codes in zip(self.rows, covariates.categories, strict=False):
-            if len(rows) > 1:
-                total = total + F.embedding(codes, rows)
+            if len(rows) == 1:
+                continue
+            # the bias rides on the first covariate's few rows instead of on every cell
+            looked_up = F.embedding(codes, rows if bias_is_in else rows + self.bias)
+            total = total + looked_up if bias_is_in else looked_up
+            bias_is_in = True
         if self.slopes is not None and covariates.continuous is not None:
-            total = total + covariates.continuous @ self.slopes
+            total = torch.addmm(total, covariates.continuous, self.slopes)
         return total
 
     def forward(self, x: Tensor | CsrBlock, covariates: Covariates) -> Tensor:
         """Return `(n_cells, n_out)`."""
+        shift = self.shift(covariates)
         if isinstance(x, CsrBlock):
-            return sparse_linear(x, self.weight) + (self.bias + self.shift(covariates))
-        return torch.addmm(self.bias, x, self.weight) + self.shift(covariates)
+            return sparse_linear(x, self.weight) + shift
+        return torch.addmm(shift, x, self.weight)
 
 
 class Hidden(nn.Module):

@@ -46,6 +46,8 @@ class TrainingConfig:
         Epochs, and cells a step.
     learning_rate, prior_learning_rate, weight_decay
         Adam's, for the network and for the prior (which takes no weight decay).
+    learning_rate_decay
+        Share of the steps, at the end, over which both rates fall linearly to 0.
     kl_weight
         Weight of the KL once warmed up.
     kl_warmup
@@ -73,6 +75,7 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     prior_learning_rate: float = 1e-3
     weight_decay: float = 0.0
+    learning_rate_decay: float = 0.0
     kl_weight: float = 2.0
     kl_warmup: float = 0.25
     batch_matching: float = 1.0
@@ -93,8 +96,9 @@ class TrainingConfig:
         for name in ("learning_rate", "prior_learning_rate", "kl_weight", "batch_matching", "cycle_consistency"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must be >= 0, not {getattr(self, name)}")
-        if not 0 <= self.kl_warmup <= 1:
-            raise InputError(f"kl_warmup is a share of the steps, in [0, 1], not {self.kl_warmup}")
+        for name in ("kl_warmup", "learning_rate_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is a share of the steps, in [0, 1], not {getattr(self, name)}")
 
 
 class Trainer:
@@ -150,6 +154,8 @@ class Trainer:
         if own:
             groups.append({"params": own, "lr": config.prior_learning_rate, "weight_decay": 0.0})
         self.optimiser = torch.optim.Adam(groups, fused=True)
+        for group in self.optimiser.param_groups:
+            group["base_lr"] = group["lr"]
         self.epoch, self.step_in_epoch = 0, 0
         self.history: dict[str, list[tuple[int, float]]] = defaultdict(list)
         self.best: dict[str, Any] | None = None
@@ -165,6 +171,11 @@ class Trainer:
         """Return the KL's weight at a step counted from 0: a linear warm-up over a share of the total."""
         warmup = self.config.kl_warmup * self.total_steps
         return self.config.kl_weight * (min(1.0, (step + 1) / warmup) if warmup >= 1 else 1.0)
+
+    def rate_factor(self, step: int) -> float:
+        """Return what the learning rates are multiplied by at a step counted from 0."""
+        last = self.config.learning_rate_decay * self.total_steps
+        return min(1.0, (self.total_steps - step) / last) if last >= 1 else 1.0
 
     def fit(self, on_epoch: Callable[[Trainer], None] | None = None) -> dict[str, list[tuple[int, float]]]:
         """Train to the end, from wherever the state stands, and return the history.
@@ -237,6 +248,9 @@ class Trainer:
             )
         if self.config.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.optimiser.param_groups[0]["params"], self.config.gradient_clip)
+        factor = self.rate_factor(step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["base_lr"] * factor
         self.optimiser.step()
         n = len(batch)
         for name, value in {

@@ -39,6 +39,7 @@ class TrainingMixin:
         learning_rate: float = TrainingConfig.learning_rate,
         prior_learning_rate: float = TrainingConfig.prior_learning_rate,
         weight_decay: float = TrainingConfig.weight_decay,
+        learning_rate_decay: float = TrainingConfig.learning_rate_decay,
         kl_weight: float = TrainingConfig.kl_weight,
         kl_warmup: float = TrainingConfig.kl_warmup,
         batch_matching: float = TrainingConfig.batch_matching,
@@ -78,6 +79,8 @@ class TrainingMixin:
             Epochs between validations.
         learning_rate, prior_learning_rate, weight_decay
             Adam's, for the network and for the prior.
+        learning_rate_decay
+            Share of the steps, at the end, over which both rates fall linearly to 0.
         kl_weight
             Weight of the KL once warmed up (2 integrates best; below 1 suits trajectories).
         kl_warmup
@@ -129,6 +132,7 @@ class TrainingMixin:
                 learning_rate=learning_rate,
                 prior_learning_rate=prior_learning_rate,
                 weight_decay=weight_decay,
+                learning_rate_decay=learning_rate_decay,
                 kl_weight=kl_weight,
                 kl_warmup=kl_warmup,
                 batch_matching=batch_matching,

@@ -21,6 +21,13 @@ class BoltzmannPrior(DiscretePrior):
         Allowed couplings, boolean `(n_latent, n_latent)`; all pairs by default.
     frozen_couplings_scale
         None: W starts at 0 and is learned. Else W is drawn once from N(0, scale^2 / n_latent) and stays (an ablation).
+
+    Attributes
+    ----------
+    bias
+        Fields b, `(n_latent,)`.
+    W
+        Couplings, `(n_latent, n_latent)`, symmetric, zero where the mask forbids.
     """
 
     needs_samples = True
@@ -35,12 +42,13 @@ class BoltzmannPrior(DiscretePrior):
         if frozen_couplings_scale is not None:
             draw = torch.triu(torch.randn(n_latent, n_latent), 1) * frozen_couplings_scale / n_latent**0.5
             couplings = (draw + draw.T) * mask
-        self.couplings = nn.Parameter(couplings, requires_grad=frozen_couplings_scale is None)
+        # symmetric and masked from the start, and kept so by projecting the gradient
+        self.W = nn.Parameter(couplings, requires_grad=frozen_couplings_scale is None)
+        if self.W.requires_grad:
+            self.W.register_hook(self._project)
 
-    @property
-    def W(self) -> Tensor:
-        """Couplings, `(n_latent, n_latent)`, symmetric, zero where the mask forbids."""
-        return (self.couplings + self.couplings.T) / 2 * self.mask
+    def _project(self, gradient: Tensor) -> Tensor:
+        return (gradient + gradient.T) * 0.5 * self.mask
 
     def energy(self, z: Tensor) -> Tensor:
         """Return -b.z - z'Wz/2 for codes or, as the energy is multilinear, for bit probabilities."""
@@ -54,7 +62,8 @@ class BoltzmannPrior(DiscretePrior):
         """Return the Ising problem over the latent bits."""
         bias = self.bias.detach().double().cpu().numpy()
         couplings = self.W.detach().double().cpu().numpy()
-        problem = Ising.from_binary(bias, couplings)
+        # Adam rounds the two halves apart by an ulp
+        problem = Ising.from_binary(bias, (couplings + couplings.T) / 2)
         # a sparse kernel pays on hardware graphs, a dense one elsewhere
         if self.mask.float().mean() < 0.1:
             return Ising(problem.h, problem.sparse, offset=problem.offset)

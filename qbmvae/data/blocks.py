@@ -1,0 +1,134 @@
+"""Cells on disk, handed out as minibatches: blocks in a shuffled order, rows shuffled within groups of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from qbmvae.core.csr import CsrBlock, take_rows
+from qbmvae.core.networks import Covariates
+from qbmvae.core.vae import Batch
+from qbmvae.data.rows import RowStore, stack
+
+
+class BlockSource:
+    """Cells out of core; memory is bounded by two groups of rows.
+
+    Parameters
+    ----------
+    store
+        The counts.
+    categories, continuous
+        As in `MemorySource`: they fit in memory.
+    library
+        Size factors, `(n_cells,)`; each row's total counts where None.
+    rows
+        The cells to use; all by default.
+    block_size
+        Rows read at once.
+    group_size
+        Rows shuffled together: the memory that a shuffle may take.
+    shard
+        (rank, world): this process takes every world-th block, and as many steps as every other.
+    """
+
+    def __init__(
+        self,
+        store: RowStore,
+        categories: Sequence[np.ndarray],
+        continuous: np.ndarray | None = None,
+        library: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
+        *,
+        block_size: int = 1024,
+        group_size: int = 32_768,
+        shard: tuple[int, int] = (0, 1),
+    ):
+        self.store = store
+        self.categories = [np.asarray(c, dtype=np.int64).ravel() for c in categories]
+        self.continuous = None if continuous is None else np.asarray(continuous, dtype=np.float32)
+        self.library = None if library is None else np.asarray(library, dtype=np.float32).ravel()
+        self.rows = np.arange(store.shape[0]) if rows is None else np.asarray(rows, dtype=np.int64)
+        self.block_size, self.group_size, self.shard = block_size, max(group_size, block_size), shard
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def subset(self, rows: np.ndarray, shard: tuple[int, int] | None = None) -> BlockSource:
+        """Return a view of some cells (indices into the whole)."""
+        return BlockSource(
+            self.store, self.categories, self.continuous, self.library, rows,
+            block_size=self.block_size, group_size=self.group_size, shard=shard or self.shard,
+        )  # fmt: skip
+
+    def steps(self, batch_size: int) -> int:
+        """Return the number of minibatches an epoch, the same on every rank."""
+        return max(1, round(len(self) / self.shard[1] / batch_size))
+
+    def epoch(
+        self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
+    ) -> Iterator[Batch]:
+        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`."""
+        groups = self._groups(seed, epoch)
+        if not groups:
+            return
+        owner = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
+        order = np.concatenate(groups)
+        loaded: dict[int, tuple[np.ndarray, np.ndarray, CsrBlock]] = {}
+        for part in np.array_split(np.arange(len(order)), self.steps(batch_size))[start:]:
+            wanted = np.unique(owner[part])
+            for old in [g for g in loaded if g < wanted[0]]:
+                del loaded[old]
+            pieces = []
+            for g in wanted:
+                if g not in loaded:
+                    loaded[g] = self._load(groups[g])
+                mine = order[part[owner[part] == g]]
+                first_rows, offsets, block = loaded[g]
+                at = np.searchsorted(first_rows, mine, side="right") - 1
+                local = offsets[at] + mine - first_rows[at]
+                pieces.append(take_rows(block.indptr, block.indices, block.data, local, block.n_columns))
+            yield self._batch(order[part], stack(pieces), device)
+
+    def _groups(self, seed: int | None, epoch: int) -> list[np.ndarray]:
+        """Return the rows of each group in the order of the epoch."""
+        block_of = self.rows // self.block_size
+        if seed is None:
+            # in order, for evaluation: group after group of consecutive rows
+            rank, world = self.shard
+            rows = np.array_split(self.rows, world)[rank]
+            return np.array_split(rows, max(1, -(-len(rows) // self.group_size))) if len(rows) else []
+        rng = np.random.default_rng([seed, epoch])
+        rank, world = self.shard
+        blocks = rng.permutation(np.unique(block_of))[rank::world]
+        by_block = np.argsort(block_of, kind="stable")
+        edges = np.searchsorted(block_of[by_block], [blocks, blocks + 1])
+        per_group = max(1, self.group_size // self.block_size)
+        rng = np.random.default_rng([seed, epoch, rank])
+        groups = []
+        for first in range(0, len(blocks), per_group):
+            chosen = [by_block[a:b] for a, b in edges.T[first : first + per_group]]
+            groups.append(rng.permutation(self.rows[np.concatenate(chosen)]))
+        return groups
+
+    def _load(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, CsrBlock]:
+        """Read the blocks that hold `rows`; return first row and offset of each, and the rows read."""
+        blocks = np.unique(rows // self.block_size)
+        first_rows = blocks * self.block_size
+        parts = [self.store.read(int(r), min(int(r) + self.block_size, self.store.shape[0])) for r in first_rows]
+        offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])[:-1]])
+        return first_rows, offsets, stack(parts)
+
+    def _batch(self, rows: np.ndarray, block: CsrBlock, device: str | torch.device) -> Batch:
+        library = block.sums() if self.library is None else self.library[rows]
+        on_cpu = torch.device(device).type == "cpu"
+        categories = tuple(torch.from_numpy(c[rows]).to(device) for c in self.categories)
+        continuous = None if self.continuous is None else torch.from_numpy(self.continuous[rows]).to(device)
+        return Batch(
+            block if on_cpu else block.dense(device),
+            torch.from_numpy(library).to(device),
+            Covariates(categories, continuous),
+            rows,
+        )
