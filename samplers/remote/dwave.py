@@ -231,7 +231,7 @@ class Program:
         """Return the program with the spins turned where `gauge` is -1: the machine's biases average out over gauges."""
         turned = self.J * gauge[self.row] * gauge[self.col]
         return dimod.BinaryQuadraticModel.from_numpy_vectors(
-            self.h * gauge, (self.row, self.col, turned), 0.0, "SPIN", variable_order=self.qubits
+            self.h * gauge, (self.row, self.col, turned), 0.0, dimod.SPIN, variable_order=self.qubits
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ class Metrics:
         """Return everything in Prometheus' text format."""
         pool, lines = self._pool, []
 
-        def add(name: str, kind: str, text: str, rows: list[tuple[str, float]]) -> None:
+        def add(name: str, kind: str, text: str, rows: Sequence[tuple[str, float]]) -> None:
             lines.extend([f"# HELP samplers_{name} {text}", f"# TYPE samplers_{name} {kind}"])
             lines.extend(f"samplers_{name}{labels} {value:g}" for labels, value in rows)
 
@@ -56,7 +56,8 @@ class Metrics:
         add("workers_alive", "gauge", "Worker processes that run.", [("", pool.alive)])
         add("pending_requests", "gauge", "Requests that wait or run.", [("", pool.pending)])
         add("pending_bytes", "gauge", "Bytes of their bodies.", [("", pool.pending_bytes)])
-        total, rows = 0, []
+        total = 0
+        rows: list[tuple[str, float]] = []
         for edge, count in zip([*EDGES, float("inf")], self._buckets, strict=True):
             total += count
             label = "+Inf" if edge == float("inf") else f"{edge:g}"

@@ -16,8 +16,8 @@ from samplers.registry import get
 from samplers.remote.metrics import Metrics
 from samplers.remote.pool import Pool, PoolError
 
-#: Seconds that a client may take to send its headers, and then its body.
-SLOW_SECONDS = 15.0
+#: Seconds that a client may take to send its headers, and then its body, which gets one more second per `SLOW_BYTES`.
+SLOW_SECONDS, SLOW_BYTES = 15.0, 1 << 20
 #: Requests and bytes that may wait or run at once; more are told to come back (503).
 MAX_PENDING, MAX_PENDING_BYTES = 2048, 1 << 30
 #: Connections that may be open at once.
@@ -71,6 +71,7 @@ def serve(
         raise InputError(f"serving on {host} without a token would let anyone in: give a token, or use host 127.0.0.1")
     get(sampler_spec)
     _check_address(host, port)
+    _allow_connections()
     app = application(
         sampler_spec, token=token, max_spins=max_spins, max_reads=max_reads, max_seconds=max_seconds, workers=workers
     )
@@ -107,13 +108,26 @@ def serve(
     Announcing(config).run()
 
 
+def _allow_connections() -> None:
+    # a connection is an open file, of which the soft limit is often 1,024
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 2 * MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 2 * MAX_CONNECTIONS)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _check_address(host: str, port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise InputError(f"port must be 0 to 65535, not {port}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise InputError(f"cannot listen on {host}, port {port} ({error}): choose another address or port") from None
 
 
@@ -158,10 +172,11 @@ def application(
         return Response("a bearer token is needed\n", 401, headers={"WWW-Authenticate": "Bearer"})
 
     async def health(request: Request) -> Response:
-        return text(200, "ok") if pool.alive else text(503, "no worker is alive")
+        state = {"status": "ok" if pool.alive else "no worker is alive", "backend": pool.facts.get("backend")}
+        return JSONResponse({**state, "workers": pool.alive, "pending": pool.pending}, 200 if pool.alive else 503)
 
     async def prometheus(request: Request) -> Response:
-        return refused(request) or Response(metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def properties(request: Request) -> Response:
         facts = {**pool.facts, **limits, "max_seconds": max_seconds, "workers": workers}
@@ -172,12 +187,13 @@ def application(
             return refusal
         with metrics.timed() as outcome, pool.room() as hold:
             try:
-                body = await asyncio.wait_for(_body(request, most_bytes, hold), SLOW_SECONDS)
+                patience = SLOW_SECONDS + _declared_size(request, most_bytes) / SLOW_BYTES
+                body = await asyncio.wait_for(_body(request, most_bytes, hold), patience)
                 answer = await _unless_gone(request, pool.submit(body))
                 outcome(200, len(body), len(answer))
                 return Response(answer, media_type="application/octet-stream")
             except TimeoutError:
-                error = PoolError(408, f"the body did not arrive within {SLOW_SECONDS:g} s")
+                error = PoolError(408, f"the body did not arrive within {patience:.3g} s")
             except PoolError as caught:
                 error = caught
             outcome(error.status)
@@ -206,12 +222,19 @@ def body_limit(max_spins: int, max_reads: int) -> int:
     return 16 * pairs + 24 * max_spins + max_reads * ((max_spins + 7) // 8) + 4096
 
 
+def _declared_size(request: Any, most: int) -> int:
+    """Return the length that a request's headers give, 0 without; raise 413 beyond `most` bytes."""
+    declared = request.headers.get("content-length", "0")
+    size = int(declared) if declared.isdecimal() else 0
+    if size > most:
+        raise PoolError(413, f"the body is larger than this server takes ({most} bytes)")
+    return size
+
+
 async def _body(request: Any, most: int, hold: Callable[[int], None]) -> bytes:
     from starlette.requests import ClientDisconnect
 
     try:
-        if int(request.headers.get("content-length", 0)) > most:
-            raise PoolError(413, f"the body is larger than this server takes ({most} bytes)")
         blocks, size = [], 0
         async for block in request.stream():
             hold(len(block))
@@ -220,7 +243,7 @@ async def _body(request: Any, most: int, hold: Callable[[int], None]) -> bytes:
                 raise PoolError(413, f"the body is larger than this server takes ({most} bytes)")
             blocks.append(block)
         return b"".join(blocks)
-    except (ClientDisconnect, ValueError):
+    except ClientDisconnect:
         raise PoolError(400, "the body did not arrive whole") from None
 
 

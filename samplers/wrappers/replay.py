@@ -73,7 +73,8 @@ class Replay(Sampler):
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self._lock = threading.Lock()
-        self._recorded, self._played = _counts(self.folder), Counter()
+        self._recorded = _counts(self.folder)
+        self._played: Counter[str] = Counter()
         if not self._recorded:
             raise InputError(f"{folder} holds no recorded draws: record some with samplers.wrappers.replay.Record")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import resource
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,14 @@ async def wave(server, port: int, clients: int, kill: bool) -> None:
     work = [good(port, k) if k % 4 else bad(port, k // 4) for k in range(clients)]
     results = await asyncio.wait_for(asyncio.gather(*work, *([murder()] if kill else [])), 300)
     assert all(results), [k for k, fine in enumerate(results) if not fine]
+
+
+@pytest.fixture(autouse=True)
+def _many_open_files():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def settled(server) -> bool:

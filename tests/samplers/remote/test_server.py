@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -74,7 +76,7 @@ def test_the_token_is_needed_and_never_shown(server, monkeypatch):
     with pytest.raises(InputError, match="refuses the token") as caught:
         wrong.draw(problem())
     assert "wrong-token" not in str(caught.value)
-    for path in ("/metrics", "/v1/properties", "/v1/draw"):
+    for path in ("/v1/properties", "/v1/draw"):
         for headers in (
             {},
             {"Authorization": "Bearer"},
@@ -84,7 +86,8 @@ def test_the_token_is_needed_and_never_shown(server, monkeypatch):
             send = httpx.post if path == "/v1/draw" else httpx.get
             raw = {k: v.encode("latin-1") for k, v in headers.items()}
             assert send(server.url + path, headers=raw).status_code == 401
-    assert httpx.get(server.url + "/health").text == "ok\n"
+    health = httpx.get(server.url + "/health").json()
+    assert (health["status"], health["backend"], health["workers"]) == ("ok", "uniform", 2)
     client = server.client(token="s3cret-words")
     assert "s3cret" not in repr(client) + str(vars(client)) + str(client.properties)
     monkeypatch.setenv("QBMVAE_SAMPLERS_TOKEN", "from-environment")
@@ -211,7 +214,7 @@ def test_workers_go_with_a_server_that_is_killed(start):
         ({"sampler_spec": "exact", "token": " "}, "token is empty"),
         ({"sampler_spec": "exact", "host": "0.0.0.0"}, "without a token"),
         ({"sampler_spec": "exact", "max_seconds": -1}, "max_seconds"),
-        ({"sampler_spec": "exact", "port": 99999}, "choose another address or port"),
+        ({"sampler_spec": "exact", "port": 99999}, "0 to 65535"),
         ({"sampler_spec": "exact", "host": "no.such.host.invalid", "token": "x"}, "choose another address or port"),
     ],
 )
@@ -224,6 +227,27 @@ def test_a_port_in_use_is_named(server):
     port = int(server.url.rsplit(":", 1)[1])
     with pytest.raises(InputError, match=f"port {port}"):
         serve("exact", port=port)
+
+
+def test_metrics_are_prometheus_text(server):
+    server.client().draw(problem(), 3)
+    text = httpx.get(server.url + "/metrics").text
+    rows = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r'samplers_\w+(\{\w+="[^"]+"\})? [0-9.e+-]+', row) for row in rows)
+    assert server.metric('requests_total{status="200"}') >= 1 and server.metric("workers_alive") == 2
+    assert server.metric("request_seconds_count") == server.metric('request_seconds_bucket{le="+Inf"}')
+
+
+def test_nothing_here_unpickles():
+    import samplers.remote
+    import samplers.wrappers
+
+    for package in (samplers.remote, samplers.wrappers):
+        for path in Path(package.__path__[0]).glob("*.py"):
+            found = re.findall(
+                r"^\s*(?:import|from) (pickle|marshal|shelve|dill|joblib)|allow_pickle=True", path.read_text(), re.M
+            )
+            assert not found, path
 
 
 def test_the_client_imports_no_server():
