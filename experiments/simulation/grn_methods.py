@@ -88,7 +88,7 @@ def learned_circuit(expression: np.ndarray, seed: int) -> np.ndarray:
     """Absolute CRY angles of the circuit learned from binarised genes (`learn_circuit`); at most 10 genes."""
     from qbmvae.cellsim.learning import learn_circuit
 
-    return np.abs(learn_circuit(binarise(expression), n_steps=150).angles.to_numpy())
+    return np.abs(learn_circuit(binarise(expression), n_steps=100).angles.to_numpy())
 
 
 def binarise(expression: np.ndarray) -> np.ndarray:

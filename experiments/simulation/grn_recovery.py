@@ -35,7 +35,7 @@ def random_circuit(kind: str, seed: int) -> dict[str, Any]:
         edge: list[Any] = [names[a], names[b]]
         if kind != "cx":
             sign = int(rng.choice([1, -1])) if kind == "signed cry" else 1
-            edge += ["cry", float(rng.uniform(0.2, 0.4)), sign]
+            edge += ["cry", float(rng.uniform(0.05, 0.25)), sign]
         edges.append(edge)
     activations = {f"g{i}": float(rng.uniform(0.25, 0.6)) for i in range(N_GENES)}
     return {"cell_types": {"CT1": activations}, "edges": edges, "housekeeping": {"n": 50}}
