@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -69,17 +70,58 @@ class InferenceMixin:
                 return q.numpy(), (q * (1 - q)).numpy()
             posterior = vae.normal(parameters)
             return posterior.loc.numpy(), posterior.scale.square().numpy()
-        code = vae.code(parameters)
-        match chosen:
+        if chosen == "denoised":
+            return self._denoised(vae.code(parameters), n_components)
+        return self._represent(parameters, chosen)
+
+    def _represent(self, parameters: torch.Tensor, representation: str) -> np.ndarray:
+        """Return a cell-by-cell representation of the posterior's parameters."""
+        code = self.module.vae.code(parameters)
+        match representation:
             case "logits":
                 return parameters.numpy()
             case "bits":
                 return (code > 0.5).float().numpy()
             case "arcsine":
                 return (2 * torch.asin(code.clamp(0, 1).sqrt())).numpy()
-            case "denoised":
-                return self._denoised(code, n_components)
         return code.numpy()
+
+    @torch.inference_mode()
+    def write_latent_representation(
+        self,
+        path: str | Path,
+        adata: AnnData | None = None,
+        representation: Representation | None = None,
+        batch_size: int | None = None,
+    ) -> Path:
+        """Write the code of each cell as it is computed, keyed by `obs_names`; memory does not grow with the cells.
+
+        Parameters
+        ----------
+        path
+            `.h5ad` (in `.obsm["X_qbmvae"]`), `.parquet` (one column a bit, the index "obs_names") or `.npz` (arrays
+            "obs_names" and "X_qbmvae"); written atomically.
+        adata
+            The model's own data by default.
+        representation
+            As in `get_latent_representation`, except "denoised", whose components need all cells at once.
+        batch_size
+            Cells at once.
+        """
+        from qbmvae.data.latents import writer
+
+        chosen = representation or "probabilities"
+        if chosen not in REPRESENTATIONS or chosen == "denoised":
+            raise InputError(
+                f"{chosen!r} cannot be written in a stream: use get_latent_representation, or 'probabilities'"
+            )
+        self._check_if_trained(warn=False)
+        adata = self._validate_anndata(adata)
+        vae = self.module.vae
+        with writer(Path(path), adata.obs_names, vae.n_latent) as write:
+            for batch in self._batches(adata, None, batch_size):
+                write(self._represent(vae.encode(batch.x, batch.covariates).cpu(), chosen))
+        return Path(path)
 
     def get_codes(self, adata: AnnData | None = None, indices: Sequence[int] | None = None) -> np.ndarray:
         """Return the bits of each cell, `(n_cells, n_latent)` uint8."""

@@ -23,7 +23,10 @@ from scvi.model.base import BaseMinifiedModeModelClass, RNASeqMixin
 
 import samplers
 from qbmvae.data import align, audit
+from qbmvae.data.atlas import rows_of
+from qbmvae.data.blocks import BlockSource
 from qbmvae.data.memory import MemorySource
+from qbmvae.data.survey import survey
 from qbmvae.model.archive import ArchiveMixin
 from qbmvae.model.generation import GenerationMixin
 from qbmvae.model.inference import InferenceMixin
@@ -129,6 +132,8 @@ class QBMVAE(
             super().__init__(adata, registry)
         except ValueError as error:
             raise InputError("register the data first: QBMVAE.setup_anndata(adata, batch_key=...)") from error
+        # totals of data on disk, read once in the audit
+        self._libraries: dict[int, np.ndarray] = {}
         self.sampler_ = sampler if isinstance(sampler, str) else None
         self._sampler = samplers.get(sampler)
         options = {
@@ -239,7 +244,8 @@ class QBMVAE(
         for key in [size_factor_key, *(continuous_covariate_keys or [])]:
             _check_numbers(adata, key, positive=key == size_factor_key)
         x = audit.layer_of(adata, layer)
-        if minified is None:
+        if minified is None and rows_of(adata, layer) is None:
+            # data on disk are audited in one pass when the model is made
             audit.matrix(x, counts=False, layer=layer, obs_names=adata.obs_names, var_names=adata.var_names)
         setup_method_args = cls._get_setup_method_args(
             cls=cls,
@@ -271,6 +277,11 @@ class QBMVAE(
 
     def _audit(self, adata: AnnData, gene_likelihood: str, training: bool = False) -> None:
         layer = self._setup_args()["layer"]
+        if (store := rows_of(adata, layer)) is not None:
+            name = "X" if layer is None else layer
+            found = survey(store, adata.obs_names, adata.var_names, counts=gene_likelihood != "gaussian", name=name)
+            self._libraries[id(adata)] = found.library
+            return
         x = audit.layer_of(adata, layer)
         counts = gene_likelihood != "gaussian"
         audit.matrix(x, counts=counts, layer=layer, obs_names=adata.obs_names, var_names=adata.var_names)
@@ -289,6 +300,10 @@ class QBMVAE(
             return super()._validate_anndata(adata, copy_if_view)
         audit.names(adata)
         columns = align.genes(adata.var_names, self.get_var_names())
+        if columns is not None and rows_of(adata, None) is not None:
+            raise InputError(
+                "the file holds more genes than the model: use open_atlas(..., genes=model.get_var_names())"
+            )
         if columns is not None:
             adata = adata[:, columns].copy()
         setup = self._setup_args()
@@ -302,7 +317,6 @@ class QBMVAE(
             known = mappings[REGISTRY_KEYS.CAT_COVS_KEY]["state_registry"]["mappings"][key]
             align.categories(adata.obs[key], known, key)
         if setup["labels_key"] is not None and setup["labels_key"] not in adata.obs:
-            adata = adata.copy()
             # labels are not used: data without them can be embedded
             known = mappings[REGISTRY_KEYS.LABELS_KEY]["state_registry"]["categorical_mapping"]
             adata.obs[setup["labels_key"]] = known[0]
@@ -310,18 +324,19 @@ class QBMVAE(
             self._audit(adata, self.module.vae.gene_likelihood)
         return super()._validate_anndata(adata, copy_if_view)
 
-    def _source(self, adata: AnnData | None = None, indices: Any = None) -> MemorySource:
+    def _source(self, adata: AnnData | None = None, indices: Any = None) -> MemorySource | BlockSource:
         """Return cells of the model's or other data as a source of minibatches, in the order of `obs_names`."""
         adata = self._validate_anndata(adata)
         manager = self.get_anndata_manager(adata, required=True)
-        x = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        store = rows_of(adata, self._setup_args()["layer"])
+        x = None if store is not None else manager.get_from_registry(REGISTRY_KEYS.X_KEY)
         registered = manager.data_registry
         if REGISTRY_KEYS.SIZE_FACTOR_KEY in registered:
             library = manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY)
         elif REGISTRY_KEYS.OBSERVED_LIB_SIZE in registered:
             library = manager.get_from_registry(REGISTRY_KEYS.OBSERVED_LIB_SIZE)
         else:
-            library = x.sum(axis=1)
+            library = x.sum(axis=1) if x is not None else self._libraries[id(adata)]
         categories = [manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)]
         if REGISTRY_KEYS.CAT_COVS_KEY in registered:
             codes = manager.get_from_registry(REGISTRY_KEYS.CAT_COVS_KEY)
@@ -329,7 +344,11 @@ class QBMVAE(
         continuous = None
         if REGISTRY_KEYS.CONT_COVS_KEY in registered:
             continuous = np.asarray(manager.get_from_registry(REGISTRY_KEYS.CONT_COVS_KEY))
-        return MemorySource(x, np.asarray(library).ravel(), categories, continuous, check_indices(indices, adata.n_obs))
+        rows = check_indices(indices, adata.n_obs)
+        library = np.asarray(library).ravel()
+        if store is not None:
+            return BlockSource(store, categories, continuous, library, rows)
+        return MemorySource(x, library, categories, continuous, rows)
 
     # -- disk -------------------------------------------------------------------------------------------------------
 

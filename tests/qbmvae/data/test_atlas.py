@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+import scipy.sparse as sp
+
+from qbmvae import QBMVAE
+from qbmvae.data import open_atlas
+from qbmvae.data.blocks import BlockSource
+from qbmvae.data.rows import DatasetRows
+from qbmvae.data.survey import highly_variable_genes, survey
+from samplers import InputError
+
+QUICK = {"max_epochs": 2, "progress_bar": False, "num_chains": 64}
+
+
+@pytest.fixture
+def files(adata, tmp_path):
+    """Two files whose genes overlap in another order, with unsorted columns in one."""
+    one, two = adata[:130].copy(), adata[130:, ::-1].copy()
+    extra = ad.AnnData(sp.csr_matrix(np.ones((two.n_obs, 1), dtype=np.float32)), obs=two.obs)
+    extra.var_names = ["unshared"]
+    two = ad.concat([two, extra], axis=1, merge="same")
+    two.X = sp.csr_matrix(two.X)
+    one.write_h5ad(tmp_path / "one.h5ad")
+    two.write_h5ad(tmp_path / "two.h5ad")
+    return [tmp_path / "one.h5ad", tmp_path / "two.h5ad"]
+
+
+def test_files_are_joined_by_gene_name_and_category(adata, files):
+    atlas = open_atlas(files)
+    assert list(atlas.var_names) == list(adata.var_names)
+    assert list(atlas.obs_names) == list(adata.obs_names)
+    whole = atlas.store.read(0, adata.n_obs).dense().numpy()
+    np.testing.assert_array_equal(whole, adata.X.toarray())
+    np.testing.assert_array_equal(atlas.store.read(120, 140).dense().numpy(), adata.X[120:140].toarray())
+    assert list(atlas.obs["batch"].cat.categories) == ["ctrl", "stim"]
+    chosen = open_atlas(files, genes=["gene9", "gene2"])
+    np.testing.assert_array_equal(
+        chosen.store.read(0, adata.n_obs).dense().numpy(), adata[:, ["gene9", "gene2"]].X.toarray()
+    )
+
+
+def test_an_atlas_embeds_as_memory_does(adata, files, tmp_path):
+    QBMVAE.setup_anndata(adata, batch_key="batch")
+    model = QBMVAE(adata, n_latent=8, n_hidden=16)
+    model.train(**QUICK)
+    z = model.get_latent_representation()
+    atlas = open_atlas(files)
+    np.testing.assert_allclose(model.get_latent_representation(atlas), z, atol=1e-6)
+    for name in ("z.h5ad", "z.parquet", "z.npz"):
+        model.write_latent_representation(tmp_path / name, atlas, batch_size=64)
+    np.testing.assert_allclose(ad.read_h5ad(tmp_path / "z.h5ad")[adata.obs_names].obsm["X_qbmvae"], z, atol=1e-6)
+    table = pd.read_parquet(tmp_path / "z.parquet")
+    assert list(table.index) == list(adata.obs_names)
+    np.testing.assert_allclose(table.to_numpy(), z, atol=1e-6)
+    archive = np.load(tmp_path / "z.npz")
+    assert list(archive["obs_names"]) == list(adata.obs_names)
+    np.testing.assert_allclose(archive["X_qbmvae"], z, atol=1e-6)
+    with pytest.raises(InputError, match=r"must end in \.h5ad"):
+        model.write_latent_representation(tmp_path / "z.csv")
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+def test_an_atlas_and_a_backed_file_train(adata, files, tmp_path):
+    atlas = open_atlas(files)
+    QBMVAE.setup_anndata(atlas, batch_key="batch")
+    model = QBMVAE(atlas, n_latent=8, n_hidden=16)
+    model.train(**QUICK)
+    assert np.isfinite(model.get_elbo())
+    assert model.generate(5, seed=0).n_obs == 5
+    adata.write_h5ad(tmp_path / "whole.h5ad")
+    backed = ad.read_h5ad(tmp_path / "whole.h5ad", backed="r")
+    QBMVAE.setup_anndata(backed, batch_key="batch")
+    other = QBMVAE(backed, n_latent=8, n_hidden=16)
+    other.train(**QUICK)
+    # the same rows in the same order: one file or two makes no difference
+    np.testing.assert_allclose(other.get_latent_representation(), model.get_latent_representation(), atol=1e-6)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_blocks_cover_every_row_once_in_a_seeded_order(world):
+    rng = np.random.default_rng(0)
+    x = sp.csr_matrix(rng.poisson(1.0, size=(1003, 12)).astype(np.float32))
+    rows = rng.permutation(1003)[:900]
+    source = BlockSource(DatasetRows(x), [np.arange(1003) % 3], block_size=50, group_size=150)
+    seen, steps = [], set()
+    for rank in range(world):
+        mine = source.subset(rows, shard=(rank, world))
+        batches = list(mine.epoch(64, 7))
+        steps.add(len(batches))
+        assert len(batches) == mine.steps(64)
+        for batch in batches:
+            np.testing.assert_array_equal(batch.x.dense().numpy(), x[batch.rows].toarray())
+            np.testing.assert_array_equal(batch.covariates.categories[0].numpy(), batch.rows % 3)
+            np.testing.assert_allclose(batch.library.numpy(), np.asarray(x[batch.rows].sum(1)).ravel(), rtol=1e-6)
+            seen.append(batch.rows)
+        again = [b.rows for b in mine.epoch(64, 7, start=3)]
+        for a, b in zip(again, batches[3:], strict=True):
+            np.testing.assert_array_equal(a, b.rows)
+    # every rank takes the same number of steps, or it would wait for ever
+    assert len(steps) == 1
+    assert sorted(np.concatenate(seen)) == sorted(rows)
+    other = np.concatenate([b.rows for b in source.epoch(64, 8)])
+    assert not np.array_equal(other[:64], np.concatenate([b.rows for b in source.epoch(64, 7)])[:64])
+    in_order = np.concatenate([b.rows for b in source.subset(np.sort(rows)).epoch(64, None)])
+    np.testing.assert_array_equal(in_order, np.sort(rows))
+
+
+def test_one_pass_selects_scanpys_genes(adata):
+    found = survey(DatasetRows(adata.X), adata.obs_names, adata.var_names, block_size=37)
+    ours = highly_variable_genes(found, adata.var_names, 20)
+    reference = adata.copy()
+    sc.pp.normalize_total(reference, target_sum=1e4)
+    sc.pp.log1p(reference)
+    sc.pp.highly_variable_genes(reference, n_top_genes=20, flavor="seurat")
+    theirs = reference.var_names[reference.var["highly_variable"]]
+    assert set(ours) == set(theirs)
+    np.testing.assert_allclose(found.library, np.asarray(adata.X.sum(1)).ravel())
+
+
+def test_faults_on_disk_are_named(adata, tmp_path, files):
+    x = adata.X.toarray()
+    x[77, 5] = 1.5
+    adata.X = sp.csr_matrix(x)
+    adata.write_h5ad(tmp_path / "bad.h5ad")
+    atlas = open_atlas(tmp_path / "bad.h5ad")
+    QBMVAE.setup_anndata(atlas, batch_key="batch")
+    with pytest.raises(InputError, match=r"non-integer.*row 77.*gene5"):
+        QBMVAE(atlas, n_latent=8)
+    with pytest.raises(InputError, match="no file"):
+        open_atlas(tmp_path / "nowhere.h5ad")
+    (tmp_path / "junk.h5ad").write_bytes(b"junk")
+    with pytest.raises(InputError, match="damaged"):
+        open_atlas(tmp_path / "junk.h5ad")
+    with pytest.raises(InputError, match="more than once across the files"):
+        open_atlas([files[0], files[0]])
+    with pytest.raises(InputError, match="lacks 1 of the genes"):
+        open_atlas(files, genes=["gene1", "nogene"])
+    adata.X = sp.csc_matrix(x)
+    adata.write_h5ad(tmp_path / "csc.h5ad")
+    with pytest.raises(InputError, match="convert it to CSR"):
+        open_atlas(tmp_path / "csc.h5ad")
