@@ -38,6 +38,7 @@ class NegativePhase:
         self.sampler = sampler
         self.num_reads = num_reads
         self.rng = np.random.default_rng(seed)
+        self._started = False
         self.effective_sample_size = float(num_reads)
         self.seconds = 0.0
         if sampler.kind == "optimiser":
@@ -50,7 +51,10 @@ class NegativePhase:
     def draw(self, prior: DiscretePrior) -> Draws:
         """Draw reads of the prior as it is now."""
         start = time.perf_counter()
-        draws = self.sampler.draw(prior.problem(), self.num_reads, 1.0, seed=self.rng)
+        # an integer starts the chains of a sampler that keeps them: none are inherited from an earlier training
+        seed = self.rng if self._started else int(self.rng.integers(2**31))
+        draws = self.sampler.draw(prior.problem(), self.num_reads, 1.0, seed=seed)
+        self._started = True
         self.seconds += time.perf_counter() - start
         self.effective_sample_size = len(draws) if draws.log_weights is None else draws.effective_sample_size
         return draws
@@ -65,7 +69,7 @@ class NegativePhase:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the generator's state and, where the sampler keeps chains, theirs."""
-        state: dict[str, Any] = {"rng": self.rng.bit_generator.state}
+        state: dict[str, Any] = {"rng": self.rng.bit_generator.state, "started": self._started}
         if hasattr(self.sampler, "state_dict"):
             state["sampler"] = self.sampler.state_dict()
         return state
@@ -73,5 +77,6 @@ class NegativePhase:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.rng.bit_generator.state = state["rng"]
+        self._started = state["started"]
         if "sampler" in state:
             self.sampler.load_state_dict(state["sampler"])  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from qbmvae.core import checkpoint
+from qbmvae.core.distributed import Ranks
 from qbmvae.core.negative_phase import NegativePhase
 from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.core.vae import VAE, Batch
@@ -124,6 +125,8 @@ class Trainer:
         Whether to show a progress bar (on stderr).
     extra_state
         Further entries of each checkpoint (the split of the cells).
+    ranks
+        This process among several; the sources are its shards.
     """
 
     def __init__(
@@ -138,16 +141,20 @@ class Trainer:
         checkpoints: Path | None = None,
         progress: bool = True,
         extra_state: dict[str, Any] | None = None,
+        ranks: Ranks | None = None,
     ):
         if not len(train):
             raise InputError("there are no training cells")
         self.vae = vae.to(device)
         self.train, self.validation = train, validation if validation is not None and len(validation) else None
         self.config, self.device = config, device
+        self.ranks = ranks = ranks or Ranks()
         self.checkpoints, self.progress, self.extra_state = checkpoints, progress, extra_state or {}
         own = [p for p in vae.prior.parameters() if p.requires_grad]
         sampled = vae.prior.needs_samples and bool(own)
-        self.negative_phase = NegativePhase(sampler, config.num_chains, config.seed) if sampled else None
+        # chains of different ranks must differ: their moments are averaged
+        chains, seed = -(-config.num_chains // ranks.world), config.seed + 7919 * ranks.rank
+        self.negative_phase = NegativePhase(sampler, chains, seed) if sampled else None
         prior = {id(p) for p in vae.prior.parameters()}
         network = [p for p in vae.parameters() if p.requires_grad and id(p) not in prior]
         groups = [{"params": network, "lr": config.learning_rate, "weight_decay": config.weight_decay}]
@@ -187,7 +194,7 @@ class Trainer:
         """
         with torch.random.fork_rng(devices=[] if torch.device(self.device).type == "cpu" else None):
             if not (self.epoch or self.step_in_epoch):
-                torch.manual_seed(self.config.seed)
+                torch.manual_seed(self.config.seed + 7919 * self.ranks.rank)
             else:
                 torch.set_rng_state(self._torch_rng)
             with tqdm(
@@ -195,7 +202,7 @@ class Trainer:
                 initial=self.epoch,
                 desc="epochs",
                 file=sys.stderr,
-                disable=not self.progress,
+                disable=not self.progress or self.ranks.rank > 0,
             ) as bar:
                 while self.epoch < self.config.max_epochs and not self.stopped:
                     self._run_epoch()
@@ -239,7 +246,7 @@ class Trainer:
         )
         self.optimiser.zero_grad()
         losses.total.backward()
-        total = losses.total.item()
+        total = self.ranks.average_gradients(self.vae.parameters(), losses.total).item()
         if not np.isfinite(total):
             rows = "" if batch.rows is None else f" among cells {batch.rows[:5].tolist()}..."
             raise InputError(
@@ -263,7 +270,10 @@ class Trainer:
             self._sums[name] += value
 
     def _record_training(self) -> None:
-        sums, n = self._sums, self._sums["n"]
+        self.ranks.average_statistics(self.vae)
+        totals = self.ranks.sum(torch.tensor(list(self._sums.values()), dtype=torch.float64)).tolist()
+        sums = dict(zip(self._sums, totals, strict=True))
+        n = sums["n"]
         self._sums = defaultdict(float)
         log_z = self.log_partition()
         values = {
@@ -302,18 +312,19 @@ class Trainer:
         state = torch.get_rng_state()
         # the same draws of the code at every validation, and none taken from the training's stream
         torch.manual_seed(self.config.seed)
-        reconstruction = kl = 0.0
-        codes: list[torch.Tensor] = []
+        totals = torch.zeros(3, dtype=torch.float64)
+        moments = torch.zeros(2, self.vae.n_latent, dtype=torch.float64)
         for batch in self.validation.epoch(max(512, self.config.batch_size), None, 0, 0, self.device):
             r, k, code = self.vae.evaluate(batch)
-            reconstruction += float(r.sum())
-            kl += float(k.sum())
-            codes.append(code)
+            code = code.double().cpu()
+            totals += torch.tensor([float(r.sum()), float(k.sum()), len(batch)], dtype=torch.float64)
+            moments += torch.stack([code.sum(0), code.square().sum(0)])
+        reconstruction, kl, n = self.ranks.sum(totals).tolist()
+        first, second = self.ranks.sum(moments) / n
         torch.set_rng_state(state)
-        n = len(self.validation)
         log_z = self.history["log_partition"][-1][1]
         # a bit is active if its probability varies over cells (Burda et al. 2016, with .01 as threshold)
-        active = int((torch.cat(codes).var(0) > 0.01).sum()) if n > 1 else 0
+        active = int((second - first.square() > 0.01).sum())
         values = {
             "elbo_validation": (reconstruction + kl) / n + log_z,
             "reconstruction_loss_validation": reconstruction / n,
@@ -379,5 +390,5 @@ class Trainer:
         self.best_value, self.bad_validations, self.stopped = state["watch"]
 
     def _checkpoint(self) -> None:
-        if self.checkpoints is not None:
+        if self.checkpoints is not None and self.ranks.rank == 0:
             checkpoint.save({**self.state_dict(), **self.extra_state}, self.checkpoints / checkpoint.NAME)

@@ -28,6 +28,8 @@ class MemorySource:
         `(n_cells, n_continuous)`, or None.
     rows
         The cells to use, in this order; all by default.
+    shard
+        (rank, world): this process takes every world-th cell of the shuffled order, and as many steps as every other.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class MemorySource:
         categories: Sequence[np.ndarray],
         continuous: np.ndarray | None = None,
         rows: np.ndarray | None = None,
+        shard: tuple[int, int] = (0, 1),
     ):
         # rows are sliced every step: the arrays are read directly, without scipy's checks
         self.x = sp.csr_matrix(x) if not sp.issparse(x) or x.format != "csr" else x
@@ -44,18 +47,19 @@ class MemorySource:
         self.library = np.asarray(library, dtype=np.float32)
         self.categories = [np.asarray(c, dtype=np.int64).ravel() for c in categories]
         self.continuous = None if continuous is None else np.asarray(continuous, dtype=np.float32)
+        self.shard = shard
         self.rows = np.arange(x.shape[0]) if rows is None else np.asarray(rows, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def subset(self, rows: np.ndarray) -> MemorySource:
+    def subset(self, rows: np.ndarray, shard: tuple[int, int] | None = None) -> MemorySource:
         """Return a view of some cells (indices into the whole)."""
-        return MemorySource(self.x, self.library, self.categories, self.continuous, rows)
+        return MemorySource(self.x, self.library, self.categories, self.continuous, rows, shard or self.shard)
 
     def steps(self, batch_size: int) -> int:
         """Return the number of minibatches an epoch: even sizes, so that no batch holds a single cell."""
-        return max(1, round(len(self) / batch_size))
+        return max(1, round(len(self) / self.shard[1] / batch_size))
 
     def epoch(
         self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
@@ -78,7 +82,8 @@ class MemorySource:
         order = self.rows
         if seed is not None:
             order = np.random.default_rng([seed, epoch]).permutation(order)
-        for part in np.array_split(order, self.steps(batch_size))[start:]:
+        rank, world = self.shard
+        for part in np.array_split(order[rank::world], self.steps(batch_size))[start:]:
             yield self.take(part, device)
 
     def take(self, rows: np.ndarray, device: str | torch.device = "cpu") -> Batch:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from scvi.model._utils import parse_device_args
 
 import samplers
 from qbmvae.core import checkpoint
+from qbmvae.core.distributed import Ranks, launch, number_of_devices
 from qbmvae.core.trainer import Trainer, TrainingConfig
 from samplers.errors import InputError
 
@@ -94,7 +97,7 @@ class TrainingMixin:
         gradient_clip
             Largest gradient norm; None for no limit.
         accelerator, devices
-            As in scvi-tools: "auto", "cpu", "gpu", and which.
+            As in scvi-tools: "auto", "cpu", "gpu", and how many or which; several train one model together.
         checkpoint_dir
             Folder for checkpoints, written atomically after each epoch.
         checkpoint_every
@@ -154,36 +157,66 @@ class TrainingMixin:
         if state is not None and "split" in state:
             split = tuple(state["split"])
         self.train_indices_, self.validation_indices_, self.test_indices_ = split
-        _, _, device = parse_device_args(accelerator, devices, return_device="torch", validate_single_device=True)
         self._freeze_for_query()
-        source = self._source()
         folder = checkpoint_dir if checkpoint_dir is not None else resume_from
-        trainer = Trainer(
-            self.module.vae,
-            source.subset(self.train_indices_),
-            source.subset(self.validation_indices_),
-            self._sampler,
-            config,
-            device=device,
-            checkpoints=None if folder is None else Path(folder),
-            progress=progress_bar,
-            extra_state={"split": list(split)},
-        )
-        if state is not None:
-            trainer.load_state_dict(state)
-        history = trainer.fit(on_epoch)
-        self._finish(trainer, history)
+        run = _Run(self, config, split, state, None if folder is None else Path(folder), progress_bar)
+        if number_of_devices(devices) > 1:
+            answer = launch(run.on_rank, devices, accelerator)
+            self.module.vae.load_state_dict({name: torch.from_numpy(v) for name, v in answer["vae"].items()})
+            self._finish(answer["history"], config.seed)
+            return
+        _, _, device = parse_device_args(accelerator, devices, return_device="torch", validate_single_device=True)
+        self.trainer = run.trainer(Ranks(), device)
+        history = self.trainer.fit()
+        self._finish(history, config.seed)
+        self.module.to(device)
 
-    def _finish(self, trainer: Trainer, history: dict[str, list[tuple[int, float]]]) -> None:
+    def _finish(self, history: dict[str, list[tuple[int, float]]], seed: int) -> None:
         self.history_ = {name: frame(name, points) for name, points in history.items()}
-        value, error = self._measure_log_partition(trainer.config.seed)
+        value, error = self._measure_log_partition(seed)
         self.module.log_partition.fill_(value)
         self.module.log_partition_error.fill_(error)
-        self.module.to(trainer.device)
         self.module.eval()
-        self.trainer = trainer
         self.is_trained_ = True
         self._fresh = False
+
+
+@dataclass
+class _Run:
+    """One call of `train`, as each process sees it."""
+
+    model: Any
+    config: TrainingConfig
+    split: tuple[np.ndarray, ...]
+    state: dict[str, Any] | None
+    folder: Path | None
+    progress: bool
+
+    def trainer(self, ranks: Ranks, device: torch.device) -> Trainer:
+        """Return the trainer of this process, its state restored where there is one."""
+        source, shard = self.model._source(), (ranks.rank, ranks.world)
+        trainer = Trainer(
+            self.model.module.vae,
+            source.subset(self.split[0], shard),
+            source.subset(self.split[1], shard),
+            self.model._sampler,
+            self.config,
+            device=device,
+            checkpoints=self.folder,
+            progress=self.progress,
+            extra_state={"split": list(self.split)},
+            ranks=ranks,
+        )
+        if self.state is not None:
+            trainer.load_state_dict(self.state)
+        return trainer
+
+    def on_rank(self, ranks: Ranks, device: torch.device) -> dict[str, Any]:
+        """Train on one of several devices and return what the parent needs, as plain arrays."""
+        trainer = self.trainer(ranks, device)
+        history = trainer.fit()
+        weights = {name: value.cpu().numpy() for name, value in trainer.vae.state_dict().items()}
+        return {"vae": weights, "history": history}
 
 
 def frame(name: str, points: list[tuple[int, float]]) -> pd.DataFrame:

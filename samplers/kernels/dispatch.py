@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from samplers.errors import InputError
 from samplers.kernels import bipartite, bipartite_int8, dense, dense_int8, int8, sparse
 from samplers.kernels.chains import Chains
 from samplers.kernels.rng import LANES
@@ -20,6 +22,25 @@ from samplers.problem import Ising
 FIELD_ERROR = 1e-3
 #: Multiplications that are worth a thread.
 WORTH_A_THREAD = 2e7
+
+
+def compile_problem(problem: Ising, device: str = "cpu") -> Any:
+    """Return the kernel of `problem` on `device`: a `Kernel` on "cpu", else a `TorchKernel`.
+
+    Raises
+    ------
+    InputError
+        For a device that torch cannot use here.
+    """
+    if device == "cpu":
+        return Kernel(problem)
+    from samplers.kernels.torch_blocked import TorchKernel
+
+    try:
+        return TorchKernel(problem, device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {device!r} cannot be used here ({reason}): use device='cpu'") from None
 
 
 class Kernel:
@@ -46,6 +67,24 @@ class Kernel:
         if fixed not in self._forms:
             self._forms[fixed] = _fixed_point(self.problem) if fixed else _float32(self.problem)
         return self._forms[fixed]
+
+    def random(self, num: int, rng: np.random.Generator) -> Chains:
+        """Return `num` chains of fair coins."""
+        return Chains.random(num, self.problem.n, rng)
+
+    def start(self, states: np.ndarray, rng: np.random.Generator) -> Chains:
+        """Return one chain a row of `states`, `(num, n)`."""
+        return Chains.from_states(states, rng)
+
+    def restore(self, state: Mapping[str, Any]) -> Chains:
+        """Return the chains of which `Chains.state` was taken."""
+        return Chains(
+            int(state["num"]),
+            np.array(state["spins"], dtype=np.float32),
+            np.array(state["streams"], dtype=np.uint32),
+            np.array(state["energies"], dtype=np.float64),
+            int(state["phase"]),
+        )
 
     def sweep(self, chains: Chains, beta: float | np.ndarray, num_sweeps: int = 1) -> None:
         """Update every spin of every chain `num_sweeps` times at inverse temperature `beta`, a number or `(num,)`."""
@@ -129,3 +168,7 @@ def _over_threads(run: Callable[[slice], None], groups: int, work_a_group: float
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="samplers")
+
+
+# a forked process inherits the pool without its threads
+os.register_at_fork(after_in_child=_pool.cache_clear)
