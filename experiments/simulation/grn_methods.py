@@ -40,7 +40,7 @@ def gradient_boosting(expression: np.ndarray, seed: int) -> np.ndarray:
     for target in range(n):
         others = [g for g in range(n) if g != target]
         model = xgboost.XGBRegressor(
-            n_estimators=60,
+            n_estimators=40,
             max_depth=3,
             learning_rate=0.1,
             subsample=0.9,
@@ -72,9 +72,9 @@ def boltzmann_prior(expression: np.ndarray, seed: int) -> np.ndarray:
     prior = BoltzmannPrior(bits.shape[1])
     with torch.no_grad():
         prior.bias.copy_(torch.logit(mean))
-    phase = NegativePhase(samplers.get("persistent"), num_reads=1024, seed=seed)
+    phase = NegativePhase(samplers.get("persistent"), num_reads=256, seed=seed)
     optimiser = torch.optim.Adam(prior.parameters(), lr=0.05)
-    steps = 300
+    steps = 150
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, total_iters=steps)
     for _ in range(steps):
         optimiser.zero_grad()
@@ -85,10 +85,10 @@ def boltzmann_prior(expression: np.ndarray, seed: int) -> np.ndarray:
 
 
 def learned_circuit(expression: np.ndarray, seed: int) -> np.ndarray:
-    """Absolute CRY angles of the circuit learned from binarised genes (`learn_circuit`); at most 10 genes."""
+    """Absolute CRY angles of the circuit learned from binarised genes (`learn_circuit`); at most 8 genes."""
     from qbmvae.cellsim.learning import learn_circuit
 
-    return np.abs(learn_circuit(binarise(expression), n_steps=100).angles.to_numpy())
+    return np.abs(learn_circuit(binarise(expression), n_steps=80).angles.to_numpy())
 
 
 def binarise(expression: np.ndarray) -> np.ndarray:
@@ -115,4 +115,4 @@ METHODS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "learned circuit": learned_circuit,
 }
 #: Methods that list 2**n outcomes.
-LIMITS = {"learned circuit": 10}
+LIMITS = {"learned circuit": 8}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qbmvae.cellsim.cellchatdb import cellchatdb_pairs
 from qbmvae.cellsim.circuit import GeneCircuit
 from qbmvae.cellsim.communication import communication, compare_conditions
 from qbmvae.cellsim.gates import Edge
@@ -14,6 +15,7 @@ __all__ = [
     "Edge",
     "GeneCircuit",
     "Reference",
+    "cellchatdb_pairs",
     "communication",
     "compare_conditions",
     "fit_reference",
