@@ -30,6 +30,7 @@ class TileProgram:
         self.characters = [
             torch.as_tensor(parity_sign(r.masks, index) * r.signs[:, None], dtype=dtype) for r in program.readouts
         ]
+        self.n_outputs = sum(len(c) for c in self.characters)
         self.outcomes = torch.as_tensor(outcomes(program.readouts[0], self.n)) if probabilities else None
 
     def _lay_out(self, moves: list[Step]) -> None:
@@ -106,39 +107,38 @@ class TileFunction(torch.autograd.Function):
         half = p.tiled(sample.detach() * 0.5)
         n_tiles = len(half)
         arguments = (p.steps, p.n_groups, p.sources, p.turns, *p.diagonals(shared.detach()), p.tables, p.base)
-        arguments += (p.entries, half.cos().numpy(), half.sin().numpy(), p.scale)
-        arguments += (np.empty((n_tiles, 2, p.size, LANES), p.real),)
+        arguments += (p.entries, half.cos().numpy(), half.sin().numpy(), np.empty((n_tiles, 2, p.size, LANES), p.real))
         squares = np.empty((len(p.scale), n_tiles, p.size, LANES), p.real)
-        small.threads(p.parts(n_tiles), lambda _, part: small.forward(part, *arguments, squares))
+        small.threads(p.parts(n_tiles), lambda _, part: small.forward(part, *arguments, p.scale, squares))
         ctx.program, ctx.arguments, ctx.batch, ctx.n_sample = p, arguments, batch, len(sample)
-        found = torch.from_numpy(squares).movedim(1, 2).reshape(len(p.scale), p.size, -1)[..., :batch]
+        found = torch.from_numpy(squares)  # (readouts, tiles, 2**n, LANES)
         if p.outcomes is not None:
-            out = torch.empty(p.size, batch, dtype=p.dtype)
-            out[p.outcomes] = found[0]
-            return out.T
-        out = torch.empty(sum(len(c) for c in p.characters), batch, dtype=p.dtype)
-        for readout, characters, values in zip(p.program.readouts, p.characters, found, strict=True):
-            out[readout.positions] = characters @ values
-        return out.T
+            out = torch.empty(p.size, n_tiles, LANES, dtype=p.dtype)
+            out[p.outcomes] = found[0].transpose(0, 1)
+        else:
+            out = torch.empty(p.n_outputs, n_tiles, LANES, dtype=p.dtype)
+            for readout, characters, values in zip(p.program.readouts, p.characters, found, strict=True):
+                out[readout.positions] = (characters @ values).transpose(0, 1)
+        return out.reshape(len(out), -1)[:, :batch].T
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[None, torch.Tensor, torch.Tensor]:  # noqa: D102
-        p, grad = ctx.program, grad.T
+        p, tiled = ctx.program, ctx.program.tiled(grad.T)  # (tiles, n_outputs, LANES)
+        weights = torch.empty(len(p.scale), len(tiled), p.size, LANES, dtype=p.dtype)
         if p.outcomes is not None:
-            weights = grad[p.outcomes][None]
+            weights[0] = tiled[:, p.outcomes] * float(p.scale[0])
         else:
-            pairs = zip(p.program.readouts, p.characters, strict=True)
-            weights = torch.stack([characters.T @ grad[readout.positions] for readout, characters in pairs])
-        tiled = p.tiled(weights)  # (tiles, readouts, 2**n, LANES)
-        weights = tiled.transpose(0, 1).contiguous().numpy()
+            for k, (readout, characters) in enumerate(zip(p.program.readouts, p.characters, strict=True)):
+                torch.matmul(characters.T * float(p.scale[k]), tiled[:, readout.positions], out=weights[k])
+        weights = weights.numpy()
         parts = p.parts(len(tiled))
-        totals = np.zeros((len(parts), p.n_shared, p.size), p.real)
+        totals = np.zeros((len(parts), p.n_shared, p.size, LANES), p.real)
         grad_sample = np.zeros((len(tiled), ctx.n_sample, LANES), p.real)
         small.threads(parts, lambda k, part: small.backward(part, *ctx.arguments, weights, totals[k], grad_sample))
         grad_shared = torch.zeros(0, dtype=p.dtype)
         if p.n_shared:
-            total = torch.from_numpy(totals.sum(0)).T.contiguous()
+            total = torch.from_numpy(totals).sum((0, 3)).T.contiguous()
             total = walsh_hadamard(total, p.size - 1, p.n) * 2 ** (p.n / 2)
             grad_shared = total.reshape(-1)[p.place]
         grad_sample = (

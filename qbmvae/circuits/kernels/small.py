@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qbmvae.circuits.kernels import tiles
+from qbmvae.circuits.kernels import tiles, vectors
 from qbmvae.circuits.kernels.tiles import LANES, jit
 
 # columns of `steps`: Hadamards before, monomial row or -1, Hadamards after, shared diagonal row or -1, first table, end
@@ -42,7 +42,7 @@ def _diagonal(planes, count, table, step, cosines, sines, tables, base, entries,
 
 @jit
 def forward(
-    tile_ids, steps, n_groups, sources, turns, cosines, sines, tables, base, entries, cos, sin, scale, final, squares
+    tile_ids, steps, n_groups, sources, turns, cosines, sines, tables, base, entries, cos, sin, final, scale, squares
 ):
     """Evaluate tiles: last states into `final` (tiles, 2, 2**n, LANES), |amplitude|**2 of a readout into `squares`.
 
@@ -84,15 +84,14 @@ def backward(
     entries,
     cos,
     sin,
-    scale,
     final,
     weights,
     grad_shared,
     grad_sample,
 ):
-    """Add the sum over samples of Im(conj(adjoint) state) to `grad_shared` (diagonals, 2**n); set `grad_sample`.
+    """Add Im(conj(adjoint) state) to `grad_shared` (diagonals, 2**n, LANES), tile after tile; set `grad_sample`.
 
-    `weights` are the derivatives of the loss by |amplitude|**2, (readouts, tiles, 2**n, LANES).
+    `weights` are the derivatives of the loss by |amplitude|**2 times `scale`, (readouts, tiles, 2**n, LANES).
     """
     size = final.shape[2]
     work = np.zeros((2, 2, size, LANES), final.dtype)
@@ -107,33 +106,24 @@ def backward(
                 if turn == 0:
                     for half in range(2):
                         for row in range(size):
-                            for lane in range(LANES):
-                                planes[half, row, lane] *= scale[r] * weights[r, tile, row, lane]
+                            vectors.multiply_row(planes[half], row, weights[r, tile], row)
             for half in range(2):
                 for row in range(size):
-                    for lane in range(LANES):
-                        planes[2 + half, row, lane] += planes[half, row, lane]
+                    vectors.add_row(planes[2 + half], row, planes[half], row)
         planes[:2] = final[tile]
         for g in range(n_groups - 1, -1, -1):
             step = steps[g]
-            re, im, adj_re, adj_im = planes[0], planes[1], planes[2], planes[3]
             for row in range(size):
-                for lane in range(LANES):
-                    scratch[row, lane] = adj_re[row, lane] * im[row, lane] - adj_im[row, lane] * re[row, lane]
+                vectors.cross(scratch, planes[2], planes[3], planes[0], planes[1], row)
             if step[SHARED] >= 0:
                 total = grad_shared[step[SHARED]]
                 for row in range(size):
-                    value = scratch[row, 0]
-                    for lane in range(1, LANES):
-                        value += scratch[row, lane]
-                    total[row] += value
+                    vectors.add_row(total, row, scratch, row)
             for t in range(step[FIRST], step[END]):
-                sums = table[0]
+                sums, entry = table[0], entries[t]
                 sums[: 1 << tables[t, 1]] = 0
                 for row in range(size):
-                    e = entries[t, row]
-                    for lane in range(LANES):
-                        sums[e, lane] += scratch[row, lane]
+                    vectors.add_row(sums, entry[row], scratch, row)
                 tiles.fold_table(grad_sample[tile], sums, tables[t, 0], tables[t, 1])
             if g == 0:
                 break

@@ -1,7 +1,7 @@
 """Kernels over a tile: the states of LANES samples at once, (2**n, LANES) real and imaginary parts, in the L1/L2 cache.
 
 Samples are innermost, so every operation of the Clifford frame (butterfly, diagonal, gather of rows) is a loop over
-neighbouring numbers that the compiler turns into vector instructions. Butterflies are not normalised: the factor
+neighbouring numbers, in vector instructions. Butterflies are not normalised: the factor
 of a step is in the diagonal after it.
 """
 
@@ -9,52 +9,44 @@ from __future__ import annotations
 
 import numba as nb
 
-LANES = 16
+from qbmvae.circuits.kernels import vectors
+from qbmvae.circuits.kernels.vectors import LANES  # noqa: F401  (the kernels' callers take it from here)
+
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 jit = nb.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 
 
 @jit
-def butterfly4(a, size, h, k):
-    """Two stages, of strides h < k, in one pass."""
-    for top in range(0, size, 2 * k):
-        for middle in range(top, top + k, 2 * h):
-            for row in range(middle, middle + h):
-                for lane in range(LANES):
-                    a0, a1, a2, a3 = a[row, lane], a[row + h, lane], a[row + k, lane], a[row + h + k, lane]
-                    s0, s1, s2, s3 = a0 + a1, a0 - a1, a2 + a3, a2 - a3
-                    a[row, lane] = s0 + s2
-                    a[row + h, lane] = s1 + s3
-                    a[row + k, lane] = s0 - s2
-                    a[row + h + k, lane] = s1 - s3
-
-
-@jit
-def butterfly2(a, size, h):
-    """One stage of stride h."""
-    for top in range(0, size, 2 * h):
-        for row in range(top, top + h):
-            for lane in range(LANES):
-                a0, a1 = a[row, lane], a[row + h, lane]
-                a[row, lane] = a0 + a1
-                a[row + h, lane] = a0 - a1
-
-
-@jit
 def walsh_hadamard(a, size, mask):
-    """Hadamards (not normalised) on the qubits of a mask."""
-    pending = 0
-    h = 1
-    while h < size:
-        if mask & h:
-            if pending:
-                butterfly4(a, size, pending, h)
-                pending = 0
-            else:
-                pending = h
-        h *= 2
-    if pending:
-        butterfly2(a, size, pending)
+    """Hadamards (not normalised) on the qubits of a mask, four at a time."""
+    while mask:
+        h = mask & -mask
+        rest = mask ^ h
+        i = rest & -rest
+        rest ^= i
+        j = rest & -rest
+        rest ^= j
+        k = rest & -rest
+        if k:
+            mask = rest ^ k
+            skip = h | i | j | k
+            row = 0
+            while row < size:
+                vectors.hadamard16(a, row, h, i, j, k)
+                row = ((row | skip) + 1) & ~skip  # the next row whose bits at the strides are zero
+        elif i:
+            mask = rest | j
+            skip = h | i
+            row = 0
+            while row < size:
+                vectors.hadamard4(a, row, h, i)
+                row = ((row | skip) + 1) & ~skip
+        else:
+            mask = 0
+            row = 0
+            while row < size:
+                vectors.hadamard2(a, row, h)
+                row = ((row | h) + 1) & ~h
 
 
 @jit
@@ -64,24 +56,20 @@ def monomial(planes, count, scratch, size, source, turns, inverse):
         for half in range(2):
             a = planes[plane + half]
             for y in range(size):
-                s, t = (y, source[y]) if inverse else (source[y], y)
-                for lane in range(LANES):
-                    scratch[t, lane] = a[s, lane]
+                if inverse:
+                    vectors.copy_row(scratch, source[y], a, y)
+                else:
+                    vectors.copy_row(scratch, y, a, source[y])
             for y in range(size):
-                for lane in range(LANES):
-                    a[y, lane] = scratch[y, lane]
+                vectors.copy_row(a, y, scratch, y)
         re, im = planes[plane], planes[plane + 1]
         for y in range(size):
             # the phase belongs to the output: row y, which the inverse map has moved to source[y]
-            row = source[y] if inverse else y
             turn = (4 - turns[y]) % 4 if inverse else turns[y]
             if turn:
                 # i**turn = c + i s
                 c, s = (0, 2 - turn) if turn % 2 else (1 - turn, 0)
-                for lane in range(LANES):
-                    x, v = re[row, lane], im[row, lane]
-                    re[row, lane] = x * c - v * s
-                    im[row, lane] = x * s + v * c
+                vectors.rotate(re, im, source[y] if inverse else y, c, s)
 
 
 @jit
@@ -101,43 +89,29 @@ def multiply_shared(planes, count, size, cos, sin, sign):
     for plane in range(0, count, 2):
         re, im = planes[plane], planes[plane + 1]
         for row in range(size):
-            c, s = cos[row], sign * sin[row]
-            for lane in range(LANES):
-                x, y = re[row, lane], im[row, lane]
-                re[row, lane] = x * c - y * s
-                im[row, lane] = x * s + y * c
+            vectors.rotate(re, im, row, cos[row], sign * sin[row])
 
 
 @jit
 def multiply_table(planes, count, size, table, entry, sign):
     """Multiply by a diagonal of each sample, or its conjugate: row x takes table row entry[x]; sign is 1 or -1."""
+    table_re, table_im = table[0], table[1]
     for plane in range(0, count, 2):
-        re, im, table_re, table_im = planes[plane], planes[plane + 1], table[0], table[1]
+        re, im = planes[plane], planes[plane + 1]
         for row in range(size):
-            e = entry[row]
-            for lane in range(LANES):
-                c, s = table_re[e, lane], sign * table_im[e, lane]
-                x, y = re[row, lane], im[row, lane]
-                re[row, lane] = x * c - y * s
-                im[row, lane] = x * s + y * c
+            vectors.rotate_rows(re, im, row, table_re, table_im, entry[row], sign)
 
 
 @jit
 def build_table(table, cos, sin, first, count, base):
     """table[u] = base * exp(-i/2 sum_k (-1)**u_k angle_k), from cos, sin of half angles of strings first, first + 1, ..."""
     re, im = table[0], table[1]
-    for lane in range(LANES):
-        re[0, lane] = base
-        im[0, lane] = 0
+    re[0, :] = base
+    im[0, :] = 0
     length = 1
     for k in range(first, first + count):
         for u in range(length):
-            for lane in range(LANES):
-                c, s, x, y = cos[k, lane], sin[k, lane], re[u, lane], im[u, lane]
-                re[u, lane] = x * c + y * s
-                im[u, lane] = y * c - x * s
-                re[u + length, lane] = x * c - y * s
-                im[u + length, lane] = y * c + x * s
+            vectors.split(re, im, u, u + length, cos, sin, k)
         length *= 2
 
 
@@ -147,10 +121,8 @@ def fold_table(grad, table, first, count):
     length = 1 << count
     for k in range(first + count - 1, first - 1, -1):
         length //= 2
-        for lane in range(LANES):
-            grad[k, lane] = 0
+        grad[k, :] = 0
         for u in range(length):
-            for lane in range(LANES):
-                x, y = table[u, lane], table[u + length, lane]
-                grad[k, lane] += x - y
-                table[u, lane] = x + y
+            vectors.add_row(grad, k, table, u)
+            vectors.subtract_row(grad, k, table, u + length)
+            vectors.add_row(table, u, table, u + length)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qbmvae.circuits.kernels import tiles
+from qbmvae.circuits.kernels import tiles, vectors
 from qbmvae.circuits.kernels.tiles import LANES, jit
 
 BLOCK = 2**11  # rows of LANES numbers: 128 KiB in single precision
@@ -17,16 +17,14 @@ def walsh_hadamard(rows, mask, factor):
     for start in range(0, count, block):
         part = rows[start : start + block]
         for row in range(block):
-            h = 1
-            while h < LANES:
-                if low & h:
-                    for top in range(0, LANES, 2 * h):
-                        for lane in range(top, top + h):
-                            a, b = part[row, lane], part[row, lane + h]
-                            part[row, lane] = a + b
-                            part[row, lane + h] = a - b
-                h *= 2
-            for lane in range(LANES):
-                part[row, lane] *= factor
+            if low & 1:
+                vectors.lanes1(part, row)
+            if low & 2:
+                vectors.lanes2(part, row)
+            if low & 4:
+                vectors.lanes4(part, row)
+            if low & 8:
+                vectors.lanes8(part, row)
+            vectors.scale_row(part, row, factor)
         tiles.walsh_hadamard(part, block, high & (block - 1))
     tiles.walsh_hadamard(rows, count, high & ~(block - 1))
