@@ -108,7 +108,9 @@ def train(
             seed,
         )
     metrics = train_run(config, out, progress=_progress(quiet))
-    _finish(metrics, as_json, f"test MSE {metrics['test']['mse']:.5f}; report: {out / 'report.html'}")
+    _finish(
+        metrics, f"test MSE {metrics['test']['mse']:.5f}; report: {out / 'report.html'}", as_json=as_json, quiet=quiet
+    )
 
 
 @drug.command()
@@ -158,7 +160,8 @@ def compare(
     found = comparison.compare(resolved, out, progress=_progress(quiet))
     if not quiet and not as_json:
         print(found["claims"].to_string(index=False))
-    _finish({k: t.to_dict(orient="records") for k, t in found.items()}, as_json, f"report: {out / 'report.html'}")
+    records = {k: t.to_dict(orient="records") for k, t in found.items()}
+    _finish(records, f"report: {out / 'report.html'}", as_json=as_json, quiet=quiet)
 
 
 @drug.command()
@@ -183,7 +186,7 @@ def sweep(
     tables = _tables(ic50, features, drugs, target, cell_encoder, drop_missing)
     resolved = load(SweepConfig, config or CONFIGS / "drug-sweep.yaml", tables, overrides or ())
     chosen = sweeping.sweep(resolved, out, progress=_progress(quiet))
-    _finish(chosen, as_json, f"chosen: {chosen['setting']}; test MSE {chosen['test_mse']:.5f}")
+    _finish(chosen, f"chosen: {chosen['setting']}; test MSE {chosen['test_mse']:.5f}", as_json=as_json, quiet=quiet)
 
 
 @drug.command()
@@ -219,10 +222,13 @@ def _progress(quiet: bool) -> Callable[[str], None]:
     return (lambda line: None) if quiet else lambda line: print(line, file=sys.stderr, flush=True)
 
 
-def _finish(metrics: dict[str, Any], as_json: bool, line: str) -> None:
-    from experiments.drug_response.run_folder import finite
+def _finish(metrics: dict[str, Any], line: str, *, as_json: bool, quiet: bool) -> None:
+    from experiments.drug_response.run_folder import plain
 
-    print(json.dumps(finite(metrics)) if as_json else line)
+    if as_json:
+        print(json.dumps(plain(metrics)))
+    elif not quiet:
+        print(line)
 
 
 def _one_thread() -> None:

@@ -25,7 +25,8 @@ def write(path: str | Path, tensors: Mapping[str, torch.Tensor], header: Mapping
     path = Path(path)
     # safetensors holds row-major tensors only
     dense = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    metadata = {"format": FORMAT, "header": json.dumps(header)}
+    # one key: safetensors writes several in no fixed order, and equal models should be equal files
+    metadata = {FORMAT: json.dumps(header)}
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as out:
@@ -46,9 +47,9 @@ def read(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as archive:
             metadata = archive.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            if FORMAT not in metadata:
                 raise InputError(f"{path} is not a drug-response model of this package")
-            return {k: archive.get_tensor(k) for k in archive.keys()}, json.loads(metadata["header"])
+            return {k: archive.get_tensor(k) for k in archive.keys()}, json.loads(metadata[FORMAT])
     except (SafetensorError, json.JSONDecodeError, KeyError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
 
