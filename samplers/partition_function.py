@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from samplers.errors import InputError, nearest
+from samplers.kernels.dispatch import Kernel
 from samplers.problem import Ising
 from samplers.sampler import Seed, check_request
 from samplers.strategies import annealed_importance
@@ -69,13 +70,14 @@ def log_partition(
     if method == "ais":
         return _mean(annealed_importance.forward(problem, num_chains, num_sweeps, beta, rng)[0])
     if method == "reverse-ais":
-        cooled = cool(problem, num_chains, beta, num_sweeps, rng)
+        cooled = cool(Kernel(problem), num_chains, beta, num_sweeps, rng)
         states = cooled.chains.states()[resample_rows(cooled.log_weights, num_chains, rng)]
         log_weights = annealed_importance.reverse(problem, states, num_sweeps, beta, rng)
         value, error = _mean(-log_weights)
         return -value, error
+    kernel = Kernel(problem)
     each = -(-num_chains // POPULATIONS)
-    return _mean(np.array([cool(problem, each, beta, num_sweeps, rng).log_z for _ in range(POPULATIONS)]))
+    return _mean(np.array([cool(kernel, each, beta, num_sweeps, rng).log_z for _ in range(POPULATIONS)]))
 
 
 def _mean(log_weights: np.ndarray) -> tuple[float, float]:

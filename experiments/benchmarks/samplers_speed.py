@@ -80,19 +80,6 @@ def against_simulated_annealing(name: str, problem: samplers.Ising, asked: float
     }  # fmt: skip
 
 
-def temperature(n: int) -> dict[str, Any]:
-    """Time the effective beta against `dwave.system.temperatures` on the same states."""
-    from dwave.system.temperatures import maximum_pseudolikelihood_temperature
-
-    problem = problems()[f"dense {n}"][0]
-    draws = samplers.get("gibbs").draw(problem, READS, seed=1)
-    bqm, answer = problem.to_bqm(), draws.to_sampleset(problem)
-    ours = best_of(lambda: samplers.effective_beta(problem, draws.states))
-    theirs = best_of(lambda: maximum_pseudolikelihood_temperature(bqm, answer), 1)
-    gap = samplers.effective_beta(problem, draws.states)[0] - 1 / maximum_pseudolikelihood_temperature(bqm, answer)[0]
-    return {"problem": f"beta {n}", "ratio": theirs / ours, "asked": 30, "difference": abs(float(gap))}
-
-
 def main() -> None:
     options = arguments(__doc__)
 
@@ -100,7 +87,6 @@ def main() -> None:
         return not options.only or any(name.startswith(o) for o in options.only)
 
     rows = [against_simulated_annealing(k, *v) for k, v in problems().items() if wanted(k)]
-    rows += [temperature(n) for n in (256, 512) if wanted(f"beta {n}")]
     finish("Sampling speed against SimulatedAnnealingSampler (constant beta), CPU time, one thread", rows, options.out)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -65,6 +66,16 @@ class Chains:
     def energy(self) -> np.ndarray:
         """Return the running energies, `(num,)`."""
         return self.energies.reshape(-1)[: self.num]
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as arrays and plain values; `Kernel.restore` is the way back."""
+        return {
+            "num": self.num,
+            "phase": self.phase,
+            "spins": self.spins.astype(np.int8),
+            "streams": self.streams.copy(),
+            "energies": self.energies.copy(),
+        }
 
     def take(self, rows: np.ndarray) -> None:
         """Replace chain k by a copy of chain `rows[k]`; the random streams stay where they are."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplers.kernels.chains import Chains
 from samplers.kernels.dispatch import Kernel
 from samplers.problem import Ising
 
@@ -20,7 +19,7 @@ def forward(
         Log-weights `(num_chains,)`, whose exponentials average to Z without bias, and the final states.
     """
     kernel = Kernel(problem)
-    chains = Chains.random(num_chains, problem.n, rng)
+    chains = kernel.random(num_chains, rng)
     kernel.measure(chains)
     step = beta / num_sweeps
     log_weights = np.full(num_chains, problem.n * np.log(2.0))
@@ -44,7 +43,7 @@ def reverse(problem: Ising, states: np.ndarray, num_sweeps: int, beta: float, rn
         Log-weights `(num,)`, whose negated exponentials average to 1 / Z without bias.
     """
     kernel = Kernel(problem)
-    chains = Chains.from_states(states, rng)
+    chains = kernel.start(states, rng)
     kernel.measure(chains)
     step = beta / num_sweeps
     log_weights = np.full(len(states), problem.n * np.log(2.0))

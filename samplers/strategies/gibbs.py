@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplers.kernels.chains import Chains
-from samplers.kernels.dispatch import Kernel
+from samplers.kernels.dispatch import compile_problem
 from samplers.problem import Ising
 from samplers.sampler import Draws, Sampler, Seed
 from samplers.strategies.options import rows_for, whole
@@ -21,11 +20,14 @@ class Gibbs(Sampler):
     ----------
     num_sweeps
         Sweeps of every chain from its start: random spins, or `initial_states`.
+    device
+        "cpu", or a torch device such as "cuda".
     """
 
     name = "gibbs"
 
-    def __init__(self, *, num_sweeps: int = 100):
+    def __init__(self, *, num_sweeps: int = 100, device: str = "cpu"):
+        self.device = device
         self.num_sweeps = whole("num_sweeps", num_sweeps)
 
     def draw(
@@ -39,9 +41,10 @@ class Gibbs(Sampler):
     ) -> Draws:
         """Draw one read a chain."""
         rng = np.random.default_rng(seed)
+        kernel = compile_problem(problem, self.device)
         if initial_states is None:
-            chains = Chains.random(num_reads, problem.n, rng)
+            chains = kernel.random(num_reads, rng)
         else:
-            chains = Chains.from_states(rows_for(initial_states, num_reads), rng)
-        Kernel(problem).sweep(chains, beta, self.num_sweeps)
+            chains = kernel.start(rows_for(initial_states, num_reads), rng)
+        kernel.sweep(chains, beta, self.num_sweeps)
         return Draws(chains.states(), info={"num_sweeps": self.num_sweeps, "independent_reads": True})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from samplers.kernels.chains import Chains
-from samplers.kernels.dispatch import Kernel
+from samplers.kernels.dispatch import compile_problem
 from samplers.problem import Ising
 from samplers.sampler import Draws, Sampler, Seed
 from samplers.strategies.options import whole
@@ -55,17 +56,20 @@ class ParallelTempering(Sampler):
     ----------
     num_sweeps
         Sweeps of every replica before the first read.
+    device
+        "cpu", or a torch device such as "cuda".
     """
 
     name = "parallel-tempering"
 
-    def __init__(self, *, num_sweeps: int = 200):
+    def __init__(self, *, num_sweeps: int = 200, device: str = "cpu"):
+        self.device = device
         self.num_sweeps = whole("num_sweeps", num_sweeps, least=8)
 
     def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
         """Draw from the coldest rungs."""
         rng = np.random.default_rng(seed)
-        kernel = Kernel(problem)
+        kernel = compile_problem(problem, self.device)
         num = min(num_reads, max(32, -(-num_reads // READS_A_LADDER)))
         betas = tune(kernel, beta, self.num_sweeps // 4, rng)
         ladders = start(kernel, num, betas, rng)
@@ -91,16 +95,16 @@ class ParallelTempering(Sampler):
         return Draws(np.concatenate(blocks)[:num_reads], info=info)
 
 
-def start(kernel: Kernel, num: int, betas: np.ndarray, rng: np.random.Generator) -> Ladders:
+def start(kernel: Any, num: int, betas: np.ndarray, rng: np.random.Generator) -> Ladders:
     """Return `num` ladders of random states."""
     rungs = len(betas)
-    chains = Chains.random(num * rungs, kernel.problem.n, rng)
+    chains = kernel.random(num * rungs, rng)
     kernel.measure(chains)
     zeros = np.zeros(rungs - 1)
     return Ladders(chains, np.tile(np.arange(rungs), (num, 1)), betas, zeros, zeros.copy(), np.zeros((num, rungs), int))
 
 
-def step(kernel: Kernel, ladders: Ladders, cooling: float, rng: np.random.Generator) -> None:
+def step(kernel: Any, ladders: Ladders, cooling: float, rng: np.random.Generator) -> None:
     """One sweep of every replica at `cooling` times its beta, then swaps between every other pair of rungs."""
     num, rungs = ladders.rung.shape
     betas = ladders.betas * cooling
@@ -138,7 +142,7 @@ def cold_states(ladders: Ladders) -> np.ndarray:
     return ladders.chains.states()[np.arange(num) * rungs + ladders.rung[:, -1]]
 
 
-def tune(kernel: Kernel, beta: float, num_sweeps: int, rng: np.random.Generator) -> np.ndarray:
+def tune(kernel: Any, beta: float, num_sweeps: int, rng: np.random.Generator) -> np.ndarray:
     """Return a ladder from 0 to `beta` whose neighbours swap equally often, tuned on 8 ladders in two rounds."""
     betas = np.linspace(0.0, beta, FIRST_RUNGS)
     if beta == 0:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from samplers.errors import InputError
-from samplers.kernels.chains import Chains
-from samplers.kernels.dispatch import Kernel
+from samplers.kernels.dispatch import compile_problem
 from samplers.problem import Ising
 from samplers.sampler import Draws, Sampler, Seed
 from samplers.strategies.options import rows_for, whole
@@ -44,6 +43,8 @@ class Persistent(Sampler):
     num_chains
         Number of chains; that of the first draw's reads by default. A draw of more reads takes them in rounds of
         `num_sweeps` sweeps each, a draw of fewer picks chains by their weights.
+    device
+        "cpu", or a torch device such as "cuda".
 
     Notes
     -----
@@ -52,10 +53,11 @@ class Persistent(Sampler):
 
     name = "persistent"
 
-    def __init__(self, *, num_sweeps: int = 2, num_chains: int | None = None):
+    def __init__(self, *, num_sweeps: int = 2, num_chains: int | None = None, device: str = "cpu"):
+        self.device = device
         self.num_sweeps = whole("num_sweeps", num_sweeps)
         self.num_chains = None if num_chains is None else whole("num_chains", num_chains)
-        self._chains: Chains | None = None
+        self._chains: Any = None
         self._beta = 1.0
         self._log_weights = np.zeros(0)
         self._rng = np.random.default_rng()
@@ -77,7 +79,7 @@ class Persistent(Sampler):
             )
         if seed is not None or self._chains is None:
             self._rng = np.random.default_rng(seed)
-        kernel = Kernel(problem)
+        kernel = compile_problem(problem, self.device)
         info = {"num_sweeps": self.num_sweeps, "independent_reads": False, "resampled": False, "restarted": False}
         fresh = self._chains is None or self._chains.n != problem.n or isinstance(seed, int | np.integer)
         if fresh or initial_states is not None or not self._follow(kernel, beta, info):
@@ -85,7 +87,6 @@ class Persistent(Sampler):
             self._start(kernel, beta, num, initial_states)
             info["restarted"] = True
         chains = self._chains
-        assert chains is not None
         rounds = -(-num_reads // chains.num)
         blocks, energies = [], []
         for _ in range(rounds):
@@ -103,19 +104,18 @@ class Persistent(Sampler):
         states, energy = np.concatenate(blocks)[:num_reads], np.concatenate(energies)[:num_reads]
         return Draws(states, np.tile(self._log_weights, rounds)[:num_reads], energy, info=info)
 
-    def _start(self, kernel: Kernel, beta: float, num: int, initial_states: np.ndarray | None) -> None:
+    def _start(self, kernel: Any, beta: float, num: int, initial_states: np.ndarray | None) -> None:
         if initial_states is None:
-            cooled = cool(kernel.problem, num, beta, START_SWEEPS, self._rng)
+            cooled = cool(kernel, num, beta, START_SWEEPS, self._rng)
             self._chains, self._log_weights = cooled.chains, cooled.log_weights
         else:
-            self._chains = Chains.from_states(rows_for(initial_states, num), self._rng)
+            self._chains = kernel.start(rows_for(initial_states, num), self._rng)
             self._log_weights = np.zeros(num)
         kernel.measure(self._chains)
 
-    def _follow(self, kernel: Kernel, beta: float, info: dict[str, Any]) -> bool:
+    def _follow(self, kernel: Any, beta: float, info: dict[str, Any]) -> bool:
         """Reweight the chains to the new problem; False where too few of them stay effective."""
         chains = self._chains
-        assert chains is not None
         before = self._beta * chains.energy()
         step = before - beta * kernel.track(chains, beta)
         if ess_share(step) < LOST:
@@ -132,13 +132,8 @@ class Persistent(Sampler):
         """Return chains, weights, their energies under the last problem, and the generator: arrays and plain values."""
         if self._chains is None:
             return {}
-        chains = self._chains
         return {
-            "num": chains.num,
-            "phase": chains.phase,
-            "spins": chains.spins.astype(np.int8),
-            "streams": chains.streams.copy(),
-            "energies": chains.energies.copy(),
+            **self._chains.state(),
             "log_weights": self._log_weights.copy(),
             "beta": self._beta,
             "generator": self._rng.bit_generator.state,
@@ -152,13 +147,8 @@ class Persistent(Sampler):
         missing = _STATE - set(state)
         if missing:
             raise InputError(f"this is not a state of the persistent sampler: it lacks {sorted(missing)}")
-        self._chains = Chains(
-            int(state["num"]),
-            np.array(state["spins"], dtype=np.float32),
-            np.array(state["streams"], dtype=np.uint32),
-            np.array(state["energies"], dtype=np.float64),
-            int(state["phase"]),
-        )
+        nothing = Ising(np.zeros(np.shape(state["spins"])[-2]), {})
+        self._chains = compile_problem(nothing, self.device).restore(state)
         self._log_weights = np.array(state["log_weights"], dtype=np.float64)
         self._beta = float(state["beta"])
         generator = state["generator"]

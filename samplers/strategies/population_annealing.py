@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from samplers.kernels.chains import Chains
-from samplers.kernels.dispatch import Kernel
+from samplers.kernels.dispatch import compile_problem
 from samplers.problem import Ising
 from samplers.sampler import Draws, Sampler, Seed
 from samplers.strategies.options import whole
@@ -57,17 +58,21 @@ class PopulationAnnealing(Sampler):
     ----------
     num_sweeps
         Steps of beta, each with one sweep.
+    device
+        "cpu", or a torch device such as "cuda".
     """
 
     name = "population-annealing"
 
-    def __init__(self, *, num_sweeps: int = 128):
+    def __init__(self, *, num_sweeps: int = 128, device: str = "cpu"):
+        self.device = device
         self.num_sweeps = whole("num_sweeps", num_sweeps)
 
     def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
         """Draw one read a member of the population."""
         rng = np.random.default_rng(seed)
-        cooled = cool(problem, max(num_reads, LEAST_POPULATION), beta, self.num_sweeps, rng)
+        kernel = compile_problem(problem, self.device)
+        cooled = cool(kernel, max(num_reads, LEAST_POPULATION), beta, self.num_sweeps, rng)
         states, log_weights = cooled.chains.states(), cooled.log_weights
         info = {
             "num_sweeps": self.num_sweeps,
@@ -83,14 +88,13 @@ class PopulationAnnealing(Sampler):
         return Draws(states, log_weights if log_weights.any() else None, info=info)
 
 
-def cool(problem: Ising, num: int, beta: float, num_sweeps: int, rng: np.random.Generator) -> Cooled:
-    """Return a population of `num` chains cooled from beta 0 to `beta` in `num_sweeps` equal steps."""
-    kernel = Kernel(problem)
-    chains = Chains.random(num, problem.n, rng)
+def cool(kernel: Any, num: int, beta: float, num_sweeps: int, rng: np.random.Generator) -> Cooled:
+    """Return a population of `num` chains of a kernel, cooled from beta 0 to `beta` in `num_sweeps` equal steps."""
+    chains = kernel.random(num, rng)
     kernel.measure(chains)
     step = beta / num_sweeps
     log_weights, families = np.zeros(num), np.arange(num)
-    log_z, resamplings = problem.n * np.log(2.0), 0
+    log_z, resamplings = kernel.problem.n * np.log(2.0), 0
     for k in range(1, num_sweeps + 1):
         log_weights -= step * chains.energy()
         if ess_share(log_weights) < ESS_FLOOR:
