@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -82,15 +82,32 @@ class Http(Sampler):
 
     def _connect_to(self, httpx: Any) -> None:
         self._httpx, self._lock, self._shared, self._pid = httpx, threading.Lock(), None, -1
+        self._facts: dict[str, Any] | None = None
+
+    @property
+    def kind(self) -> Literal["sampler", "optimiser"]:  # type: ignore[override]
+        """What the served backend is; "sampler" until the server was reached."""
+        try:
+            return "optimiser" if self._served().get("kind") == "optimiser" else "sampler"
+        except (RemoteError, InputError):
+            return "sampler"
 
     @property
     def properties(self) -> dict[str, Any]:
         """What the server says of itself, beside our own; without it where it does not answer."""
+        own = {"kind": "sampler", "remote": True, "url": self.url}
         try:
-            served = self._get("/v1/properties").json()
-        except (RemoteError, ValueError) as error:
-            return {**super().properties, "url": self.url, "error": str(error)}
-        return {**super().properties, "url": self.url, **served, "remote": True}
+            return {**own, **self._served()}
+        except (RemoteError, InputError) as error:
+            return {**own, "error": str(error)}
+
+    def _served(self) -> dict[str, Any]:
+        if self._facts is None:
+            try:
+                self._facts = dict(self._get("/v1/properties").json())
+            except (ValueError, TypeError):
+                raise RemoteError(f"{self.url} does not say what it serves") from None
+        return self._facts
 
     def draw(
         self,

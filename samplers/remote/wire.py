@@ -23,7 +23,12 @@ MAGIC = b"QBMS"
 VERSION = 1
 REQUEST, ANSWER = 1, 2
 _PREFIX = struct.Struct("<4sBBHII")
-_DTYPES: dict[str, np.dtype[Any]] = {"f8": np.dtype("<f8"), "i4": np.dtype("<i4"), "i1": np.dtype("i1"), "u1": np.dtype("u1")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "f8": np.dtype("<f8"),
+    "i4": np.dtype("<i4"),
+    "i1": np.dtype("i1"),
+    "u1": np.dtype("u1"),
+}
 _MOST_HEADER = 1 << 20
 
 

@@ -65,7 +65,7 @@ class Timeout(Wrapper):
         thread.start()
         thread.join(self.seconds)
         if not outcome:
-            raise RemoteTimeoutError(f"{self.child.name} did not answer within {self.seconds:g} s")
+            raise RemoteTimeoutError(f"{_heart(self.child)} did not answer within {self.seconds:g} s")
         if isinstance(outcome[0], BaseException):
             raise outcome[0]
         return outcome[0]
@@ -123,7 +123,7 @@ class Retry(Wrapper):
                 independent = self.kind == "sampler" and draws.log_weights is None and initial_states is None
                 check_answer(
                     draws, problem, num_reads, beta,
-                    clamped=clamped, source=self.child.name, independent=independent,
+                    clamped=clamped, source=_heart(self.child), independent=independent,
                 )  # fmt: skip
             except Exception as error:
                 if is_users(error) or attempt + 1 == self.attempts:
@@ -184,7 +184,7 @@ class Fallback(Wrapper):
             try:
                 draws = _ask(self.child, problem, num_reads, beta, initial_states, clamped, seed)
                 return check_answer(
-                    draws, problem, num_reads, beta, clamped=clamped, source=self.child.name, independent=False
+                    draws, problem, num_reads, beta, clamped=clamped, source=_heart(self.child), independent=False
                 )
             except Exception as error:
                 if is_users(error) and not isinstance(error, QuotaError):
@@ -193,13 +193,13 @@ class Fallback(Wrapper):
                 self._until = time.monotonic() + self.pause
                 reason = redact(f"{type(error).__name__}: {error}")
                 warnings.warn(
-                    f"{self.child.name} failed ({reason}): {self.fallback.name} draws instead",
+                    f"{_heart(self.child)} failed ({reason}): {self.fallback.name} draws instead",
                     RuntimeWarning, stacklevel=2,
                 )  # fmt: skip
         if initial_states is not None and "initial_states" not in self.fallback.parameters:
             initial_states = None
         draws = _ask(self.fallback, problem, num_reads, beta, initial_states, clamped, seed)
-        draws.info = {**draws.info, "fallback": {"sampler": self.fallback.name, "instead_of": self.child.name, "because": reason}}  # fmt: skip
+        draws.info = {**draws.info, "fallback": {"sampler": self.fallback.name, "instead_of": _heart(self.child), "because": reason}}  # fmt: skip
         return draws
 
 
@@ -241,6 +241,13 @@ def resilient(
 def is_users(error: BaseException) -> bool:
     """Tell whether an error is the user's to mend, so that asking again is no use."""
     return isinstance(error, InputError) and not isinstance(error, BadAnswerError)
+
+
+def _heart(sampler: Sampler) -> str:
+    # wrappers around a machine are no help in a message about it
+    while isinstance(sampler, Wrapper):
+        sampler = sampler.child
+    return sampler.name
 
 
 def _fixed(seed: Seed) -> int | None:

@@ -51,6 +51,13 @@ def test_weights_travel(start):
     np.testing.assert_allclose(draws.log_weights, -0.1 * np.arange(20))
 
 
+def test_the_kind_is_that_of_the_served_backend(start):
+    client = start("simulated-bifurcation").client()
+    assert client.kind == "optimiser" == client.properties["kind"]
+    gone = Http("http://127.0.0.1:9")
+    assert gone.kind == "sampler" and "127.0.0.1:9" in gone.properties["error"]
+
+
 def test_it_is_a_dimod_sampler(server):
     import dimod.testing
 
