@@ -22,6 +22,8 @@ Seed = int | np.random.Generator | None
 ENGINES = ("gf2", "bayesian-network", "components", "statevector", "aer")
 #: Largest circuit whose 2**n probabilities are listed.
 MAX_LISTED = 26
+#: Largest connected part with rotations whose outcomes `marginals` lists.
+MAX_PART = 18
 
 
 class GeneCircuit:
@@ -147,7 +149,13 @@ class GeneCircuit:
         return compute[name]()
 
     def marginals(self) -> np.ndarray:
-        """Return the exact P(on) of each gene after all edges, `(n_genes,)`; any size for circuits of CX edges."""
+        """Return the exact P(on) of each gene after all edges, `(n_genes,)`; any size for circuits of CX edges.
+
+        Raises
+        ------
+        InputError
+            Where more than 18 genes hang together through rotations.
+        """
         if self.engine == "gf2":
             return gf2.marginals(self.p_on, self._toggles)
         out = np.empty(self.n_genes)
@@ -162,6 +170,11 @@ class GeneCircuit:
             if part.engine == "gf2":
                 out[members] = part.marginals()
                 continue
+            if len(members) > MAX_PART:
+                raise InputError(
+                    f"genes {', '.join(part.genes[:4])}, ... hang together in a part of {len(members)} with rotations: "
+                    f"exact marginals list the outcomes of at most {MAX_PART}; estimate them from sample()"
+                )
             p = part.probabilities().reshape((2,) * len(members))
             out[members] = [p.take(1, axis=i).sum() for i in range(len(members))]
         return out

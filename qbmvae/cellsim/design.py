@@ -74,6 +74,11 @@ class Design:
 def build(settings: dict[str, Any], n_cells: int | None = None, reference: Reference | None = None) -> Design:
     """Return the design of a checked configuration (see `config.load`)."""
     if reference is not None:
+        for key in ("cell_types", "counts"):
+            if settings.get(key):
+                raise InputError(
+                    f"give {key} or a reference, not both: a reference brings its own types, genes and counts"
+                )
         types, activations, means, sizes = reference.tables()
     else:
         types, activations, means, sizes = _types(settings), None, None, None

@@ -192,7 +192,7 @@ def _reference(settings: dict[str, Any]) -> Reference | None:
     if "path" not in section:
         raise InputError("reference needs the path of an .h5ad file")
     if settings.get("cell_types"):
-        raise InputError("give cell_types or a reference, not both: a reference brings its own cell types and genes")
+        raise InputError("give cell_types or a reference, not both: a reference brings its own types, genes and counts")
     import anndata
 
     adata = anndata.read_h5ad(section["path"])

@@ -158,6 +158,9 @@ def marginals(p_on: np.ndarray, edges: Sequence[Edge]) -> np.ndarray:
     size = (n + 7) // 8
     out = np.empty(n)
     for g, row in enumerate(rows):
+        if row == 1 << g:
+            out[g] = 1.0 - p_on[g] if flip[g] else p_on[g]
+            continue
         used = np.unpackbits(np.frombuffer(row.to_bytes(size, "little"), np.uint8), bitorder="little")[:n]
         product = np.prod(bias[used.astype(bool)]) * (-1.0 if flip[g] else 1.0)
         out[g] = (1.0 - product) / 2.0

@@ -46,6 +46,13 @@ def test_a_cycle_that_no_engine_holds_says_how_much_memory_it_needs():
         gc.probabilities()
 
 
+def test_marginals_of_a_large_part_with_rotations_are_refused():
+    gc = GeneCircuit(np.full(30, 0.5), [(i, i + 1, "cry", 0.2) for i in range(29)])
+    with pytest.raises(InputError, match="part of 30 with rotations"):
+        gc.marginals()
+    assert gc.sample(100, seed=0).shape == (100, 30)
+
+
 def test_engines_that_cannot_hold_a_circuit_refuse_it():
     rotations = GeneCircuit([0.2, 0.3], [(0, 1, "cry", 0.4)])
     with pytest.raises(InputError, match="needs only CX edges; this circuit needs 'bayesian-network'"):

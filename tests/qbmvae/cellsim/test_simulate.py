@@ -161,6 +161,8 @@ def test_references_are_checked(tmp_path):
         fit_reference(real, "celltype")
     with pytest.raises(InputError, match="lacks gene 'g77'; nearest"):
         fit_reference(real, genes=["g77"])
+    with pytest.raises(InputError, match="give counts or a reference, not both"):
+        simulate({"counts": {"mean": 3}}, reference=fit_reference(real))
     real.X = real.X * 0.5
     with pytest.raises(InputError, match="counts must be whole numbers"):
         fit_reference(real)
