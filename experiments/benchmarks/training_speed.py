@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[128, 512, 1024])
     parser.add_argument("--bits", type=int, default=128)
     parser.add_argument("--sweeps", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--scvi-latent", type=int, nargs="+", default=[10, 64])
     parser.add_argument("--out", type=Path)
