@@ -91,8 +91,8 @@ def _from_json(content: Any) -> Ising:
             raise InputError(f"there is no key {key!r} in a problem{nearest(key, KEYS)}")
     offset = _numbers("offset", content.get("offset", 0.0), 0)
     if "W" in content:
-        fields = [_numbers(key, content.get(key), 1) for key in ("h_visible", "h_hidden")]
-        return Ising.bipartite(*fields, _numbers("W", content["W"], 2), offset=float(offset))
+        visible, hidden = (_numbers(key, content.get(key), 1) for key in ("h_visible", "h_hidden"))
+        return Ising.bipartite(visible, hidden, _numbers("W", content["W"], 2), offset=float(offset))
     if "J" not in content:
         raise InputError('the couplings are missing: give "J" as edges [[i, j, value], ...] or as a matrix')
     h = None if content.get("h") is None else _numbers("h", content["h"], 1)
@@ -139,16 +139,16 @@ def _numbers(name: str, value: Any, dimensions: int) -> np.ndarray:
 
 
 def _from_coo(text: str) -> Ising:
+    from dimod import Vartype
     from dimod.serialization import coo
 
-    vartype = None if "vartype=" in text else "SPIN"
     try:
-        model = coo.loads(text, vartype=vartype) if vartype else coo.loads(text)
+        model = coo.loads(text) if "vartype=" in text else coo.loads(text, vartype=Vartype.SPIN)
     except (ValueError, IndexError, TypeError) as error:
         raise InputError(f"neither JSON (a .json file) nor dimod's COO format ({error})") from error
     if not len(model):
         raise InputError("the file names no spins: write `i j value` lines (COO), or a .json file")
-    order = sorted(model.variables)
+    order: list[Any] = sorted(model.variables, key=lambda v: (isinstance(v, str), v))
     linear, quadratic = model.spin.linear, model.spin.quadratic
     index = {v: k for k, v in enumerate(order)}
     couplings = {(index[u], index[v]): bias for (u, v), bias in quadratic.items()}

@@ -85,7 +85,7 @@ def integer_bqm(problem: Ising, factor: float = 1.0) -> Any:
 
     i, j, values = problem.edges
     return dimod.BinaryQuadraticModel.from_numpy_vectors(
-        problem.h * factor, (i, j, values * factor), 0.0, "SPIN", variable_order=list(range(problem.n))
+        problem.h * factor, (i, j, values * factor), 0.0, dimod.SPIN, variable_order=list(range(problem.n))
     )
 
 
