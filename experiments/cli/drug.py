@@ -193,12 +193,12 @@ def sweep(
 def report(folder: Annotated[Path, typer.Argument(help="A folder of `qbmvae drug compare`.")]) -> None:
     """Write tables and report of a comparison again, of the cells that are there, and print the tables as Markdown."""
     from experiments.drug_response.compare import write_tables
-    from experiments.drug_response.report import markdown
+    from experiments.drug_response.report import compact, markdown
 
     if not any((folder / "cells").glob("*.json")):
         raise InputError(f"{folder} holds no finished cell of `qbmvae drug compare`")
     for name, table in write_tables(folder).items():
-        print(f"{name}\n\n{markdown(table)}\n")
+        print(f"{name}\n\n{markdown(compact(table) if name == 'summary' else table)}\n")
 
 
 def _tables(

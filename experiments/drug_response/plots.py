@@ -19,6 +19,11 @@ COLOURS = {
     "mlp": "#b15928",
     "frozen": "#999999",
     "no-entanglement": "#33a02c",
+    "drug-mean": "#222222",
+    "ridge": "#e7298a",
+    "elastic-net": "#fb9a99",
+    "random-forest": "#66c2a5",
+    "gradient-boosting": "#e6ab02",
 }
 
 
@@ -61,7 +66,7 @@ def sizes(summary: pd.DataFrame, path: Path) -> None:
         rows = summary[summary["model"] == name].set_index("n_train").reindex(counts)
         at = np.arange(len(counts)) + (k - (len(models) - 1) / 2) * width
         error = (rows["mse"] - rows["mse_low"]).fillna(0).to_numpy()
-        axes.bar(at, rows["mse"], width, yerr=error, label=name, color=COLOURS.get(name, f"C{k}"), error_kw={"lw": 0.8})
+        axes.bar(at, rows["mse"], width, yerr=error, label=name, color=COLOURS.get(name), error_kw={"lw": 0.8})
     axes.set_xticks(range(len(counts)), [f"{n:,}" for n in counts])
     axes.set(xlabel="training pairs", ylabel="MSE on the common test", yscale="log")
     axes.legend(fontsize=7, ncol=2)

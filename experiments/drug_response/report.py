@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.drug_response import plots, run_folder
+from experiments.drug_response.claims import METRICS
 from experiments.drug_response.config import CompareConfig
 
 STYLE = """body{font-family:system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}
@@ -46,7 +47,7 @@ def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, foun
             "<h2>Quantum head against each other model (MSE lower by, %)</h2>",
             table(found["differences"]),
             "<h2>All metrics on the common test</h2>",
-            table(found["summary"]),
+            table(compact(found["summary"])),
         ],
     )
 
@@ -99,11 +100,29 @@ def table(frame: pd.DataFrame) -> str:
     return frame.to_html(index=False, float_format=lambda v: f"{v:.4g}", na_rep="", border=0)
 
 
+def compact(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the summary with each metric and its 95 % interval in one column, MSE in thousandths."""
+    shown = summary[["n_train", "model", "seeds"]].copy()
+    for metric, scale in (("mse", 1e3), *((m, 1.0) for m in METRICS[1:])):
+        columns = summary[[metric, f"{metric}_low", f"{metric}_high"]] * scale
+        shown["MSE x 1000" if metric == "mse" else metric] = [_with_interval(*row) for row in columns.to_numpy()]
+    return shown.assign(cpu_seconds=summary["cpu_seconds"].round(1))
+
+
 def markdown(frame: pd.DataFrame) -> str:
-    """Return a table as Markdown, four significant digits."""
-    rows = [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row] for row in frame.itertuples(index=False)]
+    """Return a table as Markdown, three significant digits; what is not there stays empty."""
+    rows = [
+        ["" if pd.isna(v) else f"{v:.3g}" if isinstance(v, float) else str(v) for v in row]
+        for row in frame.itertuples(index=False)
+    ]
     lines = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _with_interval(mean: float, low: float, high: float) -> str:
+    if pd.isna(mean):
+        return ""
+    return f"{mean:.3f}" if pd.isna(low) else f"{mean:.3f} ± {(high - low) / 2:.3f}"
 
 
 def image(path: Path) -> str:
