@@ -20,7 +20,8 @@ CHECKS = pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: chec
 
 @pytest.fixture(scope="module")
 def gibbs(start):
-    return start("gibbs", workers=2)
+    # the first draw may have to compile the kernels, on a machine that is busy
+    return start("gibbs", workers=2, max_seconds=400.0)
 
 
 @CHECKS
