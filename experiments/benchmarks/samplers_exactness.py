@@ -129,14 +129,14 @@ def planted(seeds: int = 3, sweeps: int = 512, reads: int = 4096) -> dict[str, l
     return errors
 
 
-def reference(problem: Ising, num: int = 8192, sweeps: int = 2000) -> tuple[np.ndarray, float]:
+def reference(problem: Ising, num: int = 4096, sweeps: int = 600) -> tuple[np.ndarray, float]:
     """Return second moments by parallel tempering, and the error of one half of its reads against the other."""
     states = samplers.get("parallel-tempering", num_sweeps=sweeps).draw(problem, num, seed=99).states
     halves = Draws(states[::2]), Draws(states[1::2])
     return Draws(states).second_moments(), moment_error(halves[0], halves[1].second_moments()) / np.sqrt(2)
 
 
-def large_glass(seeds: int = 3, n: int = 256, sweeps: int = 300, reads: int = 1024) -> dict[str, list[float]]:
+def large_glass(seeds: int = 3, n: int = 256, sweeps: int = 300, reads: int = 512) -> dict[str, list[float]]:
     """Return the error of the second moments of a glass of 256 spins at g = 1.5."""
     errors: dict[str, list[float]] = {"population-annealing": [], "gibbs": [], "reference, half to half": []}
     for seed in range(seeds):
@@ -149,12 +149,12 @@ def large_glass(seeds: int = 3, n: int = 256, sweeps: int = 300, reads: int = 10
     return errors
 
 
-def drifting(seeds: int = 3, n: int = 64, steps: int = 300, chains: int = 1024) -> dict[str, list[float]]:
+def drifting(seeds: int = 3, n: int = 64, steps: int = 300, chains: int = 512) -> dict[str, list[float]]:
     """Return the error of the second moments after weights have grown to g = 1.5 in 300 steps, one sweep each."""
     errors: dict[str, list[float]] = {"persistent": [], "plain PCD": [], "reference, half to half": []}
     for seed in range(seeds):
         end, rng = spin_glass(n, 1.5, seed), np.random.default_rng(seed)
-        second, doubt = reference(end, sweeps=1000)
+        second, doubt = reference(end)
         sampler, pcd = samplers.get("persistent", num_sweeps=1), Chains.random(chains, n, rng)
         for k in range(1, steps + 1):
             problem = end.scaled(k / steps)
