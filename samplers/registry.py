@@ -18,6 +18,8 @@ from samplers.errors import InputError, nearest
 from samplers.sampler import Sampler
 
 GROUP = "qbmvae.samplers"
+#: Options of "name?option=value" that are never read as numbers.
+TEXTS = ("token", "url")
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,9 @@ def get(spec: str | Sampler, **options: Any) -> Sampler:
 
         return from_dimod(spec, **options)
     name, _, query = spec.partition("?")
-    options = {**{k.replace("-", "_"): yaml.safe_load(v) for k, v in parse_qsl(query)}, **options}
+    written = {k.replace("-", "_"): v for k, v in parse_qsl(query)}
+    # a token of digits is still a text
+    options = {**{k: v if k in TEXTS else yaml.safe_load(v) for k, v in written.items()}, **options}
     factory = _factory(name)
     allowed = _options(factory)
     for option in options:

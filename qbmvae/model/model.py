@@ -32,7 +32,7 @@ from qbmvae.model.generation import GenerationMixin
 from qbmvae.model.inference import InferenceMixin
 from qbmvae.model.module import QBMVAEModule
 from qbmvae.model.query import QueryMixin
-from qbmvae.model.training import TrainingMixin
+from qbmvae.model.training import TrainingMixin, without_token
 from samplers.errors import InputError, nearest
 
 
@@ -134,7 +134,7 @@ class QBMVAE(
             raise InputError("register the data first: QBMVAE.setup_anndata(adata, batch_key=...)") from error
         # totals of data on disk, read once in the audit
         self._libraries: dict[int, np.ndarray] = {}
-        self.sampler_ = sampler if isinstance(sampler, str) else None
+        self.sampler_ = without_token(sampler) if isinstance(sampler, str) else None
         self._sampler = samplers.get(sampler)
         options = {
             "n_latent": n_latent,
@@ -163,7 +163,7 @@ class QBMVAE(
             f"sampler {self._sampler.name}, {n_layers} layers of {n_hidden}, likelihood {gene_likelihood}"
         )
         # an object may hold a connection: what is saved is its name
-        sampler = sampler if isinstance(sampler, str) else "persistent"
+        sampler = self.sampler_ or "persistent"
         self.init_params_ = self._get_init_params(locals())
 
     def _sizes(self) -> dict[str, Any]:
@@ -374,7 +374,7 @@ class QBMVAE(
         if not (path / "model.pt").is_file():
             found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) if path.is_dir() else "no such folder"
             raise InputError(f"{path} holds no saved model (model.pt is missing; {found})")
-        if adata is not None:
+        if adata is not None and adata is not False:
             audit.names(adata)
         try:
             model = super().load(str(path), adata=adata, **kwargs)

@@ -120,7 +120,7 @@ class TrainingMixin:
             raise InputError("a minified model holds no counts: train before minify_adata")
         if sampler is not None:
             self._sampler = samplers.get(sampler)
-            self.sampler_ = sampler if isinstance(sampler, str) else None
+            self.sampler_ = without_token(sampler) if isinstance(sampler, str) else None
         state = None
         if resume_from is not None:
             state = checkpoint.load(Path(resume_from) / checkpoint.NAME)
@@ -217,6 +217,11 @@ class _Run:
         history = trainer.fit()
         weights = {name: value.cpu().numpy() for name, value in trainer.vae.state_dict().items()}
         return {"vae": weights, "history": history}
+
+
+def without_token(spec: str) -> str:
+    """Return a sampler's specification without its token: credentials are not written to disk."""
+    return re.sub(r"([?&])token=[^&]*&?", r"\1", spec).rstrip("?&")
 
 
 def frame(name: str, points: list[tuple[int, float]]) -> pd.DataFrame:

@@ -58,7 +58,7 @@ class Features:
                         else ""
                     )
                     raise InputError(
-                        f"perturbation {label!r} has no features: {part!r} is not in the table{nearest(part, self.names)}{hint}"
+                        f"perturbation {str(label)!r} has no features: {str(part)!r} is not in the table{nearest(part, self.names)}{hint}"
                     )
             rows.append(self.values[[self._row[part] for part in self.parts(label)]].sum(0))
         return np.stack(rows).astype(np.float32) if rows else np.zeros((0, self.width), np.float32)

@@ -7,9 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 PENALTIES = np.geomspace(1e-3, 1e4, 22)
-# squared error rewards shrinking perturbations towards each other, discrimination does not: the least penalty is taken
-# that keeps this share of the best one's gain over the mean response
-KEPT_GAIN = 0.97
 
 
 class Ridge(NamedTuple):
@@ -25,7 +22,9 @@ class Ridge(NamedTuple):
         return (x - self.mean) @ self.weights + self.intercept
 
 
-def fit(x: np.ndarray, y: np.ndarray, folds: np.ndarray, penalties: np.ndarray = PENALTIES) -> Ridge:
+def fit(
+    x: np.ndarray, y: np.ndarray, folds: np.ndarray, penalties: np.ndarray = PENALTIES, *, kept_gain: float = 1.0
+) -> Ridge:
     """Fit with an unpenalised intercept.
 
     Parameters
@@ -33,8 +32,11 @@ def fit(x: np.ndarray, y: np.ndarray, folds: np.ndarray, penalties: np.ndarray =
     x, y
         (n, n_inputs) and (n, n_outputs).
     folds
-        (n,) labels: penalties are judged by squared error over left-out folds (see `KEPT_GAIN`); with a single fold
-        the middle of `penalties` is taken.
+        (n,) labels: penalties are judged by squared error over left-out folds; with a single fold the middle of
+        `penalties` is taken.
+    kept_gain
+        Take the least penalty that keeps this share of the best one's gain over the mean: squared error rewards
+        shrinking the outputs towards each other, telling them apart does not.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     names = np.unique(folds)
@@ -47,7 +49,7 @@ def fit(x: np.ndarray, y: np.ndarray, folds: np.ndarray, penalties: np.ndarray =
             out = dealt == fold
             loss += _path_errors(x[~out], y[~out], x[out], y[out], penalties)
         flat = sum(np.square(y[dealt == f] - y[dealt != f].mean(0)).sum() for f in np.unique(dealt))
-        enough = flat - loss >= KEPT_GAIN * (flat - loss.min())
+        enough = flat - loss >= kept_gain * (flat - loss.min())
         penalty = float(penalties[enough.argmax()] if loss.min() < flat else penalties[-1])
     mean, intercept = x.mean(0), y.mean(0)
     u, s, vt = np.linalg.svd(x - mean, full_matrices=False)

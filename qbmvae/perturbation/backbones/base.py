@@ -37,6 +37,10 @@ class Backbone(torch.nn.Module):
         """Return (n_labels, n_features) for `forward`."""
         return torch.from_numpy(features.lookup(labels))
 
+    def linear_columns(self) -> slice:
+        """Return the columns of the output that a linear start may use."""
+        return slice(None)
+
     def gene_map(self) -> torch.Tensor | None:
         """Return the last linear map from the backbone to genes, (n_genes, k), or None where there is none."""
         return None

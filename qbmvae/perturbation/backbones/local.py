@@ -90,6 +90,10 @@ class LocalBackbone(Backbone):
         """Return (batch, n_basal + n_features)."""
         return torch.cat([basal.mean(1), (features - self.feature_mean) @ self.feature_map], dim=1)
 
+    def linear_columns(self) -> slice:
+        """Return the columns of the features."""
+        return slice(self.sizes[1], None)
+
     def gene_map(self) -> torch.Tensor | None:
         """Return PCA's loadings, (n_genes, n_basal)."""
         return self.components.T if self.kind == "pca" else None

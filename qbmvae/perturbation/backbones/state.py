@@ -113,7 +113,7 @@ class StateBackbone(Backbone):
             for part in features.parts(label) if label not in self.map else [label]:
                 if part not in self.map:
                     raise InputError(
-                        f"perturbation {label!r} has no features: {part!r} is not in the checkpoint's pert_onehot_map"
+                        f"perturbation {str(label)!r} has no features: {str(part)!r} is not in the checkpoint's pert_onehot_map"
                         f"{nearest(part, self.map)}: give --features with vectors of {wanted} values"
                     )
             rows.append(sum(self.map[part] for part in (features.parts(label) if label not in self.map else [label])))

@@ -150,3 +150,11 @@ def test_disk(trained, tmp_path):
     (tmp_path / "m.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="damaged"):
         QBMVAE.from_export(tmp_path / "m.safetensors")
+
+
+def test_tokens_of_remote_samplers_are_not_kept():
+    from qbmvae.model.training import without_token
+
+    assert without_token("http?url=http://x:1&token=0123") == "http?url=http://x:1"
+    assert without_token("http?token=0123&url=http://x:1") == "http?url=http://x:1"
+    assert without_token("gibbs") == "gibbs"
