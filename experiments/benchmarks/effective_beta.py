@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import samplers
 
@@ -61,7 +62,8 @@ def main() -> None:
     )
     print(f"{'n':>5} {'ours':>10} {'dwave.system':>13} {'ratio':>7} {'beta':>9} {'peer':>9}")
     for n in map(int, given.sizes.split(",")):
-        row = compare(n, given.num_reads, given.repeats)
+        with threadpool_limits(1):
+            row = compare(n, given.num_reads, given.repeats)
         rows.append(row)
         print(
             f"{n:>5} {1e3 * row['seconds']:>7.1f} ms {1e3 * row['peer_seconds']:>10.0f} ms {row['ratio']:>7.1f} "
