@@ -52,7 +52,7 @@ def ablations() -> dict[str, Options]:
 
 @dataclass(frozen=True)
 class TableConfig:
-    """A table: "ablation" (backbone `none`) or "phases" (a small STATE network trained on the seen perturbations).
+    """A table: "ablation" (backbone `pca`) or "phases" (a small STATE network trained on the seen perturbations).
 
     `screen` are arguments of `synthetic_screen`, `options` override every row, `backbone_epochs` train the STATE network.
     """
@@ -75,9 +75,15 @@ class TableConfig:
 
 
 def one_cell(
-    name: str, options: Options, screen: SyntheticScreen, backbone: Any, config: TableConfig, seed: int
+    name: str,
+    options: Options,
+    screen: SyntheticScreen,
+    backbone: Any,
+    config: TableConfig,
+    seed: int,
+    reference: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Train one row on one seed and score it on the unseen perturbations."""
+    """Train one row on one seed and score it on the unseen perturbations; without `reference` the baselines too."""
     adata = screen.adata
     labels = adata.obs["target_gene"].astype(str).to_numpy()
     unseen = np.isin(labels, screen.unseen)
@@ -86,9 +92,10 @@ def one_cell(
     result = evaluate(
         model,
         test,
-        training_groups(train, train.X, "target_gene", "non-targeting", None, seed),
+        None if reference else training_groups(train, train.X, "target_gene", "non-targeting", None, seed),
         n_control=config.n_control,
         seed=seed,
+        reference=reference,
     )
     diagnostics = {k: v for k, v in result["diagnostics"].items() if k.startswith("predicted")}
     weights = {"n_trainable": sum(p.numel() for p in model.predictor.parameters() if p.requires_grad)}
@@ -110,7 +117,7 @@ def run_table(config: TableConfig, out: Path, progress: Callable[[str], None] = 
     (out / "cells").mkdir(exist_ok=True)
     found: list[dict[str, Any]] = []
     for seed in config.seeds:
-        screen, backbone = None, None
+        screen, backbone, reference = None, None, None
         for name, options in config.rows().items():
             path = out / "cells" / f"{name.replace(' ', '-')}-{seed}.json"
             if not path.is_file():
@@ -118,10 +125,12 @@ def run_table(config: TableConfig, out: Path, progress: Callable[[str], None] = 
                 screen = screen or synthetic_screen(**config.screen, seed=seed)
                 if backbone is None or options.tune:
                     backbone = (
-                        "none" if config.table == "ablation" else pretrained_state(screen, config.backbone_epochs, seed)
+                        "pca" if config.table == "ablation" else pretrained_state(screen, config.backbone_epochs, seed)
                     )
-                folder.write_json(path, one_cell(name, options, screen, backbone, config, seed))
+                folder.write_json(path, one_cell(name, options, screen, backbone, config, seed, reference))
             found.append(json.loads(path.read_text()))
+            # the first row of a seed scores the baselines for all
+            reference = reference or found[-1]["baselines"]["mean response"]
     results, summary = summarise(found)
     folder.write_text(out / "results.csv", results.to_csv(index=False))
     folder.write_text(out / "summary.csv", summary.to_csv(index=False))

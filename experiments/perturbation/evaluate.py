@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,7 @@ def evaluate(
     n_control: int | None = 200,
     seed: int = 0,
     n_cells: int | None = None,
+    reference: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Return the scores of the model and of the baselines on `test`.
 
@@ -49,11 +51,13 @@ def evaluate(
     test
         Held-out perturbed cells and the control cells to predict from.
     groups
-        Training groups, from which the baselines learn; without them only "no change" is shown.
+        Training groups, from which the baselines learn; without them there are none.
     n_control
         Control cells to test differential expression against, as the challenge's scorer samples them.
     n_cells
         Cells to predict of each perturbation; as many as observed by default.
+    reference
+        Raw scores of the mean response, where `groups` is None and they are known.
 
     Returns
     -------
@@ -66,11 +70,8 @@ def evaluate(
     control_cells = test[(test.obs[model.pert_key].astype(str) == model.control).to_numpy()]
     sizes = {name: n_cells or len(truth.rows[name]) for name in labels}
     deltas = {"model": model.predict_delta(labels, control_cells, seed=seed)}
-    names = baselines.BASELINES if groups is not None else ("no change",)
-    for name in names:
-        if groups is None:
-            deltas[name] = np.zeros_like(deltas["model"])
-        elif name in ("no change", "mean response") or all(model.features.has(label) for label in labels):
+    for name in baselines.BASELINES if groups is not None else ():
+        if name in ("no change", "mean response") or all(model.features.has(label) for label in labels):
             deltas[name] = baselines.predict(name, groups, model.features, labels)
     raw, tables = {}, {}
     for name, delta in deltas.items():
@@ -82,9 +83,10 @@ def evaluate(
         n = len(tables[name])
         errors = tables[name].std(ddof=1) / np.sqrt(n) if n > 1 else tables[name].iloc[0] * np.nan
         raw[name] = {k: float(result[k]) for k in METRICS} | {f"{k}_se": float(errors[k]) for k in METRICS}
-    if REFERENCE in raw:
+    reference = raw.get(REFERENCE, reference)
+    if reference is not None:
         for scores in raw.values():
-            scores.update(scale_scores(scores, raw[REFERENCE]))
+            scores.update(scale_scores(scores, reference))
     effects = truth.means - truth.control
     return {
         "model": raw.pop("model"),
@@ -92,7 +94,7 @@ def evaluate(
         "diagnostics": collapse_report(deltas["model"], effects, truth.control),
         "n_perturbations": len(labels),
         "n_control": len(truth.control_rows),
-        "reference": REFERENCE if groups is not None else None,
+        "reference": REFERENCE if reference is not None else None,
         "per_perturbation": {k: t.reset_index().to_dict("list") for k, t in tables.items()},
         "effects": {"names": labels, "predicted": deltas["model"], "observed": effects},
     }

@@ -58,17 +58,18 @@ def architecture(options: Options, width: int, n_genes: int, backbone: str, path
             fontsize=8.5,
             bbox={"boxstyle": "round,pad=0.45", "fc": "#eaf1fb", "ec": "#4a6fa5"},
         )
-    for (_, a), (_, b) in pairwise(boxes):
-        axis.annotate("", (b - 0.75, 0.55), (a + 0.75, 0.55), arrowprops={"arrowstyle": "->", "color": "#555"})
+    half = [0.05 * max(map(len, text.split("\n"))) + 0.28 for text, _ in boxes]
+    for ((_, a), left), ((_, b), right) in pairwise(zip(boxes, half, strict=True)):
+        axis.annotate("", (b - right, 0.55), (a + left, 0.55), arrowprops={"arrowstyle": "->", "color": "#555"})
     if options.bypass != "none":
         axis.annotate(
             "",
             (10.6, 0.36),
             (2.4, 0.36),
-            arrowprops={"arrowstyle": "->", "color": "#b5541c", "connectionstyle": "arc3,rad=0.18"},
+            arrowprops={"arrowstyle": "->", "color": "#b5541c", "connectionstyle": "arc3,rad=0.12"},
         )
         gate = ", circuit times a gate that starts at 0" if options.gate else ""
-        axis.text(6.4, -0.28, f"{options.bypass} bypass{gate}", ha="center", color="#b5541c", fontsize=8.5)
+        axis.text(6.4, -0.3, f"{options.bypass} bypass{gate}", ha="center", color="#b5541c", fontsize=8.5)
     axis.set(xlim=(-1.2, 12), ylim=(-0.45, 1.0))
     axis.axis("off")
     _write(figure, path)
