@@ -90,12 +90,28 @@ class Task:
 
 @dataclass(frozen=True)
 class Method:
-    """A model by name: how to fit it, with which options, and what must be known when its scores are read."""
+    """A model by name: how to fit it, with which options, and what must be known when its scores are read.
+
+    Attributes
+    ----------
+    fit, options
+        What fits it, called with a `Task` and the options.
+    note
+        What it is.
+    uses_labels
+        Whether it sees the cell types.
+    deterministic
+        Whether every seed gives the same result.
+    ablation
+        Whether it is a variant of our own model, which counts as no baseline.
+    """
 
     fit: Callable[..., Fitted]
     note: str
     options: dict[str, Any] = field(default_factory=dict)
     uses_labels: bool = False
+    deterministic: bool = False
+    ablation: bool = False
 
 
 def fit(name: str, task: Task, **options: Any) -> Fitted:
@@ -143,50 +159,11 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def fit_pca(task: Task, n_components: int = 30, scale: bool = False, harmony: bool = False) -> Fitted:
-    """Fit PCA of the log-normalised counts, and on request Harmony (Korsunsky et al. 2019) on top of it.
+def fit_pca(task: Task, **options: Any) -> Fitted:
+    """Fit PCA, or Harmony on top of it; see `experiments.components`."""
+    from experiments.components import fit_components
 
-    Parameters
-    ----------
-    task
-        The cells.
-    n_components
-        Principal components.
-    scale
-        Give every gene unit variance first (values beyond 10 standard deviations are cut), as Harmony's users do.
-    harmony
-        Correct the components for the batch; cells that were not fitted on cannot be embedded then.
-    """
-    from sklearn.decomposition import PCA
-
-    log = log_normalised(task.adata, task.layer).X
-    log = log.toarray() if hasattr(log, "toarray") else log
-    mean = log.mean(axis=0)
-    deviation = log.std(axis=0) if scale else np.ones_like(mean)
-    deviation[deviation == 0] = 1
-
-    def prepare(x: np.ndarray) -> np.ndarray:
-        return np.clip((x - mean) / deviation, -10, 10) if scale else x - mean
-
-    prepared = prepare(log)
-    pca = PCA(min(n_components, min(prepared.shape) - 1), random_state=task.seed).fit(prepared)
-    fitted_on = pca.transform(prepared).astype(np.float32)
-    if harmony and task.batch_key is not None and task.adata.obs[task.batch_key].nunique() > 1:
-        import harmonypy
-
-        batch = pd.DataFrame({"batch": task.adata.obs[task.batch_key].astype(str).to_numpy()})
-        corrected = harmonypy.run_harmony(fitted_on, batch, "batch", random_state=task.seed, ncores=1, verbose=False)
-        fitted_on = np.asarray(corrected.Z_corr, dtype=np.float32)
-
-    def embed(adata: AnnData | None = None) -> np.ndarray:
-        if adata is None:
-            return fitted_on
-        if harmony:
-            raise InputError("Harmony corrects the cells that it was fitted on; it cannot embed others")
-        x = log_normalised(adata, task.layer).X
-        return pca.transform(prepare(x.toarray() if hasattr(x, "toarray") else x)).astype(np.float32)
-
-    return Fitted(embed, model=(pca.components_, mean, deviation), inductive=not harmony)
+    return fit_components(task, **options)
 
 
 def fit_scvi(
@@ -309,11 +286,11 @@ def fit_published(task: Task, exact_kl: bool = False, **options: Any) -> Fitted:
 
 
 def _own(note: str, **options: Any) -> Method:
-    return Method(fit_qbmvae, note, options)
+    return Method(fit_qbmvae, note, options, ablation=True)
 
 
 METHODS: dict[str, Method] = {
-    "pca": Method(fit_pca, "30 principal components of log-normalised counts: no correction"),
+    "pca": Method(fit_pca, "30 principal components of log-normalised counts", deterministic=True),
     "harmony": Method(fit_pca, "Harmony on 30 components of scaled data", {"scale": True, "harmony": True}),
     "scvi": Method(fit_scvi, "scVI, 10 dimensions, KL warm-up over 25 %"),
     "scvi-30": Method(fit_scvi, "scVI, 30 dimensions, KL warm-up over 25 %", {"n_latent": 30}),
@@ -326,9 +303,9 @@ METHODS: dict[str, Method] = {
     "sysvi": Method(fit_sysvi, "sysVI: VampPrior and cycle-consistency"),
     "published": Method(fit_published, "the QBM-VAE authors' preset as their public code runs it"),
     "published-exact": Method(fit_published, "the same preset with the exact KL", {"exact_kl": True}),
-    "qbmvae": _own("ours, defaults"),
+    "qbmvae": Method(fit_qbmvae, "ours, defaults"),
     "qbmvae-denoised": _own("ours, PCA of decoded, batch-averaged expression", representation="denoised"),
-    "vae": _own("ours with a standard Gaussian prior, 10 dimensions", prior="gaussian", n_latent=10),
+    "vae": Method(fit_qbmvae, "our network, standard Gaussian prior", {"prior": "gaussian", "n_latent": 10}),
     "mixture": _own("ours with a mixture of Gaussians, 10 dimensions", prior="gaussian-mixture", n_latent=10),
     "vamp": _own("ours with a VampPrior, 10 dimensions", prior="vamp", n_latent=10),
     "bernoulli": _own("ours, J = 0, fields learned", prior="bernoulli"),

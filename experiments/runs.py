@@ -205,10 +205,13 @@ def open_run(path: str | os.PathLike[str], complete: bool = True) -> dict[str, A
 
 def load_model(path: str | os.PathLike[str], adata: AnnData | None = None) -> Any:
     """Return the trained model of a run folder, with data attached where given."""
+    from experiments.baselines import quiet
     from qbmvae import QBMVAE
 
     open_run(path)
-    return QBMVAE.load(Path(path) / "model", adata=False if adata is None else adata)
+    # scvi-tools logs to stdout, which belongs to the results
+    with quiet():
+        return QBMVAE.load(Path(path) / "model", adata=False if adata is None else adata)
 
 
 def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> Path:

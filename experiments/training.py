@@ -155,3 +155,25 @@ def training_metrics(model: Any, history: Any, adata: AnnData) -> dict[str, Any]
         value, error = model.get_log_partition()
         metrics["log_partition"], metrics["log_partition_error"] = value, error
     return metrics
+
+
+def report_again(path: str | Path, target: str | Path) -> None:
+    """Write the report of a complete run anew from what its folder and its data file hold."""
+    import pandas as pd
+
+    from experiments.report import training_report
+
+    path = Path(path)
+    config = runs.open_run(path)
+    adata = read_h5ad(config["data"])
+    try:
+        embedding = pd.read_parquet(path / runs.EMBEDDING)
+        history = pd.read_csv(path / runs.HISTORY, index_col="epoch")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {' '.join(str(error).split())}; train again") from None
+    if not embedding.index.isin(adata.obs_names).all():
+        raise InputError(f"{config['data']} no longer holds the cells of {path}")
+    adata = adata[embedding.index]
+    shown = {k: v for k, v in config.items() if k != "status"}
+    metrics = runs.read_json(path / runs.METRICS)
+    runs.write_text(target, training_report(path.name, shown, metrics, history, embedding.to_numpy(), adata))

@@ -1,0 +1,288 @@
+"""Run a comparison: one result file a cell of the grid, so that a kill costs at most the cells in progress."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from experiments import evaluation, runs
+from experiments.baselines import METHODS, Fitted, Task, fit
+from experiments.comparison import Comparison, DataSpec, ModelSpec, load_config
+from experiments.datasets import NAMED, load, select_hvgs
+from samplers.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["load_config", "results_table", "run_cell", "run_grid"]
+
+FITTED_ON_ALL = ("integration", "scgraph", "clustering", "trajectory")
+
+
+def run_grid(
+    comparison: Comparison, out: str | Path, workers: int = 1, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Run every cell of the grid that has no result yet, then write the table and the report.
+
+    Parameters
+    ----------
+    comparison
+        What to run.
+    out
+        The folder: new, empty, or of the same comparison.
+    workers
+        Processes.
+    say
+        Takes a line of progress.
+
+    Returns
+    -------
+    dict
+        "cells" with a result, "ran" now, "failed", and the folder's files.
+    """
+    from experiments.compare_report import CONFIG, write_report
+
+    out = Path(out)
+    if out.exists() and not (out / CONFIG).is_file():
+        runs.fresh_folder(out)
+    comparison = _with_files(comparison, say)
+    grid = comparison.cells()
+    out.mkdir(parents=True, exist_ok=True)
+    runs.write_json(out / CONFIG, asdict(comparison))
+    runs.write_json(out / "versions.json", runs.versions())
+    missing = [cell for cell in grid if _result(out, comparison, *cell) is None]
+    say(f"{len(grid)} cells, {len(grid) - len(missing)} done before")
+    failed = 0
+    for done, (data, model, seed, error) in enumerate(_run(comparison, missing, out, workers), start=1):
+        failed += error is not None
+        say(f"[{done}/{len(missing)}] {data}, {model}, seed {seed}: {error or 'done'}")
+    runs.write_table(out / "results.parquet", results_table(out, comparison))
+    write_report(out, out / "report.html")
+    return {"cells": len(grid) - failed, "ran": len(missing) - failed, "failed": failed, "out": str(out)}
+
+
+def _with_files(comparison: Comparison, say: Callable[[str], None]) -> Comparison:
+    from dataclasses import replace
+
+    kept = []
+    for data in comparison.datasets:
+        there = data.source in NAMED or (Path(comparison.data_root) / data.source).is_file()
+        if there:
+            kept.append(data)
+        elif data.optional:
+            say(f"{data.name} is left out: no file {data.source} ({data.note or 'optional'})")
+        else:
+            raise InputError(f"data set {data.name!r}: there is no file {Path(comparison.data_root) / data.source}")
+    if not kept:
+        raise InputError("none of the comparison's data sets is there: set data_root")
+    return replace(comparison, datasets=tuple(kept))
+
+
+def _run(comparison: Comparison, cells: list[Any], out: Path, workers: int) -> Any:
+    if workers == 1 or len(cells) < 2:
+        for cell in cells:
+            yield run_cell(comparison, *cell, out)
+        return
+    # fork copies threads' locks; one thread a process, or they slow each other down
+    os.environ.update({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"})
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(run_cell, comparison, *cell, out) for cell in cells]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def cell_path(out: Path, data: str, model: str, seed: int) -> Path:
+    """Return the result file of a cell."""
+    return out / "cells" / data / f"{model}__{seed}.json"
+
+
+def _result(out: Path, comparison: Comparison, data: DataSpec, model: ModelSpec, seed: int) -> dict[str, Any] | None:
+    """Return a cell's result where it is there, of the same settings, and no failure."""
+    path = cell_path(out, data.name, model.name, seed)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if found.get("hash") != comparison.cell_hash(data, model, seed) or "error" in found:
+        return None
+    return found
+
+
+def run_cell(
+    comparison: Comparison, data: DataSpec, model: ModelSpec, seed: int, out: Path
+) -> tuple[str, str, int, str | None]:
+    """Fit and score one model on one data set with one seed, and write its result file last.
+
+    A failure is written too (and tried again next time), so that one model cannot stop a grid.
+    """
+    path = cell_path(out, data.name, model.name, seed)
+    result: dict[str, Any] = {
+        "dataset": data.name,
+        "model": model.name,
+        "seed": seed,
+        "hash": comparison.cell_hash(data, model, seed),
+    }
+    error = None
+    try:
+        scores, arrays = score_cell(comparison, data, model, seed)
+        result |= scores
+        runs.write_atomically(path.with_suffix(".npz"), lambda p: np.savez_compressed(p, **arrays))
+    except MemoryError:
+        raise
+    except Exception as failure:  # noqa: BLE001 - it may be any library's
+        error = f"failed: {type(failure).__name__}: {' '.join(str(failure).split())[:300]}"
+        result |= {"error": error, "traceback": traceback.format_exc()}
+    runs.write_json(path, result)
+    return data.name, model.name, seed, error
+
+
+@lru_cache(maxsize=2)
+def prepared(
+    data: DataSpec, data_root: str, tasks: tuple[str, ...], max_cells: int
+) -> tuple[AnnData, np.ndarray, evaluation.Reference, dict[str, Any]]:
+    """Return a data set's cells, the rows that are scored, what they are judged against, and the noise ceilings."""
+    import scanpy as sc
+
+    adata = load(data.source, data_root)
+    adata.obs_names = adata.obs_names.astype(str)
+    start = data.root
+    if start is None and "iroot" in adata.uns:
+        start = str(adata.obs_names[int(adata.uns["iroot"])])
+    if data.n_top_genes is not None:
+        adata = select_hvgs(adata, data.n_top_genes, data.batch_key, data.layer)
+    sc.pp.filter_genes(adata, min_counts=1)
+    sc.pp.filter_cells(adata, min_counts=1)
+    # a cell without a batch cannot be integrated; one without a type can
+    if data.batch_key is not None:
+        adata = adata[adata.obs[data.batch_key].notna()].copy()
+    adata.uns.pop("iroot", None)
+    rows = evaluation.usable_cells(adata, [data.label_key, data.batch_key], max_cells)
+    cells = adata[rows].copy()
+    if start is not None and start not in cells.obs_names:
+        start = None
+    found = evaluation.reference(
+        cells, data.batch_key, data.label_key, data.layer, data.time_keys, start, data.branch_key, tasks
+    )
+    return adata, rows, found, evaluation.ceilings(cells, found, data.layer)
+
+
+def score_cell(
+    comparison: Comparison, data: DataSpec, model: ModelSpec, seed: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the scores of one cell of the grid, and its embedding keyed by obs_names."""
+    from experiments.heldout import held_out_scores
+
+    tasks = data.tasks or comparison.tasks
+    on_all = tuple(t for t in tasks if t in FITTED_ON_ALL)
+    adata, rows, found, ceilings = prepared(data, comparison.data_root, on_all, comparison.max_cells)
+    task = _task(comparison, data, adata, seed)
+    fitted = fit(model.method, task, **model.options)
+    x = fitted.embed(None)[rows]
+    scores: dict[str, Any] = evaluation.score(x, found, on_all, seed=seed) if on_all else {}
+    scores |= held_out_scores(model, task, tasks, data)
+    by_epoch = {}
+    if found.label is not None and found.batch is not None and "integration" in tasks:
+        from experiments.tasks.integration import integration
+
+        for epoch, snapshot in sorted(fitted.by_epoch.items()):
+            by_epoch[epoch] = integration(snapshot[rows], found.batch, found.label, found.pca, beside=False)
+    result = {
+        "scores": scores,
+        "by_epoch": by_epoch,
+        "ceilings": ceilings,
+        "seconds": fitted.seconds,
+        "cpu_seconds": fitted.cpu_seconds,
+        "cells": adata.n_obs,
+        "genes": adata.n_vars,
+        "dimensions": int(x.shape[1]),
+        "history": _history(fitted),
+        "uses_labels": METHODS[model.method].uses_labels,
+    }
+    arrays = {"obs_names": np.asarray(adata.obs_names, dtype=str)[rows], "embedding": x.astype(np.float32)}
+    arrays |= {k: v.astype(str) for k, v in (("label", found.label), ("batch", found.batch)) if v is not None}
+    if found.times:
+        arrays["time"] = found.times[0]
+    return result, arrays
+
+
+def _task(comparison: Comparison, data: DataSpec, adata: AnnData, seed: int) -> Task:
+    return Task(
+        adata,
+        data.batch_key,
+        data.label_key,
+        data.layer,
+        max_epochs=data.max_epochs or comparison.max_epochs,
+        batch_size=comparison.batch_size,
+        n_hidden=comparison.n_hidden,
+        n_layers=comparison.n_layers,
+        seed=seed,
+        snapshots=comparison.snapshots if seed == comparison.seeds[0] else (),
+    )
+
+
+def _history(fitted: Fitted) -> dict[str, dict[str, float]]:
+    kept = [
+        c for c in fitted.history if c.startswith(("elbo", "reconstruction", "kl_local", "train_loss", "validation"))
+    ]
+    return {c: {str(k): float(v) for k, v in fitted.history[c].dropna().items()} for c in kept}
+
+
+def results_table(out: Path, comparison: Comparison) -> pd.DataFrame:
+    """Return every score of the cells that have a result: one row a score.
+
+    Returns
+    -------
+    pandas.DataFrame
+        "dataset", "model", "seed", "task", "metric", "epoch" (the last where -1), "value", "seconds", "cpu_seconds",
+        "uses_labels", "dimensions".
+    """
+    rows = []
+    for data, model, seed in comparison.cells():
+        result = _result(out, comparison, data, model, seed)
+        if result is None:
+            continue
+        common = {
+            k: result[k] for k in ("dataset", "model", "seed", "seconds", "cpu_seconds", "uses_labels", "dimensions")
+        }
+        for task, scores in result["scores"].items():
+            for metric, value in flatten(scores):
+                rows.append({**common, "task": task, "metric": metric, "epoch": -1, "value": value})
+        for epoch, scores in result["by_epoch"].items():
+            for metric, value in flatten(scores):
+                rows.append({**common, "task": "integration", "metric": metric, "epoch": int(epoch), "value": value})
+    columns = [
+        "dataset",
+        "model",
+        "seed",
+        "task",
+        "metric",
+        "epoch",
+        "value",
+        "seconds",
+        "cpu_seconds",
+        "uses_labels",
+        "dimensions",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def flatten(scores: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    """Return nested scores as (name, number) pairs; text is left out, an undefined score is NaN."""
+    flat: list[tuple[str, float]] = []
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            flat += flatten(value, f"{prefix}{name}: ")
+        elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            flat.append((prefix + name, float("nan") if value is None else float(value)))
+    return flat

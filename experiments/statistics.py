@@ -1,0 +1,110 @@
+"""Paired differences between models over seeds and data sets, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def score_grid(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
+    """Return one score's final values: rows (dataset, seed), a column for each model.
+
+    A model that has no randomness was run for one seed; its value stands for every seed.
+    """
+    chosen = results[(results.task == task) & (results.metric == metric) & (results.epoch < 0)]
+    grid = chosen.pivot_table(index=["dataset", "seed"], columns="model", values="value", dropna=False, observed=True)
+    grid = grid.dropna(how="all")
+    for model in grid.columns:
+        for dataset, rows in grid.groupby(level="dataset").groups.items():
+            known = grid.loc[rows, model].dropna()
+            ran = chosen[(chosen.dataset == dataset) & (chosen.model == model)].seed.nunique()
+            if len(known) == 1 and ran == 1:
+                grid.loc[rows, model] = known.iloc[0]
+    return grid
+
+
+def interval(differences: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Return mean, low and high of paired differences by Student's t; one difference has an infinite interval."""
+    from scipy.stats import t
+
+    values = np.asarray([d for d in differences if np.isfinite(d)], dtype=np.float64)
+    if not len(values):
+        return float("nan"), float("nan"), float("nan")
+    mean = float(values.mean())
+    if len(values) == 1:
+        return mean, float("-inf"), float("inf")
+    half = float(t.ppf(0.5 + level / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return mean, mean - half, mean + half
+
+
+def paired(grid: pd.DataFrame, ours: str, level: float = 0.95) -> pd.DataFrame:
+    """Return our model minus each other, per data set and in the mean over data sets.
+
+    Parameters
+    ----------
+    grid
+        What `score_grid` returns.
+    ours
+        The model that the others are subtracted from.
+    level
+        Of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index (model, dataset), "dataset" being "mean" for the mean; columns "difference", "low", "high", "pairs".
+        Per data set: Student's t over seeds. Mean: the data sets are taken as they are (fixed), the interval is that of
+        the mean of their means, from the seeds' spread within each, with Welch and Satterthwaite's degrees of freedom.
+    """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for model in grid.columns:
+        if model == ours:
+            continue
+        parts = []
+        for dataset, part in grid.groupby(level="dataset"):
+            values = (part[ours] - part[model]).dropna().to_numpy()
+            if not len(values):
+                continue
+            mean, low, high = interval(values, level)
+            rows[model, str(dataset)] = {"difference": mean, "low": low, "high": high, "pairs": len(values)}
+            parts.append(values)
+        if parts:
+            rows[model, "mean"] = _mean_of_means(parts, level)
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high", "pairs"])
+    frame.index = pd.MultiIndex.from_tuples(list(rows) or [], names=["model", "dataset"])
+    return frame
+
+
+def _mean_of_means(parts: list[np.ndarray], level: float) -> dict[str, Any]:
+    from scipy.stats import t
+
+    mean = float(np.mean([p.mean() for p in parts]))
+    pairs = sum(map(len, parts))
+    if any(len(p) < 2 for p in parts):
+        return {"difference": mean, "low": float("-inf"), "high": float("inf"), "pairs": pairs}
+    variances = np.array([p.var(ddof=1) / len(p) for p in parts]) / len(parts) ** 2
+    total = variances.sum()
+    if total <= 0:
+        return {"difference": mean, "low": mean, "high": mean, "pairs": pairs}
+    freedom = total**2 / sum(v**2 / (len(p) - 1) for v, p in zip(variances, parts, strict=True))
+    half = float(t.ppf(0.5 + level / 2, freedom) * np.sqrt(total))
+    return {"difference": mean, "low": mean - half, "high": mean + half, "pairs": pairs}
+
+
+def verdict(difference: float, low: float, high: float) -> str:
+    """Return what an interval says of "ours is better": holds, fails, or open where it spans zero."""
+    if not np.isfinite(difference):
+        return "no data"
+    return "holds" if low > 0 else "fails" if high < 0 else "open"
+
+
+def mean_table(grid: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return means and standard deviations over seeds, models in rows, data sets in columns and their mean last."""
+    by_set = grid.groupby(level="dataset")
+    mean, deviation = by_set.mean().T, by_set.std(ddof=1).T
+    # the mean over sets only where a model has them all
+    mean["mean"] = mean.mean(axis=1, skipna=False)
+    return mean.sort_values("mean", ascending=False, na_position="last"), deviation
