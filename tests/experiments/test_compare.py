@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.compare import cell_path, run_grid
+from experiments.compare_report import write_report
+from experiments.comparison import load_config
+from experiments.synthetic import synthetic
+from samplers.errors import InputError
+
+
+@pytest.fixture
+def config(tmp_path):
+    cells = synthetic(150, 40, n_types=2, seed=0)
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        """
+name: tiny
+datasets:
+  - {name: cells, source: cells.h5ad, batch_key: batch, label_key: cell_type, time_keys: [time], novel_type: type 1}
+  - {name: absent, source: absent.h5ad, optional: true}
+models: [qbmvae, pca]
+seeds: [0, 1]
+max_epochs: 2
+n_hidden: 16
+snapshots: [1, 2]
+tasks: [clustering, trajectory, classification, held-out-batches, generation, novelty]
+"""
+    )
+    return path
+
+
+def test_a_grid_runs_resumes_and_reports(config, tmp_path):
+    out = tmp_path / "out"
+    lines: list[str] = []
+    comparison = load_config(config)
+    first = run_grid(comparison, out, say=lines.append)
+    # two seeds of ours, one of PCA, which has no randomness
+    assert first == {"cells": 3, "ran": 3, "failed": 0, "out": str(out)}
+    assert any("absent is left out" in line for line in lines)
+    results = pd.read_parquet(out / "results.parquet")
+    assert set(results.model) == {"qbmvae", "pca"} and {"generation", "novelty"} <= set(results.task)
+    assert not results.duplicated(["dataset", "model", "seed", "task", "metric", "epoch"]).any()
+    page = (out / "report.html").read_text()
+    assert (
+        "Where the claim holds" in page
+        and page.count("data:image/png") >= 3
+        and "http" not in page.split("</style>")[1]
+    )
+    with np.load(out / "cells" / "cells" / "pca__0.npz") as stored:
+        assert len(stored["obs_names"]) == len(stored["embedding"]) == 150
+
+    # a kill: one result lost, one half-written; the others are not run again
+    kept = cell_path(out, "cells", "qbmvae", 0).stat().st_mtime_ns
+    cell_path(out, "cells", "qbmvae", 1).write_text('{"dataset": "ce')
+    cell_path(out, "cells", "pca", 0).unlink()
+    again = run_grid(comparison, out, say=lines.append)
+    assert again["ran"] == 2 and cell_path(out, "cells", "qbmvae", 0).stat().st_mtime_ns == kept
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(out / "results.parquet").drop(columns=["seconds", "cpu_seconds"]),
+        results.drop(columns=["seconds", "cpu_seconds"]),
+    )
+    assert run_grid(comparison, out, say=lines.append)["ran"] == 0
+    write_report(out, tmp_path / "again.html")
+    assert (tmp_path / "again.html").stat().st_size > 50_000
+
+
+def test_a_failing_model_does_not_stop_the_grid(config, tmp_path):
+    comparison = load_config(config, {"models": ["qbmvae", "pca"], "seeds": [0], "ours": "pca"})
+    broken = load_config(
+        config, {"models": [{"name": "qbmvae", "options": {"prior": "none"}}, "pca"], "ours": "pca", "seeds": [0]}
+    )
+    out = tmp_path / "out"
+    summary = run_grid(broken, out, say=lambda _: None)
+    assert summary["failed"] == 1 and summary["cells"] == 1
+    assert "error" in json.loads(cell_path(out, "cells", "qbmvae", 0).read_text())
+    assert "Failures" in (out / "report.html").read_text()
+    # mended settings are another cell; PCA's result stays
+    assert run_grid(comparison, out, say=lambda _: None)["ran"] == 1
+
+
+def test_settings_are_checked(config):
+    for overrides, message in (
+        ({"max_epoch": 3}, "nearest: 'max_epochs'"),
+        ({"models": ["qbmvaa"]}, "no model 'qbmvaa'"),
+        ({"models": ["pca"]}, "ours names 'qbmvae'"),
+        ({"models": ["qbmvae", "qbmvae"]}, "repeat"),
+        ({"tasks": ["integratoin"]}, "no task 'integratoin'"),
+        ({"seeds": []}, "seeds"),
+        ({"max_epochs": "many"}, "whole number"),
+        ({"datasets": ["cell"]}, "no dataset 'cell'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_config(config, overrides)
+    assert load_config(config, {"seeds": 3}).seeds == (3,)
+    assert [d.name for d in load_config(config, {"datasets": ["cells"]}).datasets] == ["cells"]
+
+
+def test_what_a_cell_depends_on_is_in_its_hash(config):
+    base = load_config(config)
+    data, model, _ = base.cells()[0]
+    for overrides in ({"max_epochs": 3}, {"tasks": ["clustering"]}, {"max_cells": 50}):
+        assert load_config(config, overrides).cell_hash(data, model, 0) != base.cell_hash(data, model, 0)
+    assert load_config(config, {"name": "other"}).cell_hash(data, model, 0) == base.cell_hash(data, model, 0)
+    assert base.cell_hash(data, model, 1) != base.cell_hash(data, model, 0)
+
+
+@pytest.mark.parametrize("name", ["paper", "ablation", "public"])
+def test_the_configurations_that_ship_can_be_read(name):
+    from pathlib import Path
+
+    import experiments
+
+    comparison = load_config(Path(experiments.__file__).parent / "configs" / f"{name}.yaml")
+    assert comparison.seeds == (0, 1, 2, 3, 4) and len(comparison.cells()) > 50
+
+
+def test_a_set_that_must_be_there_is_named(config, tmp_path):
+    (tmp_path / "cells.h5ad").unlink()
+    with pytest.raises(InputError, match=r"cells\.h5ad"):
+        run_grid(load_config(config), tmp_path / "out", say=lambda _: None)
