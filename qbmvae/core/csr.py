@@ -50,9 +50,9 @@ class CsrBlock:
 
     def dense(self, device: str | torch.device = "cpu") -> Tensor:
         """Return the rows as a dense tensor, `(n_rows, n_columns)`."""
-        out = np.zeros((len(self), self.n_columns), dtype=np.float32)
-        _scatter(self.indptr, self.indices, self.data, out)
-        return torch.from_numpy(out).to(device)
+        out = torch.zeros(len(self), self.n_columns)
+        _scatter(self.indptr, self.indices, self.data, out.numpy())
+        return out.to(device)
 
 
 def take_rows(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, rows: np.ndarray, n_columns: int) -> CsrBlock:

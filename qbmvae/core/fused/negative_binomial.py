@@ -31,15 +31,16 @@ class _NegativeBinomial(torch.autograd.Function):
         log_theta64 = log_theta.detach().numpy().astype(np.float64)
         theta = np.exp(log_theta64)
         gamma, psi = _tables(theta)
-        gradient = np.empty_like(value)
+        # torch's memory is aligned to 64 bytes, numpy's is not: MKL's products differ in the last bit with alignment
+        gradient = torch.empty_like(logits)
         log_likelihood = np.empty(len(value))
         theta_gradient = np.zeros(theta.shape)
         _forward(
             value, theta.astype(np.float32), theta, gamma, psi, library.numpy(), rows,
-            block.indptr, block.indices, block.data, _FACTORIALS, gradient, log_likelihood, theta_gradient,
+            block.indptr, block.indices, block.data, _FACTORIALS, gradient.numpy(), log_likelihood, theta_gradient,
         )  # fmt: skip
-        ctx.gradient, ctx.theta_gradient = torch.from_numpy(gradient), torch.from_numpy(theta_gradient).float()
-        per_cell = torch.from_numpy(log_likelihood.astype(np.float32))
+        ctx.gradient, ctx.theta_gradient = gradient, torch.from_numpy(theta_gradient).float()
+        per_cell = torch.from_numpy(log_likelihood).float()
         ctx.mark_non_differentiable(per_cell)
         return torch.tensor(log_likelihood.sum(), dtype=logits.dtype), per_cell
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numba
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,17 +14,17 @@ _FAST = {"contract", "nnan", "ninf", "nsz", "arcp"}
 class _SparseLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, weight, block):
-        out = np.zeros((len(block), weight.shape[1]), dtype=np.float32)
-        _multiply(block.indptr, block.indices, block.data, weight.detach().numpy(), out)
+        out = torch.zeros(len(block), weight.shape[1])
+        _multiply(block.indptr, block.indices, block.data, weight.detach().numpy(), out.numpy())
         ctx.block, ctx.shape = block, weight.shape
-        return torch.from_numpy(out)
+        return out
 
     @staticmethod
     def backward(ctx, grad):
         block = ctx.block
-        gradient = np.zeros(ctx.shape, dtype=np.float32)
-        _accumulate(block.indptr, block.indices, block.data, grad.contiguous().numpy(), gradient)
-        return torch.from_numpy(gradient), None
+        gradient = torch.zeros(ctx.shape)
+        _accumulate(block.indptr, block.indices, block.data, grad.contiguous().numpy(), gradient.numpy())
+        return gradient, None
 
 
 def sparse_linear(block: CsrBlock, weight: Tensor) -> Tensor:
