@@ -15,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +101,7 @@ def peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-PARTS = {
+PARTS: dict[str, tuple[Callable[..., dict[str, float]], dict[str, Any]]] = {
     "atlas": (atlas, {}),
     "against_aer": (against_aer, {}),
     "streamed_25k": (streamed, {"n_cells": 25_000}),

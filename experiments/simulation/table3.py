@@ -48,7 +48,7 @@ def measure(config: dict[str, Any], n_cells: int, seed: int, n_bootstrap: int = 
     """Return probabilities in both conditions, p-values, folds and intervals of the paper's pairs."""
     data = simulate(config, n_cells=n_cells, seed=seed)
     sides = [data[data.obs["condition"] == name].copy() for name in (APART, TOGETHER)]
-    table = compare_conditions(*sides, pairs=paper_pairs(), n_bootstrap=n_bootstrap)
+    table = compare_conditions(sides[0], sides[1], paper_pairs(), n_bootstrap=n_bootstrap)
     for name, side in zip("ab", sides, strict=True):
         table[f"p-value_{name}"] = communication(side, paper_pairs(), n_permutations=99)["p-value"]
     return table
@@ -63,7 +63,7 @@ def run(n_cells: int = 2000, seeds: int = 20) -> dict[str, Any]:
         for seed in range(seeds):
             data = simulate(config, n_cells=n_cells, seed=seed)
             sides = [data[data.obs["condition"] == c].copy() for c in (APART, TOGETHER)]
-            table = compare_conditions(*sides, pairs=paper_pairs(), n_bootstrap=0)
+            table = compare_conditions(sides[0], sides[1], paper_pairs(), n_bootstrap=0)
             probabilities.append(table[["probability_a", "probability_b"]].to_numpy())
             folds.append(table["fold"].to_numpy())
         found = np.array(probabilities)

@@ -82,7 +82,10 @@ def build(settings: dict[str, Any], n_cells: int | None = None, reference: Refer
         types, activations, means, sizes = reference.tables()
     else:
         types, activations, means, sizes = _types(settings), None, None, None
-    qubit_type, genes, qubit_gene, values = [], [], [], []
+    qubit_type: list[int] = []
+    genes: list[str] = []
+    qubit_gene: list[int] = []
+    values: list[Any] = []
     position: dict[str, int] = {}
     for t, (_, table) in enumerate(types.items()):
         for gene, activation in table.items():
@@ -189,7 +192,8 @@ def _timed(edges: Any, where: str) -> tuple[list[Any], np.ndarray]:
             values = edge["during"]
             if not isinstance(values, (list, tuple)) or len(values) != 2:
                 raise InputError(f"{where}[{k}].during is {values!r}: give [from, to]")
-            times = tuple(number(v, f"{where}[{k}].during") for v in values)
+            begin, end = (number(v, f"{where}[{k}].during") for v in values)
+            times = (begin, end)
             edge = {key: value for key, value in edge.items() if key != "during"}
         plain.append(edge)
         during.append(times)

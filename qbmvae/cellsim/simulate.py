@@ -62,7 +62,8 @@ def simulate(
     from anndata import AnnData
 
     plan = Plan(config, n_cells, seed, reference)
-    parts, tables, bits = [], [], {c.name: [] for c in plan.design.conditions}
+    parts, tables = [], []
+    bits: dict[str, list[np.ndarray]] = {c.name: [] for c in plan.design.conditions}
     done = 0
     for block in plan.blocks():
         parts.append(block.counts.astype(np.float32))
@@ -138,7 +139,7 @@ def obs_table(design: Design, tables: list[tuple[str, dict[str, np.ndarray]]]) -
 def var_table(plan: Plan) -> pd.DataFrame:
     """Return `.var`: kind of gene, and the cell types that can express it."""
     design = plan.design
-    owners = [set() for _ in design.genes]
+    owners: list[set[str]] = [set() for _ in design.genes]
     for t, g in zip(design.qubit_type, design.qubit_gene, strict=True):
         owners[g].add(design.types[t])
     kind = [REGULATED] * len(design.genes) + [HOUSEKEEPING] * len(design.housekeeping)

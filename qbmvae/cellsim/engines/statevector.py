@@ -62,7 +62,7 @@ def amplitudes(angles: np.ndarray, edges: Sequence[Edge]) -> np.ndarray:
     for theta in angles:
         state = np.multiply.outer(state, np.array([math.cos(theta / 2), math.sin(theta / 2)]))
     for edge in edges:
-        on = [slice(None)] * n
+        on: list[slice | int] = [slice(None)] * n
         on[edge.control] = 0 if edge.open else 1
         part = state[tuple(on)]
         axis = edge.target - (edge.target > edge.control)
