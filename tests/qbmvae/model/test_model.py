@@ -68,7 +68,7 @@ def test_the_journey(adata, tmp_path):
         {"estimator": "disarm"}, {"encode_covariates": True}, {"normalisation": "layer"}, {"sampler": "gibbs?num_sweeps=4"},
         {"sampler": "population-annealing"},
     ],
-    ids=str,
+    ids=lambda o: "-".join(f"{k}={v if isinstance(v, str | int | bool) else type(v).__name__}" for k, v in o.items()),
 )  # fmt: skip
 def test_every_option_trains_saves_and_generates(adata, options, tmp_path):
     QBMVAE.setup_anndata(adata, batch_key="batch")
