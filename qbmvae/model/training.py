@@ -168,7 +168,7 @@ class TrainingMixin:
             return
         _, _, device = parse_device_args(accelerator, devices, return_device="torch", validate_single_device=True)
         self.trainer = run.trainer(Ranks(), device)
-        history = self.trainer.fit()
+        history = self.trainer.fit(on_epoch)
         self._finish(history, config.seed)
         self.module.to(device)
 

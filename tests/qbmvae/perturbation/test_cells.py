@@ -59,4 +59,4 @@ def test_diagnostics_tell_a_collapse():
     report = diagnostics.collapse_report(alike, spread, control)
     assert report["predicted_similarity"] > 0.999 > report["observed_similarity"]
     points, share = diagnostics.principal_coordinates(spread)
-    assert points.shape == (30, 2) and share.sum() == pytest.approx(1)
+    assert points.shape == (30, 2) and 0 < share.sum() <= 1 and share[0] >= share[1]

@@ -159,6 +159,10 @@ def test_a_thousand_clients_good_and_bad_at_once(start):
     assert settled(server) and server.metric("workers_alive") == 2 == len(server.worker_pids())
     assert server.metric("worker_restarts_total") >= 1
     after, files_after = footprint(server.process.pid)
+    # sockets of killed clients close a moment after their requests have ended
+    while files_after > files + 5 and time.monotonic() < deadline:
+        time.sleep(0.2)
+        after, files_after = footprint(server.process.pid)
     assert after < memory + 30 and files_after <= files + 5, (memory, after, files, files_after)
     assert TOKEN not in server.text() and "Traceback" not in server.text()
     assert server.stop() == 0
