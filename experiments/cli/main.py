@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -37,6 +38,9 @@ def build() -> typer.Typer:
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exit 0 when done, 2 when the user's input was wrong (one line on stderr), 1 for anything else."""
+    before = logging.root.manager.disable
+    # scvi-tools tells of its doings on stdout, which belongs to the results
+    logging.disable(max(before, logging.INFO))
     try:
         code = build()(args=arguments, standalone_mode=False, prog_name="qbmvae")
     except InputError as error:
@@ -56,6 +60,11 @@ def run(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("QBMVAE_TRACEBACK"):
             traceback.print_exc()
         _fail(f"{type(error).__name__}: {error} (set QBMVAE_TRACEBACK=1 to see where)", 1)
+    finally:
+        logging.disable(before)
+    if code == 130:
+        # how typer answers Ctrl-C
+        _fail("interrupted (a training goes on with `qbmvae train --resume RUN`)", 1)
     if isinstance(code, int) and code:
         raise SystemExit(code)
 

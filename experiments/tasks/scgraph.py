@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,10 @@ def consensus(
         if len(rows) < min_batch:
             continue
         part = ad.AnnData(log_counts[rows])
-        sc.pp.highly_variable_genes(part, n_top_genes=min(1000, part.n_vars))
+        with warnings.catch_warnings():
+            # fewer genes than asked for is the usual case here
+            warnings.simplefilter("ignore")
+            sc.pp.highly_variable_genes(part, n_top_genes=min(1000, part.n_vars))
         sc.pp.pca(part, n_comps=min(10, int(part.var.highly_variable.sum()) - 1), mask_var="highly_variable")
         seen.append(type_distances(part.obsm["X_pca"], label[rows], types, trim))
     if not seen:

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import json
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.cli.main import run
+from experiments.synthetic import synthetic
+
+
+def call(capsys, *words: object) -> tuple[int, str, str]:
+    """Return exit code, stdout and stderr of the command."""
+    capsys.readouterr()
+    code = 0
+    try:
+        run([str(w) for w in words])
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small file and a run on it."""
+    folder = tmp_path_factory.mktemp("cli")
+    cells = synthetic(150, 40, n_types=2, seed=0)
+    cells.write_h5ad(folder / "cells.h5ad")
+    run(
+        ["train", f"{folder}/cells.h5ad", "--batch-key", "batch", "--sampler", "gibbs", "--max-epochs", "2", "--n-latent",
+         "16", "--n-hidden", "16", "--seed", "0", "--out", f"{folder}/run", "--quiet"]
+    )  # fmt: skip
+    return folder
+
+
+def test_a_run_folder_holds_what_it_must(trained):
+    path = trained / "run"
+    names = {p.name for p in path.iterdir()}
+    assert {
+        "config.yaml", "versions.json", "status.json", "history.csv", "metrics.json", "embedding.parquet", "report.html",
+        "model",
+    } <= names  # fmt: skip
+    assert json.loads((path / "status.json").read_text())["state"] == "complete"
+    metrics = json.loads((path / "metrics.json").read_text())
+    assert metrics["epochs"] == 2 and metrics["latent_dimensions"] == 16 and metrics["held_out_elbo"] < 0
+    assert "data:image/png" in (path / "report.html").read_text()
+
+
+def test_the_seed_repeats_a_run(trained, tmp_path, capsys):
+    words = [
+        "train",
+        trained / "cells.h5ad",
+        "--batch-key",
+        "batch",
+        "--sampler",
+        "gibbs",
+        "--n-latent",
+        16,
+        "--n-hidden",
+        16,
+    ]
+    (tmp_path / "options.yaml").write_text("train: {max_epochs: 7}\nn-layers: 2\n")
+    code, out, _ = call(
+        capsys, *words, "--config", tmp_path / "options.yaml", "--set", "max_epochs=2", "--out", tmp_path / "again",
+        "--no-report", "--json",
+    )  # fmt: skip
+    assert code == 0 and json.loads(out)["epochs"] == 2
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "again" / "embedding.parquet"),
+        pd.read_parquet(trained / "run" / "embedding.parquet"),
+    )
+    assert not (tmp_path / "again" / "report.html").exists()
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(trained, tmp_path, capsys, monkeypatch):
+    from qbmvae.core.trainer import Trainer
+
+    epochs = Trainer._run_epoch
+
+    def interrupted(self):
+        if self.epoch == 1:
+            raise KeyboardInterrupt
+        return epochs(self)
+
+    words = ["train", trained / "cells.h5ad", "--batch-key", "batch", "--sampler", "gibbs", "--n-latent", 16, "--n-hidden", 16,
+             "--max-epochs", 2, "--out", tmp_path / "run", "--quiet"]  # fmt: skip
+    monkeypatch.setattr(Trainer, "_run_epoch", interrupted)
+    assert call(capsys, *words)[0] == 1
+    monkeypatch.undo()
+    code, _, err = call(capsys, *words)
+    assert code == 2 and "--resume" in err
+    assert call(capsys, "embed", tmp_path / "run", trained / "cells.h5ad", "--out", tmp_path / "e.npz")[0] == 2
+    assert call(capsys, "train", "--resume", tmp_path / "run", "--quiet", "--no-report")[0] == 0
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "run" / "embedding.parquet"), pd.read_parquet(trained / "run" / "embedding.parquet")
+    )
+    assert call(capsys, "train", "--resume", tmp_path / "run", "--quiet")[0] == 0
+
+
+def test_embeddings_are_keyed_and_aligned_in_every_format(trained, tmp_path, capsys):
+    cells = ad.read_h5ad(trained / "cells.h5ad")
+    rng = np.random.default_rng(0)
+    shuffled = cells[rng.permutation(150)].copy()
+    shuffled.write_h5ad(tmp_path / "other.h5ad")
+    cells[:, ::-1].copy().write_h5ad(tmp_path / "reordered.h5ad")
+    code, _, err = call(capsys, "embed", trained / "run", tmp_path / "reordered.h5ad", "--out", tmp_path / "e.npz")
+    assert code == 2 and "order" in err
+    stored = pd.read_parquet(trained / "run" / "embedding.parquet")
+    for suffix in ("h5ad", "parquet", "npz"):
+        out = tmp_path / f"e.{suffix}"
+        code, text, _ = call(capsys, "embed", trained / "run", tmp_path / "other.h5ad", "--out", out, "--json")
+        assert code == 0 and json.loads(text)["cells"] == 150
+        if suffix == "h5ad":
+            read = ad.read_h5ad(out)
+            names, values, codes = read.obs_names, read.obsm["X_qbmvae"], read.obsm["codes"]
+            assert np.array_equal(read.X, values)
+        elif suffix == "parquet":
+            frame = pd.read_parquet(out)
+            names, values, codes = frame.index, frame.to_numpy(), None
+        else:
+            read = np.load(out)
+            names, values, codes = read["obs_names"], read["embedding"], read["codes"]
+        assert list(names) == list(shuffled.obs_names)
+        np.testing.assert_allclose(values, stored.loc[list(names)].to_numpy(), atol=1e-5)
+        assert codes is None or set(np.unique(codes)) <= {0, 1}
+
+
+def test_generated_cells_repeat_with_the_seed(trained, tmp_path, capsys):
+    words = ["generate", trained / "run", "--n-cells", 30, "--batch", "batch 2", "--clamp", "3=1", "--seed", 5]
+    assert call(capsys, *words, "--out", tmp_path / "a.h5ad")[0] == 0
+    assert call(capsys, *words, "--out", tmp_path / "b.h5ad")[0] == 0
+    a, b = ad.read_h5ad(tmp_path / "a.h5ad"), ad.read_h5ad(tmp_path / "b.h5ad")
+    assert a.shape == (30, 40) and (a.X != b.X).nnz == 0
+
+
+def _damaged(folder, kind):
+    cells = synthetic(60, 30, seed=0)
+    x = cells.X.toarray()
+    if kind == "negative":
+        x[3, 2] = -1
+    elif kind == "fraction":
+        x[3, 2] = 0.5
+    elif kind == "nan":
+        x[3, 2] = np.nan
+    elif kind == "empty":
+        x[3] = 0
+    cells.X = type(cells.X)(x)
+    if kind == "repeated":
+        cells.obs_names = ["c0", *cells.obs_names[1:59], "c0"]
+    cells.write_h5ad(folder / f"{kind}.h5ad")
+    return folder / f"{kind}.h5ad"
+
+
+@pytest.mark.parametrize("kind", ["negative", "fraction", "nan", "empty", "repeated"])
+def test_bad_counts_get_one_line_and_leave_nothing(tmp_path, capsys, kind):
+    code, _, err = call(capsys, "train", _damaged(tmp_path, kind), "--out", tmp_path / "run", "--max-epochs", 1)
+    lines = [line for line in err.splitlines() if line.startswith("qbmvae")]
+    assert code == 2 and len(lines) == 1 and lines[0].startswith("qbmvae: error: ")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--batch-key", "bach"], "'batch'"),
+        (["--sampler", "gibs"], "gibs"),
+        (["--n-latentt", "3"], "--n-latentt"),
+        (["--n-latent", "many"], "--n-latent"),
+        (["--set", "n_latent"], "key=value"),
+        (["--set", "n_latnt=3"], "nearest: 'n_latent'"),
+        (["--set", "n_latent=1.5"], "whole number"),
+        (["--prior", "boltzman"], "boltzman"),
+        (["--layer", "counts"], "counts"),
+        (["--topology", "pegasos"], "pegasos"),
+    ],
+)
+def test_bad_options_get_one_line_and_leave_nothing(trained, tmp_path, capsys, words, message):
+    code, out, err = call(
+        capsys, "train", trained / "cells.h5ad", "--max-epochs", 1, "--out", tmp_path / "run", "--quiet", *words
+    )
+    assert code == 2 and message in err and len(err.strip().splitlines()) == 1 and not out
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_files_and_folders(trained, tmp_path, capsys):
+    (tmp_path / "broken.h5ad").write_text("x")
+    genes = ad.read_h5ad(trained / "cells.h5ad")[:, :30].copy()
+    genes.write_h5ad(tmp_path / "genes.h5ad")
+    batch = ad.read_h5ad(trained / "cells.h5ad")
+    batch.obs["batch"] = "another"
+    batch.write_h5ad(tmp_path / "batch.h5ad")
+    for words, message in (
+        (["train", "nowhere.h5ad", "--out", tmp_path / "r"], "nowhere.h5ad"),
+        (["train", tmp_path / "broken.h5ad", "--out", tmp_path / "r"], "damaged"),
+        (["train", "--out", tmp_path / "r"], "DATA.h5ad"),
+        (["train", trained / "cells.h5ad"], "--out"),
+        (["train", trained / "cells.h5ad", "--out", trained / "run"], "not empty"),
+        (["train", "--resume", tmp_path], "config.yaml"),
+        (["train", "--resume", trained / "run", "--n-latent", 3], "n_latent"),
+        (["embed", tmp_path, trained / "cells.h5ad", "--out", tmp_path / "e.npz"], "not a run folder"),
+        (["embed", trained / "run", trained / "cells.h5ad", "--out", tmp_path / "e.csv"], ".parquet"),
+        (["embed", trained / "run", tmp_path / "genes.h5ad", "--out", tmp_path / "e.npz"], "gene"),
+        (["embed", trained / "run", tmp_path / "batch.h5ad", "--out", tmp_path / "e.npz"], "another"),
+        (
+            ["embed", trained / "run", trained / "cells.h5ad", "--out", tmp_path / "e.npz", "--representation", "bit"],
+            "bits",
+        ),
+        (["generate", trained / "run", "--out", tmp_path / "g.h5ad", "--batch", "batch 9"], "batch 9"),
+        (["generate", trained / "run", "--out", tmp_path / "g.h5ad", "--clamp", "99=1"], "99"),
+        (["generate", trained / "run", "--out", tmp_path / "g.csv"], ".h5ad"),
+        (["generate", trained / "run", "--out", tmp_path / "g.h5ad", "--n-cells", 0], "--n-cells"),
+        (["nonsense"], "nonsense"),
+    ):
+        code, _, err = call(capsys, *words)
+        assert code == 2 and message in err, (words, err)
+        assert len([line for line in err.splitlines() if line.startswith("qbmvae: error")]) == 1
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {"broken.h5ad", "genes.h5ad", "batch.h5ad"}
+
+
+def test_help_teaches(capsys):
+    code, out, _ = call(capsys, "train", "--help")
+    assert code == 0 and "--n-latent" in out and "--kl-weight" in out and "Example" in out
+    code, out, _ = call(capsys, "--help")
+    assert code == 0 and all(
+        name in out for name in ("train", "embed", "evaluate", "compare", "generate", "samplers", "report")
+    )
