@@ -135,7 +135,7 @@ def fit(name: str, task: Task, **options: Any) -> Fitted:
         raise InputError(f"there is no model {name!r}{nearest(name, METHODS)}")
     method = METHODS[name]
     wall, cpu = time.perf_counter(), time.process_time()
-    with quiet():
+    with quiet(), one_thread():
         try:
             fitted = method.fit(task, **{**method.options, **options})
         except TypeError as error:
@@ -157,6 +157,19 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread for a while: small layers gain nothing from more, and costs compare."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fit_pca(task: Task, **options: Any) -> Fitted:

@@ -89,15 +89,15 @@ def _with_files(comparison: Comparison, say: Callable[[str], None]) -> Compariso
     return replace(comparison, datasets=tuple(kept))
 
 
-def _run(comparison: Comparison, cells: list[Any], out: Path, workers: int) -> Any:
+def _run(comparison: Comparison, cells: list[tuple[DataSpec, ModelSpec, int]], out: Path, workers: int) -> Any:
     if workers == 1 or len(cells) < 2:
-        for cell in cells:
-            yield run_cell(comparison, *cell, out)
+        for data, model, seed in cells:
+            yield run_cell(comparison, data, model, seed, out)
         return
     # fork copies threads' locks; one thread a process, or they slow each other down
     os.environ.update({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"})
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(run_cell, comparison, *cell, out) for cell in cells]
+        futures = [pool.submit(run_cell, comparison, data, model, seed, out) for data, model, seed in cells]
         for future in as_completed(futures):
             yield future.result()
 
@@ -179,7 +179,7 @@ def prepared(
 
 def score_cell(
     comparison: Comparison, data: DataSpec, model: ModelSpec, seed: int
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the scores of one cell of the grid, and its embedding keyed by obs_names."""
     from experiments.heldout import held_out_scores
 
@@ -209,7 +209,10 @@ def score_cell(
         "history": _history(fitted),
         "uses_labels": METHODS[model.method].uses_labels,
     }
-    arrays = {"obs_names": np.asarray(adata.obs_names, dtype=str)[rows], "embedding": x.astype(np.float32)}
+    arrays: dict[str, Any] = {
+        "obs_names": np.asarray(adata.obs_names, dtype=str)[rows],
+        "embedding": x.astype(np.float32),
+    }
     arrays |= {k: v.astype(str) for k, v in (("label", found.label), ("batch", found.batch)) if v is not None}
     if found.times:
         arrays["time"] = found.times[0]

@@ -185,9 +185,9 @@ def _bits(model: Any) -> tuple[str, str]:
     bits = (rng.uniform(size=encoded.shape) < encoded).astype(float)
     means = (bits.mean(axis=0), drawn.mean(axis=0))
     upper = np.triu_indices(bits.shape[1], 1)
-    pairs = tuple(np.cov(b.T)[upper] for b in (bits, drawn))
+    pairs = (np.cov(bits.T)[upper], np.cov(drawn.T)[upper])
     image = plots.agreement({"mean of each bit": means, "covariance of each pair": pairs}, "encoded cells", "prior")
-    r = float(np.corrcoef(*pairs)[0, 1])
+    r = float(np.corrcoef(pairs[0], pairs[1])[0, 1])
     return image, f"What the Boltzmann machine has learned of the codes: pair covariances correlate by {r:.2f}."
 
 

@@ -61,7 +61,7 @@ def _parquet(path: Path, adata: AnnData, embedding: np.ndarray, codes: np.ndarra
 
 def _npz(path: Path, adata: AnnData, embedding: np.ndarray, codes: np.ndarray | None) -> None:
     names = np.asarray(adata.obs_names, dtype=str)
-    extra = {} if codes is None else {"codes": codes}
+    extra: dict[str, Any] = {} if codes is None else {"codes": codes}
     with open(path, "wb") as handle:
         np.savez_compressed(handle, obs_names=names, embedding=embedding, **extra)
 

@@ -85,7 +85,8 @@ def number(value: Any) -> str:
         return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int | np.integer) and not isinstance(value, bool) else str(value)
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return f"{int(value):,}" if whole else str(value)
 
 
 def figure(image: str, caption: str) -> list[dict[str, str]]:
@@ -132,7 +133,11 @@ def training_report(
     adata: AnnData,
 ) -> str:
     """Return the page of one training run."""
-    cards = {"cells": number(metrics["cells"]), "genes": number(metrics["genes"]), "epochs": metrics["epochs"]}
+    cards: dict[str, Any] = {
+        "cells": number(metrics["cells"]),
+        "genes": number(metrics["genes"]),
+        "epochs": metrics["epochs"],
+    }
     for key, text in (
         ("held_out_elbo", "held-out ELBO, nats a cell"),
         ("held_out_iwae", "held-out IWAE bound (20 draws)"),

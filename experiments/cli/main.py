@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -25,7 +26,7 @@ app = typer.Typer(
 FAMILIES = ("models", "evaluate", "samplers", "simulate", "drug", "perturb")
 
 # typer carries its own copy of click in newer versions: its public exception leads to the base that both share
-_USAGE_ERROR = typer.BadParameter.__mro__[1]
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 
 
 def build() -> typer.Typer:

@@ -83,7 +83,7 @@ def _generated() -> list[Any]:
             option = typer.Option(
                 help=texts[part].get(name, "") + default, rich_help_panel=panels[part], show_default=False
             )
-            kind = Annotated[_option_type(parameter.annotation) | None, option]
+            kind: Any = Annotated[_option_type(parameter.annotation) | None, option]  # type: ignore[valid-type]
             parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
 
         def holder(**_: Any) -> None: ...
