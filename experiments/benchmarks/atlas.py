@@ -61,6 +61,7 @@ def run(path: Path, how: str, batch_size: int, embed: bool) -> None:
 
     import anndata as ad
     import torch
+
     from qbmvae import QBMVAE
     from qbmvae.data import open_atlas
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import samplers
 import torch
+
+import samplers
 from qbmvae import QBMVAE
 from qbmvae.core.distributed import Ranks, launch
 
