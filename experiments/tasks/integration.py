@@ -81,7 +81,11 @@ def integration(
             scores["Silhouette batch"] = scib_metrics.silhouette_batch(x, y, b)
         scores["PCR comparison within type"] = pcr_within_type(before, x, b, y)
     scores = {name: float(value) if np.isfinite(value) else float("nan") for name, value in scores.items()}
-    return {**scores, **aggregate(scores)}
+    means = aggregate(scores)
+    if not batches_differ:
+        # graph connectivity alone says nothing of batches that are not there
+        means |= {"Batch correction": float("nan"), "Total": float("nan")}
+    return {**scores, **means}
 
 
 def aggregate(scores: dict[str, float]) -> dict[str, float]:

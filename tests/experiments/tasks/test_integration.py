@@ -63,6 +63,7 @@ def test_degenerate_inputs_give_numbers_in_range_or_nan(cells, case):
         assert np.isnan(value) or -0.6 <= value <= 1.0 + 1e-6, (name, value)
     if case == "one batch":
         assert np.isnan(scores["iLISI"]) and np.isnan(scores["PCR comparison"]) and np.isnan(scores["BRAS"])
+        assert np.isnan(scores["Batch correction"]) and np.isnan(scores["Total"]) and scores["Bio conservation"] > 0
     if case == "one label":
         assert np.isnan(scores["Bio conservation"]) and np.isnan(scores["Total"])
     if case in ("singletons", "duplicates"):
