@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.decomposition import PCA
 
 from qbmvae.perturbation import diagnostics, ridge
 from qbmvae.perturbation.cells import make_cells
@@ -59,4 +60,8 @@ def test_diagnostics_tell_a_collapse():
     report = diagnostics.collapse_report(alike, spread, control)
     assert report["predicted_similarity"] > 0.999 > report["observed_similarity"]
     points, share = diagnostics.principal_coordinates(spread)
-    assert points.shape == (30, 2) and 0 < share.sum() <= 1 and share[0] >= share[1]
+    reference = PCA(2, svd_solver="full").fit(spread)
+    np.testing.assert_allclose(share, reference.explained_variance_ratio_, rtol=1e-6)
+    np.testing.assert_allclose(np.abs(points), np.abs(reference.transform(spread)), atol=1e-6)
+    # two effects span one direction: all of the variance lies in the coordinates given
+    assert diagnostics.principal_coordinates(spread[:2])[1].sum() == pytest.approx(1)
