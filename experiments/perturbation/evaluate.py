@@ -75,7 +75,10 @@ def evaluate(
             deltas[name] = baselines.predict(name, groups, model.features, labels)
     raw, tables = {}, {}
     for name, delta in deltas.items():
-        predicted = model.predict(sizes, control_cells, seed=seed, deltas=delta)
+        # baselines get the cells that score best, whatever the model's own are
+        predicted = model.predict(
+            sizes, control_cells, seed=seed, deltas=delta, cells=None if name == "model" else "scale"
+        )
         result = score_screens(
             screen(predicted, model.pert_key, model.control, n_control=n_control, seed=seed), truth, model.genes
         )

@@ -79,6 +79,7 @@ class PerturbationModel:
         n_control: int | None = None,
         seed: int = 0,
         deltas: np.ndarray | None = None,
+        cells: str | None = None,
     ) -> AnnData:
         """Predict perturbed cells.
 
@@ -92,6 +93,8 @@ class PerturbationModel:
             Of the cells drawn.
         deltas
             (n_perturbations, n_genes) to use instead of the model's own, as a baseline does.
+        cells
+            How control cells become perturbed ones, "scale" or "shift"; the model's option by default.
 
         Returns
         -------
@@ -108,7 +111,7 @@ class PerturbationModel:
         mean = np.asarray(x.mean(axis=0, dtype=np.float64)).ravel()
         deltas = self.predict_delta(labels, controls, seed=seed) if deltas is None else deltas
         blocks = [
-            make_cells(x, mean, d, n_cells[name], how=self.options.cells, rng=rng)
+            make_cells(x, mean, d, n_cells[name], how=cells or self.options.cells, rng=rng)
             for name, d in zip(labels, deltas, strict=True)
         ]
         kept = (

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from experiments.perturbation.ablation import TableConfig, run_table
+from experiments.perturbation.evaluate import evaluate
 from experiments.perturbation.scorer2 import to_counts
 from experiments.perturbation.synthetic import synthetic_screen
+from qbmvae.perturbation.fitting import fit, training_groups
+from qbmvae.perturbation.options import Options, preset
 
 TINY = {"n_seen": 10, "n_unseen": 4, "n_genes": 30, "n_features": 6, "n_latent": 2, "n_cells": 6, "n_control": 20}
 FAST = {"epochs": 1, "n_qubits": 2, "n_layers": 1}
@@ -45,3 +48,17 @@ def test_predictions_become_counts():
     assert (values == np.round(values)).all()
     np.testing.assert_allclose(np.asarray(counts.X.sum(1)).ravel(), 500, atol=30)
     assert to_counts(counts, totals) is counts
+
+
+def test_baselines_do_not_depend_on_how_the_model_makes_cells():
+    screen = synthetic_screen(**TINY)
+    names = screen.adata.obs["target_gene"].astype(str).to_numpy()
+    unseen = np.isin(names, screen.unseen)
+    train, test = screen.adata[~unseen].copy(), screen.adata[unseen | (names == "non-targeting")].copy()
+    groups = training_groups(train, train.X, "target_gene", "non-targeting", None, 0)
+    scores = []
+    for cells in ("scale", "shift"):
+        options = Options.from_dict({**preset("default").to_dict(), **FAST, "cells": cells})
+        model = fit(train, features=screen.features, options=options, seed=0)
+        scores.append(evaluate(model, test, groups, n_control=20)["baselines"])
+    assert scores[0] == scores[1]
