@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,27 +169,45 @@ def log_normalised(adata: AnnData, layer: str | None = None) -> AnnData:
 def select_hvgs(
     adata: AnnData, n_top_genes: int = 2000, batch_key: str | None = None, layer: str | None = None
 ) -> AnnData:
-    """Return a copy with the genes that vary most (Seurat's dispersion, ranked within batches), counts untouched.
+    """Return a copy with the genes that vary most (scanpy's "seurat_v3", ranked within batches), counts untouched.
 
     With `n_top_genes` genes or fewer all of them are kept; batches of fewer than 20 cells do not vote.
+
+    Notes
+    -----
+    Stuart et al., Cell 177, 1888 (2019): variance of the counts standardised by a loess fit of variance on mean.
     """
+    import anndata as ad
     import scanpy as sc
 
     if adata.n_vars <= n_top_genes:
         return adata.copy()
-    log = log_normalised(adata, layer)
+    counts = sp.csr_matrix(counts_of(adata, layer), dtype=np.float32)
+    votes = ad.AnnData(counts, obs=adata.obs[[]].copy(), var=adata.var[[]].copy())
     voters = None
     if batch_key is not None:
         require_key(adata, batch_key)
         sizes = adata.obs[batch_key].value_counts()
         large = adata.obs[batch_key].isin(sizes.index[sizes >= 20]).to_numpy()
         if large.any() and adata.obs[batch_key][large].nunique() > 1:
-            log, voters = log[large].copy(), batch_key
-            log.obs[voters] = log.obs[voters].astype(str).astype("category")
-    sc.pp.filter_genes(log, min_cells=1)
-    sc.pp.highly_variable_genes(log, n_top_genes=min(n_top_genes, log.n_vars), flavor="seurat", batch_key=voters)
-    chosen = set(log.var_names[log.var["highly_variable"]])
-    return adata[:, [name in chosen for name in adata.var_names]].copy()
+            votes, voters = votes[large].copy(), "batch"
+            votes.obs[voters] = adata.obs[batch_key][large].astype(str).astype("category")
+    n_top = min(n_top_genes, votes.n_vars)
+    with warnings.catch_warnings():
+        # denoised or normalised values are ranked too; the model's own audit is what refuses them
+        warnings.filterwarnings("ignore", message=".*expects raw count data.*")
+        for span in (0.3, 0.6, 1.0):
+            try:
+                sc.pp.highly_variable_genes(votes, n_top_genes=n_top, flavor="seurat_v3", batch_key=voters, span=span)
+                break
+            except ValueError:
+                # loess is singular where many genes share a mean: a wider span has more of them to fit
+                if span == 1.0:
+                    raise InputError(
+                        f"{n_top} of {adata.n_vars} genes cannot be ranked by their variance: too many genes have equal "
+                        "means; leave out genes found in a few cells, or keep all genes"
+                    ) from None
+    return adata[:, votes.var["highly_variable"].to_numpy()].copy()
 
 
 def unintegrated_pca(adata: AnnData, layer: str | None = None, n_components: int = 50) -> np.ndarray:
