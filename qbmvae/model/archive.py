@@ -14,12 +14,13 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
+from qbmvae.model.host import Host
 from samplers.errors import InputError
 
 FORMAT = 1
 
 
-class ArchiveMixin:
+class ArchiveMixin(Host):
     """Saving and exporting of `QBMVAE`."""
 
     def save(self, dir_path: str | Path, prefix: str | None = None, overwrite: bool = False, **kwargs: Any) -> None:

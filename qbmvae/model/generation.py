@@ -15,6 +15,7 @@ from scvi import REGISTRY_KEYS
 import samplers
 from qbmvae.core.networks import Covariates
 from qbmvae.core.priors.base import DiscretePrior
+from qbmvae.model.host import Host
 from qbmvae.model.inference import seeded
 from samplers.errors import InputError, nearest
 from samplers.problem import Ising
@@ -23,7 +24,7 @@ from samplers.problem import Ising
 SAMPLER = "population-annealing?num_sweeps=128"
 
 
-class GenerationMixin:
+class GenerationMixin(Host):
     """Generation by `QBMVAE`."""
 
     def prior_problem(self) -> Ising:
@@ -160,7 +161,7 @@ class GenerationMixin:
             # a few thousand cells describe the sizes: an export carries them
             rows = np.random.default_rng(0).permutation(rows)[:5000]
             codes = np.stack([c[rows] for c in source.categories], axis=1)
-            self.library_table_ = (source.library[rows], codes)
+            self.library_table_ = (np.asarray(source.library)[rows], codes)
         library, codes = self.library_table_
         return np.asarray(library), np.asarray(codes), names
 

@@ -13,13 +13,14 @@ from anndata import AnnData
 
 from qbmvae.core.priors.base import DiscretePrior, entropy
 from qbmvae.core.vae import Batch
+from qbmvae.model.host import Host
 from samplers.errors import InputError, nearest
 
 Representation = Literal["probabilities", "logits", "bits", "arcsine", "denoised"]
 REPRESENTATIONS = ("probabilities", "logits", "bits", "arcsine", "denoised")
 
 
-class InferenceMixin:
+class InferenceMixin(Host):
     """Inference of `QBMVAE`; every number is in nats, every array in the order of `obs_names`."""
 
     @torch.inference_mode()
@@ -125,7 +126,7 @@ class InferenceMixin:
 
     def get_codes(self, adata: AnnData | None = None, indices: Sequence[int] | None = None) -> np.ndarray:
         """Return the bits of each cell, `(n_cells, n_latent)` uint8."""
-        return self.get_latent_representation(adata, indices, representation="bits").astype(np.uint8)
+        return np.asarray(self.get_latent_representation(adata, indices, representation="bits"), dtype=np.uint8)
 
     def _posterior_parameters(self, adata: Any, indices: Any, batch_size: int | None) -> torch.Tensor:
         """Return bit logits, or location and log variance, `(n_cells, ...)` on the CPU."""
@@ -288,7 +289,7 @@ class InferenceMixin:
         if kind not in ("prior", "free", "bound"):
             raise InputError(f"there is no energy {kind!r}: 'prior', 'free' or 'bound'")
         if kind == "bound":
-            return -self.get_elbo(adata, indices, batch_size, return_mean=False, seed=seed)
+            return -np.asarray(self.get_elbo(adata, indices, batch_size, return_mean=False, seed=seed))
         prior = self._boltzmann("get_energy")
         parameters = self._posterior_parameters(adata, indices, batch_size).to(self.device)
         with seeded(seed):

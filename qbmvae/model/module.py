@@ -41,6 +41,8 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
     """Wraps `qbmvae.core.vae.VAE`; parameters are passed on to it."""
 
     use_observed_lib_size = True
+    log_partition: Tensor
+    log_partition_error: Tensor
 
     def __init__(self, **options: Any):
         super().__init__()
@@ -72,7 +74,7 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
 
     def _outputs(self, parameters: Tensor, library: Tensor, n_samples: int) -> dict[str, Any]:
         if self.vae.prior.discrete:
-            qz: Distribution = BitPosterior(parameters)
+            qz: TorchNormal = BitPosterior(parameters)
         else:
             qz = self.vae.normal(parameters)
         z = qz.sample() if n_samples == 1 else qz.sample((n_samples,))

@@ -10,10 +10,11 @@ from anndata import AnnData
 from scvi.model.base import ArchesMixin
 
 from qbmvae.data import align, audit
+from qbmvae.model.host import Host
 from samplers.errors import InputError
 
 
-class QueryMixin:
+class QueryMixin(Host):
     """Query mapping of `QBMVAE`: new batches get new covariate rows, everything else stays."""
 
     #: rows of each covariate that the reference has trained; None where the model is no query model

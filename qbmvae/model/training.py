@@ -17,13 +17,14 @@ import samplers
 from qbmvae.core import checkpoint
 from qbmvae.core.distributed import Ranks, launch, number_of_devices
 from qbmvae.core.trainer import Trainer, TrainingConfig
+from qbmvae.model.host import Host
 from samplers.errors import InputError
 
 #: Epochs x cells that a default training sees, as scvi-tools scales its epochs with the data.
 DEFAULT_EPOCHS, DEFAULT_CELLS = 400, 20_000
 
 
-class TrainingMixin:
+class TrainingMixin(Host):
     """The training of `QBMVAE`."""
 
     def train(
@@ -117,6 +118,8 @@ class TrainingMixin:
         InputError
             For options out of range, nothing to resume from, or a loss that is not finite (naming the cells).
         """
+        if self.adata is None:
+            raise InputError("this model has no data to train on: make or load it with adata=")
         if self.minified_data_type is not None:
             raise InputError("a minified model holds no counts: train before minify_adata")
         if sampler is not None:
@@ -161,7 +164,7 @@ class TrainingMixin:
         self._freeze_for_query()
         folder = checkpoint_dir if checkpoint_dir is not None else resume_from
         run = _Run(self, config, split, state, None if folder is None else Path(folder), progress_bar)
-        if number_of_devices(devices) > 1:
+        if not isinstance(devices, str) and number_of_devices(devices) > 1:
             answer = launch(run.on_rank, devices, accelerator)
             self.module.vae.load_state_dict({name: torch.from_numpy(v) for name, v in answer["vae"].items()})
             self._finish(answer["history"], config.seed)

@@ -35,7 +35,7 @@ def make(
     topology: Any = "dense",
     n_hidden_units: int | None = None,
     n_components: int = 32,
-) -> Prior:
+) -> DiscretePrior | ContinuousPrior:
     """Return the prior called `name`.
 
     Parameters

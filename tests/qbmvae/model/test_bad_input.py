@@ -158,3 +158,10 @@ def test_tokens_of_remote_samplers_are_not_kept():
     assert without_token("http?url=http://x:1&token=0123") == "http?url=http://x:1"
     assert without_token("http?token=0123&url=http://x:1") == "http?url=http://x:1"
     assert without_token("gibbs") == "gibbs"
+
+
+def test_training_without_data(adata):
+    QBMVAE.setup_anndata(adata, batch_key="batch")
+    model = QBMVAE(registry=QBMVAE(adata, n_latent=6, n_hidden=16).registry_, n_latent=6, n_hidden=16)
+    with pytest.raises(InputError, match="no data to train on: make or load it with adata="):
+        model.train(max_epochs=1)
