@@ -82,7 +82,7 @@ def number(value: Any) -> str:
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             return "–"
-        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
+        return f"{value:.3f}" if abs(float(value)) < 100 else f"{value:,.1f}"
     if value is None:
         return "–"
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)

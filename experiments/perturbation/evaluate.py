@@ -70,9 +70,11 @@ def evaluate(
     control_cells = test[(test.obs[model.pert_key].astype(str) == model.control).to_numpy()]
     sizes = {name: n_cells or len(truth.rows[name]) for name in labels}
     deltas = {"model": model.predict_delta(labels, control_cells, seed=seed)}
-    for name in baselines.BASELINES if groups is not None else ():
-        if name in ("no change", "mean response") or all(model.features.has(label) for label in labels):
-            deltas[name] = baselines.predict(name, groups, model.features, labels)
+    if groups is not None:
+        known = all(model.features.has(label) for label in labels)
+        for name in baselines.BASELINES:
+            if known or name in ("no change", "mean response"):
+                deltas[name] = baselines.predict(name, groups, model.features, labels)
     raw, tables = {}, {}
     for name, delta in deltas.items():
         # baselines get the cells that score best, whatever the model's own are

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,14 @@ import scipy.sparse as sp
 
 from qbmvae.perturbation.features import Features
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 class SyntheticScreen(NamedTuple):
     """Cells of seen and unseen perturbations, the features of all, and their true effects on log mean expression."""
 
-    adata: object
+    adata: AnnData
     features: Features
     unseen: list[str]
     effects: pd.DataFrame

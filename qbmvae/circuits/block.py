@@ -36,15 +36,13 @@ class BlockCircuit(torch.nn.Module):
         if n_blocks < 1:
             raise InputError(f"n_blocks={n_blocks}: give at least one block")
         self.n_qubits, self.n_blocks = n_blocks * n_qubits, n_blocks
-        self.blocks = torch.nn.ModuleList(
+        layers = [
             ReuploadingLayer(n_qubits, n_layers, seed=None if seed is None else seed * n_blocks + block, **options)
             for block in range(n_blocks)
-        )
-
-    @property
-    def n_outputs(self) -> int:
-        """Width of the output."""
-        return sum(block.n_outputs for block in self.blocks)
+        ]
+        self.blocks = torch.nn.ModuleList(layers)
+        #: width of the output
+        self.n_outputs = sum(layer.n_outputs for layer in layers)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map (batch, n_blocks * n_qubits) to (batch, n_outputs), block after block."""

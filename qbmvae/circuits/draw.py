@@ -30,7 +30,8 @@ def gate_label(op: Operation) -> str:
 
 def columns(circuit: Circuit) -> list[list[Operation]]:
     """Gather gates into columns: each as early as its qubits, and the wires that it crosses, are free."""
-    free, out = [0] * circuit.n_qubits, []
+    free = [0] * circuit.n_qubits
+    out: list[list[Operation]] = []
     for op in circuit.operations:
         span = range(min(op.qubits), max(op.qubits) + 1)
         column = max(free[q] for q in span)

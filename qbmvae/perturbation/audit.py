@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -58,7 +58,7 @@ def log_normalised(
     InputError
         X is missing, holds NaN or negative values, or fractions above 15, which no log1p-normalised value reaches.
     """
-    x = adata.X
+    x: Any = adata.X
     if x is None:
         raise InputError(f"{which}: X is empty: put log1p-normalised expression (or counts) there")
     x = x.tocsr() if sp.issparse(x) else np.asarray(x)
@@ -100,21 +100,21 @@ def median_total(adata: AnnData) -> float | None:
 
 
 def _bad_rows(x: sp.csr_matrix | np.ndarray) -> np.ndarray:
-    if sp.issparse(x):
-        x = x.tocoo()
-        return np.sort(x.row[~np.isfinite(x.data)])
-    return np.flatnonzero(~np.isfinite(x).all(axis=1))
+    if isinstance(x, np.ndarray):
+        return np.flatnonzero(~np.isfinite(x).all(axis=1))
+    found = x.tocoo()
+    return np.sort(found.row[~np.isfinite(found.data)])
 
 
 def _normalise(x: sp.csr_matrix | np.ndarray, target_sum: float | None) -> sp.csr_matrix | np.ndarray:
     totals = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
     target = target_sum if target_sum is not None else (np.median(totals[totals > 0]) if (totals > 0).any() else 1.0)
     scale = target / np.where(totals > 0, totals, 1.0)
-    if sp.issparse(x):
-        x = x.copy()
-        x.data = np.log1p(x.data * np.repeat(scale, np.diff(x.indptr)).astype(x.dtype))
-        return x
-    return np.log1p(x * scale[:, None].astype(x.dtype))
+    if isinstance(x, np.ndarray):
+        return np.log1p(x * scale[:, None].astype(x.dtype))
+    x = x.copy()
+    x.data = np.log1p(x.data * np.repeat(scale, np.diff(x.indptr)).astype(x.dtype))
+    return x
 
 
 def match_genes(

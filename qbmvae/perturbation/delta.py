@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ class Bottleneck(nn.Module):
         qubits = options.n_qubits * options.n_blocks
         self.project = nn.Linear(width, qubits)
         if options.bottleneck == "circuit":
-            self.core: nn.Module = BlockCircuit(
+            circuit = BlockCircuit(
                 options.n_blocks,
                 options.n_qubits,
                 options.n_layers,
@@ -29,8 +30,8 @@ class Bottleneck(nn.Module):
                 entangle=options.entangle,
                 normalise=options.normalise,
             )
-            self.n_outputs = self.core.n_outputs
-            self.core.requires_grad_(not options.freeze_circuit)
+            self.core: nn.Module = circuit.requires_grad_(not options.freeze_circuit)
+            self.n_outputs = circuit.n_outputs
         else:
             # the same width in and out, and two trained layers between
             self.n_outputs = qubits * (3 if options.readout == "xyz" else 1)
@@ -43,9 +44,14 @@ class Bottleneck(nn.Module):
         return self.core(math.pi * torch.tanh(self.project(h)))
 
 
+def last_layer(network: nn.Sequential) -> nn.Linear:
+    """Return the layer of a decoder that holds the genes' weights."""
+    return cast(nn.Linear, network[-1])
+
+
 def decoder(kind: str, inputs: int, n_genes: int) -> nn.Sequential:
     """Build a decoder to genes: "linear", "mlp512" (inputs-512-genes) or "deep" (inputs-512-1024-genes)."""
-    hidden = {"linear": [], "mlp512": [512], "deep": [512, 1024]}[kind]
+    hidden: list[int] = {"linear": [], "mlp512": [512], "deep": [512, 1024]}[kind]
     layers: list[nn.Module] = []
     for a, b in zip([inputs, *hidden], hidden, strict=False):
         layers += [nn.Linear(a, b), nn.GELU()]
@@ -69,6 +75,11 @@ class DeltaPredictor(nn.Module):
         Of the circuit's initial angles.
     """
 
+    mean: torch.Tensor
+    spread: torch.Tensor
+    scale: torch.Tensor
+    factor: torch.Tensor
+
     def __init__(self, width: int, n_genes: int, options: Options, seed: int | None = None):
         super().__init__()
         self.options, self.width, self.n_genes = options, width, n_genes
@@ -86,18 +97,18 @@ class DeltaPredictor(nn.Module):
             nn.init.zeros_(self.linear.weight)
             nn.init.zeros_(self.linear.bias)
         if self.hidden is not None:
-            nn.init.zeros_(self.hidden[-1].weight)
-            nn.init.zeros_(self.hidden[-1].bias)
+            nn.init.zeros_(last_layer(self.hidden).weight)
+            nn.init.zeros_(last_layer(self.hidden).bias)
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         """Return the shift in log1p expression; columns of h beyond `width` are the backbone's own shift, and added."""
         own, h = h[:, self.width :], (h[:, : self.width] - self.mean) / self.spread
-        out: torch.Tensor | float = 0.0
+        out = h.new_zeros(())
         if self.linear is not None:
             out = self.linear(h)
         if self.hidden is not None:
             out = out + self.hidden(h)
-        if self.bottleneck is not None:
+        if self.bottleneck is not None and self.decoder is not None:
             circuit = self.decoder(self.bottleneck(h))
             out = out + (circuit if self.gate is None else self.gate * circuit)
         out = out * self.scale
@@ -108,9 +119,9 @@ class DeltaPredictor(nn.Module):
 
         The two widths differ in general, so the leading left singular vectors of the backbone's map are taken.
         """
-        last = self.decoder[-1].weight
-        if weights.shape[0] != last.shape[0]:
+        if self.decoder is None or weights.shape[0] != self.n_genes:
             return 0
+        last = last_layer(self.decoder).weight
         basis = torch.linalg.svd(weights.float(), full_matrices=False)[0][:, : last.shape[1]]
         with torch.no_grad():
             last[:, : basis.shape[1]] = basis * (last.std() / basis.std())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,6 +24,7 @@ class Features:
     values: np.ndarray
     kind: str
     separator: str = "+"
+    _row: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_row", {name: i for i, name in enumerate(self.names)})
@@ -133,7 +135,7 @@ def _table(path: Path, suffix: str) -> tuple[list[str], np.ndarray]:
     return table.index.astype(str).tolist(), table.to_numpy()
 
 
-def _stack(vectors: dict[str, object], path: Path) -> tuple[list[str], np.ndarray]:
+def _stack(vectors: Mapping[str, Any], path: Path) -> tuple[list[str], np.ndarray]:
     rows = {str(name): np.asarray(vector, dtype=np.float32).ravel() for name, vector in vectors.items()}
     widths = {row.size for row in rows.values()}
     if len(widths) > 1:

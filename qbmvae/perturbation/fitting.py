@@ -149,7 +149,7 @@ def fit(
     known = np.unique(groups.labels)
     values = table.lookup(known) if not _has_own_vectors(backbone, table) else np.zeros((len(known), 1), np.float32)
     chosen = make_backbone(backbone, adata, x, labels, control, values, one_hot_table, seed)
-    if {"project_out", "final_down_then_up"} & set(options.tune) and hasattr(chosen, "add_head"):
+    if {"project_out", "final_down_then_up"} & set(options.tune):
         chosen.add_head(adata.var_names.astype(str).tolist())
     basal = chosen.basal(adata, x)
     set_size = min(SET_SIZE, *(len(rows) for rows in groups.control_rows.values()))
@@ -190,13 +190,13 @@ def _train(
     checkpoint: Path | None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Validate on held-out groups where that is asked for, then train on all groups for as many epochs."""
-    everything, notes, factor = np.arange(len(folds)), {}, 1.0
+    everything, factor = np.arange(len(folds)), 1.0
     start = {k: v.clone() for k, v in predictor.state_dict().items()}
     backbone_start = {k: v.clone() for k, v in source.backbone.state_dict().items()}
     history: list[dict[str, Any]] = []
     out = held_out_groups(folds, seed)
     epochs = options.epochs
-    common = {"seed": seed, "report": report, "checkpoint": checkpoint}
+    common: dict[str, Any] = {"seed": seed, "report": report, "checkpoint": checkpoint}
     if (options.patience or options.global_scale) and out.any():
         index, held = everything[~out], everything[out]
         _start(predictor, source, index, folds, options)
@@ -209,7 +209,7 @@ def _train(
             factor = training.best_scale(predictor, source, held)
         predictor.load_state_dict(start)
         source.backbone.load_state_dict(backbone_start)
-    notes |= _start(predictor, source, everything, folds, options)
+    notes = _start(predictor, source, everything, folds, options)
     rows, _ = training.run(
         predictor, source, everything, everything[:0], options, epochs=epochs, stage="train", **common
     )

@@ -47,7 +47,7 @@ class Groups(NamedTuple):
 def moments(x: sp.csr_matrix | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance of each gene, float64, without making a sparse matrix dense."""
     mean = np.asarray(x.mean(axis=0, dtype=np.float64)).ravel()
-    square = x.multiply(x) if sp.issparse(x) else np.square(x)
+    square = np.square(x) if isinstance(x, np.ndarray) else x.multiply(x)
     second = np.asarray(square.mean(axis=0, dtype=np.float64)).ravel()
     return mean, np.maximum(second - mean**2, 0.0)
 

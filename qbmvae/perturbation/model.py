@@ -15,6 +15,7 @@ import torch
 
 from qbmvae.perturbation import audit
 from qbmvae.perturbation.backbones import Backbone, build
+from qbmvae.perturbation.backbones.local import LocalBackbone
 from qbmvae.perturbation.cells import make_cells
 from qbmvae.perturbation.delta import DeltaPredictor
 from qbmvae.perturbation.features import Features
@@ -129,7 +130,7 @@ class PerturbationModel:
 
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        if getattr(self.backbone, "kind", None) == "qbmvae":
+        if isinstance(self.backbone, LocalBackbone) and self.backbone.kind == "qbmvae":
             self.backbone.embedder.save(directory)
         tensors = {f"predictor.{k}": v for k, v in self.predictor.state_dict().items()}
         tensors |= {f"backbone.{k}": v for k, v in self.backbone.state_dict().items()}
@@ -174,7 +175,7 @@ class PerturbationModel:
         predictor = DeltaPredictor(header["width"], len(header["genes"]), options)
         backbone.load_state_dict({k[9:]: v for k, v in tensors.items() if k.startswith("backbone.")})
         predictor.load_state_dict({k[10:]: v for k, v in tensors.items() if k.startswith("predictor.")})
-        if getattr(backbone, "kind", None) == "qbmvae":
+        if isinstance(backbone, LocalBackbone) and backbone.kind == "qbmvae":
             from qbmvae.perturbation.backbones.embedding import QBMVAEEmbedder
 
             backbone.embedder = QBMVAEEmbedder.load(directory)
@@ -185,7 +186,6 @@ class PerturbationModel:
             predictor,
             backbone,
             features,
-            *(header[k] for k in ("genes", "pert_key", "control", "target_sum")),
-            options,
-            *(header[k] for k in ("seed", "history", "notes")),
+            options=options,
+            **{k: header[k] for k in ("genes", "pert_key", "control", "target_sum", "seed", "history", "notes")},
         )

@@ -150,7 +150,7 @@ def scores(
     if isinstance(baseline, Mapping):
         _raw(baseline)
     _same_genes(predicted, observed)
-    options = {"n_control": n_control, "seed": seed}
+    options: dict[str, Any] = {"n_control": n_control, "seed": seed}
     truth = screen(observed, pert_key, control, which="observed", **options)
     result = score_screens(
         screen(predicted, pert_key, control, which="predicted", **options), truth, observed.var_names

@@ -17,6 +17,7 @@ from qbmvae.perturbation.batches import Batch, Source
 from qbmvae.perturbation.delta import DeltaPredictor
 from qbmvae.perturbation.losses import affected_genes_loss, discrimination_loss, squared_error
 from qbmvae.perturbation.options import Options
+from samplers.errors import InputError
 
 # share of the best ridge penalty's gain that the start keeps: a little less shrinkage tells perturbations apart better
 KEPT_GAIN = 0.985
@@ -35,6 +36,8 @@ def standardise(predictor: DeltaPredictor, source: Source, index: np.ndarray, *,
 
 def ridge_start(predictor: DeltaPredictor, source: Source, index: np.ndarray, folds: np.ndarray) -> float:
     """Set the linear bypass to the ridge regression of the deltas on the backbone's linear columns; return the penalty."""
+    if predictor.linear is None:
+        raise InputError('a ridge start needs a linear bypass: choose bypass="linear" or "mlp"')
     whole = source.mean_h()[index]
     own, h = whole[:, predictor.width :], ((whole[:, : predictor.width] - predictor.mean) / predictor.spread).numpy()
     target = source.target[index] - own if own.shape[1] else source.target[index]

@@ -34,7 +34,10 @@ class TileProgram:
         self.outcomes = torch.as_tensor(outcomes(program.readouts[0], self.n)) if probabilities else None
 
     def _lay_out(self, moves: list[Step]) -> None:
-        rows, sources, turns, tables, base, entries, columns = [], [], [], [], [], [], []
+        rows, turns, base, entries = [], [], [], []
+        sources: list[np.ndarray] = []
+        tables: list[tuple[int, int]] = []
+        columns: list[slice] = []
         self.factors: list[float] = []
         known: dict[Any, int] = {}
         index = np.arange(self.size, dtype=np.int64)
@@ -106,10 +109,12 @@ class TileFunction(torch.autograd.Function):
         p, batch = program, sample.shape[1]
         half = p.tiled(sample.detach() * 0.5)
         n_tiles = len(half)
-        arguments = (p.steps, p.n_groups, p.sources, p.turns, *p.diagonals(shared.detach()), p.tables, p.base)
-        arguments += (p.entries, half.cos().numpy(), half.sin().numpy(), np.empty((n_tiles, 2, p.size, LANES), p.real))
+        arguments: tuple[Any, ...] = (p.steps, p.n_groups, p.sources, p.turns, *p.diagonals(shared.detach()), p.tables)
+        arguments += (p.base, p.entries, half.cos().numpy(), half.sin().numpy())
+        arguments += (np.empty((n_tiles, 2, p.size, LANES), p.real),)
         squares = np.empty((len(p.scale), n_tiles, p.size, LANES), p.real)
-        small.threads(p.parts(n_tiles), lambda _, part: small.forward(part, *arguments, p.scale, squares))
+        given = (*arguments, p.scale, squares)
+        small.threads(p.parts(n_tiles), lambda _, part: small.forward(part, *given))
         ctx.program, ctx.arguments, ctx.batch, ctx.n_sample = p, arguments, batch, len(sample)
         found = torch.from_numpy(squares)  # (readouts, tiles, 2**n, LANES)
         if p.outcomes is not None:
@@ -131,20 +136,18 @@ class TileFunction(torch.autograd.Function):
         else:
             for k, (readout, characters) in enumerate(zip(p.program.readouts, p.characters, strict=True)):
                 torch.matmul(characters.T * float(p.scale[k]), tiled[:, readout.positions], out=weights[k])
-        weights = weights.numpy()
         parts = p.parts(len(tiled))
         totals = np.zeros((len(parts), p.n_shared, p.size, LANES), p.real)
-        grad_sample = np.zeros((len(tiled), ctx.n_sample, LANES), p.real)
-        small.threads(parts, lambda k, part: small.backward(part, *ctx.arguments, weights, totals[k], grad_sample))
+        by_tile = np.zeros((len(tiled), ctx.n_sample, LANES), p.real)
+        arguments = (*ctx.arguments, weights.numpy())
+        small.threads(parts, lambda k, part: small.backward(*(part, *arguments, totals[k], by_tile)))
         grad_shared = torch.zeros(0, dtype=p.dtype)
         if p.n_shared:
             total = torch.from_numpy(totals).sum((0, 3)).T.contiguous()
             total = walsh_hadamard(total, p.size - 1, p.n) * 2 ** (p.n / 2)
             grad_shared = total.reshape(-1)[p.place]
-        grad_sample = (
-            torch.from_numpy(grad_sample).movedim(0, 1).reshape(ctx.n_sample, len(tiled) * LANES)[:, : ctx.batch]
-        )
-        return None, grad_shared, grad_sample
+        grad_sample = torch.from_numpy(by_tile).movedim(0, 1).reshape(ctx.n_sample, len(tiled) * LANES)
+        return None, grad_shared, grad_sample[:, : ctx.batch]
 
 
 def _independent(masks: np.ndarray, part: slice) -> list[tuple[int, list[int]]]:

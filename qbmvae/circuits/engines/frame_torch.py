@@ -7,7 +7,9 @@ gives the gradients of all rotations of a group.
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -151,10 +153,11 @@ def _seed(program: TorchProgram, finals: list[torch.Tensor], grad: torch.Tensor)
     """Return the adjoint state after the last group: the gradient-weighted observables applied to the state."""
     if program.outcomes is not None:
         return program.back(finals[0] * grad[program.outcomes], program.last[0])
-    total = None
-    for readout, final, move in zip(program.program.readouts, finals, program.last, strict=True):
-        signs = torch.as_tensor(readout.signs, dtype=program.dtype, device=program.device)[:, None]
-        weights = program.scatter(readout.masks, grad[readout.positions] * signs)
-        part = program.back(final * weights, move)
-        total = part if total is None else total + part
-    return total
+
+    def parts() -> Iterator[torch.Tensor]:
+        for readout, final, move in zip(program.program.readouts, finals, program.last, strict=True):
+            signs = torch.as_tensor(readout.signs, dtype=program.dtype, device=program.device)[:, None]
+            weights = program.scatter(readout.masks, grad[readout.positions] * signs)
+            yield program.back(final * weights, move)
+
+    return functools.reduce(torch.add, parts())

@@ -147,7 +147,8 @@ def from_pennylane(source: Any, *args: Any, **kwargs: Any) -> Circuit:
 
 def _from_tape(tape: Any) -> Circuit:
     """Every angle of a tape becomes a parameter, with its value as the initial one."""
-    ops, values = _flatten(tape), []
+    ops = _flatten(tape)
+    values: list[float] = []
     circuit = Circuit(_register(ops, None))
     for name, wires, angles in ops:
         circuit.append(name, wires, [Angle("param", len(values) + k) for k in range(len(angles))])

@@ -188,8 +188,8 @@ def evaluate(text: str, values: dict[str, Affine], inputs: dict[str, Any]) -> Af
         match node:
             case ast.Expression():
                 return visit(node.body)
-            case ast.Constant(value=int() | float()):
-                return float(node.value), {}
+            case ast.Constant(value=int() | float() as value):
+                return float(value), {}
             case ast.Name():
                 if node.id in values:
                     return values[node.id]

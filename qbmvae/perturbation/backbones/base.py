@@ -49,6 +49,9 @@ class Backbone(torch.nn.Module):
         """Return the weights of a tunable part by name; empty where the backbone has no such part."""
         return []
 
+    def add_head(self, genes: list[str]) -> None:
+        """Let the backbone's own prediction of these genes take part, where it makes one."""
+
     def spec(self) -> dict[str, Any]:
         """Return what `backbones.build` needs to rebuild the module before its weights are loaded."""
         raise TypeError(f"{type(self).__name__} cannot be saved")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -39,7 +39,12 @@ class StateBackbone(Backbone):
 
     def __init__(self, dims: dict[str, Any], kwargs: dict[str, Any], embed_key: str | None, output_space: str):
         super().__init__()
-        self._spec = {"dims": dims, "kwargs": kwargs, "embed_key": embed_key, "output_space": output_space}
+        self._spec: dict[str, Any] = {
+            "dims": dims,
+            "kwargs": kwargs,
+            "embed_key": embed_key,
+            "output_space": output_space,
+        }
         self.network = StateNetwork(dims, kwargs, embed_key, output_space)
         self.width, self.embed_key = int(kwargs["hidden_dim"]), embed_key
         self.genes = [str(g) for g in dims["gene_names"]] if dims.get("gene_names") is not None else None
@@ -58,7 +63,7 @@ class StateBackbone(Backbone):
                     f"STATE backbone: it takes the embedding obsm[{self.embed_key!r}], which the data lack"
                     f"{nearest(self.embed_key, adata.obsm.keys())}: embed the cells with STATE first"
                 )
-            z = np.asarray(adata.obsm[self.embed_key], dtype=np.float32)
+            z: Any = np.asarray(adata.obsm[self.embed_key], dtype=np.float32)
         elif self.genes is not None and len(self.genes) == inputs:
             columns = match_genes(adata, self.genes, wanted_by="the STATE backbone")
             z = x[:, columns]
@@ -116,12 +121,13 @@ class StateBackbone(Backbone):
                         f"perturbation {str(label)!r} has no features: {str(part)!r} is not in the checkpoint's pert_onehot_map"
                         f"{nearest(part, self.map)}: give --features with vectors of {wanted} values"
                     )
-            rows.append(sum(self.map[part] for part in (features.parts(label) if label not in self.map else [label])))
+            parts = [label] if label in self.map else features.parts(label)
+            rows.append(torch.stack([self.map[part] for part in parts]).sum(0))
         return torch.stack(rows) if rows else torch.zeros(0, wanted)
 
     def gene_map(self) -> torch.Tensor | None:
         """Return the last weights of project_out, (output_dim, hidden_dim)."""
-        return self.network.project_out[-1].weight.detach()
+        return cast(torch.nn.Linear, self.network.project_out[-1]).weight.detach()
 
     def parts(self, name: str) -> list[torch.nn.Parameter]:
         """Return the weights of "project_out", "final_down_then_up" or "last_layers" (a quarter of the layers)."""

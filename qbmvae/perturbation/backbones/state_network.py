@@ -136,7 +136,7 @@ class StateNetwork(nn.Module):
         return torch.relu(out) if self.in_genes or self.gene_decoder is None else out
 
 
-def _transformer(kwargs: dict[str, Any]) -> nn.Module:
+def _transformer(kwargs: dict[str, Any]) -> Llama | GPT2:
     key, config = kwargs.get("transformer_backbone_key", "GPT2"), dict(kwargs.get("transformer_backbone_kwargs") or {})
     config = {
         k: kwargs.get(v[16:-1].split(".")[-1], v) if isinstance(v, str) and v.startswith("${model.kwargs.") else v
