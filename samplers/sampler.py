@@ -41,7 +41,8 @@ class Draws:
 
     states: np.ndarray
     log_weights: np.ndarray | None = None
-    energies: np.ndarray | None = None
+    # a backend may leave it out: the contract fills it in
+    energies: np.ndarray = None  # type: ignore[assignment]
     beta: float = 1.0
     info: dict[str, Any] = field(default_factory=dict)
 
@@ -163,6 +164,18 @@ class Sampler(dimod.Sampler):
             For arguments out of range, shapes that do not fit, or an option that the backend does not take.
         """
         raise TypeError(f"{type(self).__name__} must write the method `draw`")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the sampler keeps from draw to draw, as arrays and plain values; empty where it keeps nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        if state:
+            raise InputError(
+                f"{type(self).__name__} keeps nothing from draw to draw, but the state holds {', '.join(map(str, state))}: "
+                "resume with the sampler that the state was taken of"
+            )
 
     @property
     def parameters(self) -> dict[str, list[str]]:

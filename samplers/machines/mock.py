@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -73,3 +74,12 @@ class MockMachine(Sampler):
         states = self.engine.draw(taken, num_reads, self.gain, seed=rng).resample(seed=rng).states
         flips = rng.random(states.shape) < self.flip_rate
         return Draws(np.where(flips, -states, states), info={"quantise": report})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the gain has wandered to; empty where it does not wander."""
+        return {"gain": self.gain, "walk": self._walk.bit_generator.state} if self.drift else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        if state:
+            self.gain, self._walk.bit_generator.state = float(state["gain"]), state["walk"]

@@ -180,8 +180,8 @@ def unpack_draws(data: bytes) -> tuple[Draws, dict[str, Any]]:
     except (KeyError, TypeError, ValueError) as error:
         raise error if isinstance(error, WireError) else WireError(f"the answer is malformed ({error})") from None
     # copies: the views hold on to the whole message, and are read-only
-    weights, energies = (None if arrays.get(k) is None else arrays[k].copy() for k in ("log_weights", "energies"))
-    return Draws(states, weights, energies, beta, info), header
+    rest = {name: arrays[name].copy() for name in ("log_weights", "energies") if name in arrays}
+    return Draws(states, beta=beta, info=info, **rest), header
 
 
 def jsonable(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from samplers.machines.options import share
 from samplers.problem import Ising
+from samplers.remote import wire
 from samplers.sampler import Draws, Sampler, Seed
 from samplers.wrappers.base import Wrapper
 
@@ -61,12 +63,12 @@ class Ahead(Wrapper):
             draws = reweight(before.answer.result(), before.problem, problem, beta)
             ess = draws.effective_sample_size / len(draws)
             if ess >= self.min_ess:
-                self._pending = self._ask(problem, num_reads, beta, rng)
+                self._pending = self._ask(problem, num_reads, beta, seed, rng)
                 return _with(draws, stale=True, ess=ess)
-        fresh = self._ask(problem, num_reads, beta, rng)
+        fresh = self._ask(problem, num_reads, beta, seed, rng)
         draws = fresh.answer.result()
         # the next request finds these reads again unless something newer is under way
-        self._pending = self._ask(problem, num_reads, beta, rng)
+        self._pending = self._ask(problem, num_reads, beta, seed, rng)
         return _with(draws, stale=False, ess=draws.effective_sample_size / len(draws))
 
     def close(self) -> None:
@@ -82,11 +84,36 @@ class Ahead(Wrapper):
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def _ask(self, problem: Ising, num_reads: int, beta: float, rng: np.random.Generator) -> _Asked:
+    def state_dict(self) -> dict[str, Any]:
+        """Return the reads that are under way, which are waited for, and the child's state behind them."""
+        if self._pending is not None:
+            self._pending.answer.exception()
+        return super().state_dict()
+
+    def _state(self) -> dict[str, Any]:
+        pending = self._pending
+        if pending is None or pending.answer.exception() is not None:
+            return {}
+        header, arrays = wire.problem_arrays(pending.problem)
+        return {
+            "asked": {"header": header, "arrays": arrays, "num_reads": pending.num_reads, "beta": pending.beta},
+            "reads": np.frombuffer(wire.pack_draws(pending.answer.result(), {}), np.uint8),
+        }
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self._pending = None
+        if "asked" in state:
+            asked, answer = state["asked"], Future[Draws]()
+            answer.set_result(wire.unpack_draws(state["reads"].tobytes())[0])
+            problem = wire.problem_from(asked["header"], asked["arrays"])
+            self._pending = _Asked(problem, asked["num_reads"], asked["beta"], answer)
+
+    def _ask(self, problem: Ising, num_reads: int, beta: float, seed: Seed, rng: np.random.Generator) -> _Asked:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="samplers-ahead")
         # a stream of its own: the caller may go on using its generator in this thread
-        own = np.random.default_rng(int(rng.integers(2**63)))
+        number = int(rng.integers(2**63))
+        own = number if isinstance(seed, int | np.integer) else np.random.default_rng(number)
         answer = self._pool.submit(self.child.draw, problem, num_reads, beta, seed=own)
         return _Asked(problem, num_reads, beta, answer)
 

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from samplers.errors import InputError
 from samplers.machines.options import whole
 from samplers.problem import Ising
+from samplers.remote import wire
 from samplers.sampler import Draws, Sampler, Seed
 from samplers.wrappers.base import Wrapper
 
@@ -71,6 +73,14 @@ class Cache(Wrapper):
             self._answers.popitem(last=False)
         weights = None if known.log_weights is None else known.log_weights.copy()
         return Draws(known.states.copy(), weights, known.energies.copy(), beta, {**known.info, "cached": cached})
+
+    def _state(self) -> dict[str, Any]:
+        packed = {name: np.frombuffer(wire.pack_draws(d, {}), np.uint8) for name, d in self._answers.items()}
+        return {"answers": packed} if packed else {}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        kept = state.get("answers", {})
+        self._answers = OrderedDict((name, wire.unpack_draws(data.tobytes())[0]) for name, data in kept.items())
 
     def _name(self, problem: Ising, num_reads: int, beta: float, start: np.ndarray | None, seed: Seed) -> str:
         digest = hashlib.sha256(problem.content_hash.encode())

@@ -7,7 +7,7 @@ import numpy as np
 from samplers.machines.options import whole
 from samplers.problem import Ising
 from samplers.sampler import Draws, Sampler, Seed
-from samplers.wrappers.base import Wrapper
+from samplers.wrappers.base import Wrapper, seed_for_child
 
 
 def correct(problem: Ising, states: np.ndarray, num_sweeps: int, beta: float = 1.0, seed: Seed = None) -> np.ndarray:
@@ -72,6 +72,7 @@ class Correction(Wrapper):
     ) -> Draws:
         """Draw through the child, then sweep."""
         rng = np.random.default_rng(seed)
-        draws = self.child.draw(problem, num_reads, beta, initial_states=initial_states, seed=rng)
+        own = seed_for_child(seed, rng)
+        draws = self.child.draw(problem, num_reads, beta, initial_states=initial_states, seed=own)
         states = correct(problem, draws.states, self.num_sweeps, beta, rng)
-        return Draws(states, draws.log_weights, None, beta, {**draws.info, "correction_sweeps": self.num_sweeps})
+        return Draws(states, draws.log_weights, info={**draws.info, "correction_sweeps": self.num_sweeps})

@@ -7,7 +7,7 @@ import numpy as np
 from samplers.machines.options import whole
 from samplers.problem import Ising
 from samplers.sampler import Draws, Sampler, Seed
-from samplers.wrappers.base import Wrapper
+from samplers.wrappers.base import Wrapper, seed_for_child
 
 
 def gauged(problem: Ising, gauge: np.ndarray) -> Ising:
@@ -57,7 +57,8 @@ class Gauge(Wrapper):
         for rows in np.array_split(np.arange(num_reads), min(self.num_gauges, num_reads)):
             gauge = rng.choice(np.array([-1, 1], dtype=np.int8), problem.n)
             first = None if start is None else start[rows] * gauge
-            draws = self.child.draw(gauged(problem, gauge), len(rows), beta, initial_states=first, seed=rng)
+            own = seed_for_child(seed, rng)
+            draws = self.child.draw(gauged(problem, gauge), len(rows), beta, initial_states=first, seed=own)
             parts.append(Draws(draws.states * gauge, draws.log_weights, draws.energies, beta, draws.info))
         joined = None
         if any(p.log_weights is not None for p in parts):

@@ -11,15 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from samplers.errors import InputError
-from samplers.problem import Ising
 from samplers.remote.files import append_line
 from samplers.remote.limits import Machine
 from samplers.remote.secrets import redact
-from samplers.sampler import Draws, Sampler, Seed
-from samplers.wrappers.base import Wrapper
+from samplers.sampler import Draws, Sampler
+from samplers.wrappers.base import Request, Wrapper
 
 
 class QuotaError(InputError):
@@ -60,16 +57,7 @@ class Ledger(Wrapper):
         names = ("calls", "failures", "reads", "seconds", "machine_seconds", "cost")
         return {name: self._totals[name] for name in names}
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        clamped: Mapping[int, int] | None = None,
-        seed: Seed = None,
-    ) -> Draws:
+    def answer(self, request: Request) -> Draws:
         """Draw, and write the line whatever happens.
 
         Raises
@@ -79,14 +67,15 @@ class Ledger(Wrapper):
         """
         row: dict[str, Any] = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"), "sampler": self.child.name, "machine": None,
-            "problem": problem.content_hash[:16], "spins": problem.n, "reads": num_reads, "beta": beta,
+            "problem": request.problem.content_hash[:16], "spins": request.problem.n, "reads": request.num_reads,
+            "beta": request.beta,
         }  # fmt: skip
         start, machine, draws = time.perf_counter(), None, None
         try:
             machine = machine_of(self.child)
             row["machine"] = machine and machine.name
-            self._check_quota(machine, num_reads)
-            draws = self.child.draw(problem, num_reads, beta, initial_states=initial_states, clamped=clamped, seed=seed)
+            self._check_quota(machine, request.num_reads)
+            draws = request.ask(self.child)
             row["reads"] = len(draws)
             return draws
         except BaseException as error:

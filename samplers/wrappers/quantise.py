@@ -110,7 +110,7 @@ class Quantise(Wrapper):
         """Draw of the rounded problem; beta is folded into it, as on a machine that has no beta."""
         rounded, report = quantise_problem(problem.scaled(beta), self.bits, self.h_range, self.j_range)
         draws = self.child.draw(rounded, num_reads, 1.0, initial_states=initial_states, seed=seed)
-        return Draws(draws.states, draws.log_weights, None, beta, {**draws.info, "quantise": report})
+        return Draws(draws.states, draws.log_weights, info={**draws.info, "quantise": report})
 
 
 def _grid(values: np.ndarray, bits: int | None, limits: Range | None) -> tuple[np.ndarray, int]:

@@ -6,7 +6,9 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from samplers.problem import Ising, check_clamped
 from samplers.remote import wire
 from samplers.remote.files import write_atomically
 from samplers.sampler import Draws, Sampler, Seed
-from samplers.wrappers.base import Wrapper
+from samplers.wrappers.base import Request, Wrapper, again, fixed_seed
 
 
 class Record(Wrapper):
@@ -38,25 +40,24 @@ class Record(Wrapper):
         self._lock = threading.Lock()
         self._counts = _counts(self.folder)
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        clamped: Mapping[int, int] | None = None,
-        seed: Seed = None,
-    ) -> Draws:
+    def answer(self, request: Request) -> Draws:
         """Draw, and write the draw down."""
-        seed = _number(seed)
-        key = _key(problem, num_reads, beta, initial_states, clamped, seed)
-        draws = self.child.draw(problem, num_reads, beta, initial_states=initial_states, clamped=clamped, seed=seed)
+        # drawn from a generator in the recording as in the replay, so that both leave it in the same state
+        number = fixed_seed(request.seed)
+        key = _key(replace(request, seed=number))
+        draws = replace(request, seed=again(request.seed, number)).ask(self.child)
         with self._lock:
             path = self.folder / f"{key}-{self._counts[key]:06d}.qbms"
             self._counts[key] += 1
-        write_atomically(path, wire.pack_draws(draws, {"hash": problem.content_hash}))
+        write_atomically(path, wire.pack_draws(draws, {"hash": request.problem.content_hash}))
         return draws
+
+    def _state(self) -> dict[str, Any]:
+        return {"recorded": dict(self._counts)} if self._counts else {}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        # what was drawn after the state was taken is drawn again, and takes its place
+        self._counts = Counter(state.get("recorded", {}))
 
 
 class Replay(Sampler):
@@ -95,7 +96,7 @@ class Replay(Sampler):
         InputError
             Where the folder holds none, or no further one.
         """
-        key = _key(problem, num_reads, beta, initial_states, clamped, _number(seed))
+        key = _key(Request(problem, num_reads, beta, initial_states, clamped, fixed_seed(seed)))
         with self._lock:
             turn, held = self._played[key], self._recorded[key]
             if turn >= held:
@@ -115,23 +116,21 @@ class Replay(Sampler):
         draws.info = {**draws.info, "replayed": str(path)}
         return draws
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many draws of each request were played."""
+        return {"played": dict(self._played)} if self._played else {}
 
-def _number(seed: Seed) -> int | None:
-    # drawn from a generator in the recording as in the replay, so that both leave it in the same state
-    return int(seed.integers(2**63)) if isinstance(seed, np.random.Generator) else seed
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the draws behind those that were played when `state_dict` was taken."""
+        self._played = Counter(state.get("played", {}))
 
 
-def _key(
-    problem: Ising,
-    num_reads: int,
-    beta: float,
-    initial_states: np.ndarray | None,
-    clamped: Mapping[int, int] | None,
-    seed: int | None,
-) -> str:
-    spins, values = check_clamped(dict(sorted((clamped or {}).items())), problem.n)
-    digest = hashlib.sha256(f"{problem.content_hash} {num_reads} {float(beta)!r} {seed}".encode())
-    for part in (spins, values, b"" if initial_states is None else wire.pack_spins(initial_states)):
+def _key(request: Request) -> str:
+    problem, start = request.problem, request.initial_states
+    spins, values = check_clamped(dict(sorted((request.clamped or {}).items())), problem.n)
+    words = f"{problem.content_hash} {request.num_reads} {float(request.beta)!r} {request.seed}"
+    digest = hashlib.sha256(words.encode())
+    for part in (spins, values, b"" if start is None else wire.pack_spins(start)):
         digest.update(b"|" + bytes(part))
     return digest.hexdigest()[:32]
 

@@ -6,19 +6,19 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from samplers.errors import BadAnswerError, InputError
-from samplers.problem import Ising
 from samplers.registry import get
 from samplers.remote.answers import check_answer
 from samplers.remote.errors import RemoteTimeoutError
 from samplers.remote.secrets import redact
 from samplers.sampler import Draws, Sampler, Seed
-from samplers.wrappers.base import Wrapper
+from samplers.wrappers.base import Request, Wrapper, again, fixed_seed
 from samplers.wrappers.ledger import Ledger, QuotaError
 
 
@@ -42,22 +42,13 @@ class Timeout(Wrapper):
             raise InputError(f"seconds must be > 0, not {seconds}")
         self.seconds = float(seconds)
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        clamped: Mapping[int, int] | None = None,
-        seed: Seed = None,
-    ) -> Draws:
+    def answer(self, request: Request) -> Draws:
         """Draw in a thread of its own, and wait no longer than `seconds`."""
         outcome: list[Any] = []
 
         def work() -> None:
             try:
-                outcome.append(_ask(self.child, problem, num_reads, beta, initial_states, clamped, seed))
+                outcome.append(request.ask(self.child))
             except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
                 outcome.append(error)
 
@@ -105,26 +96,14 @@ class Retry(Wrapper):
         self.attempts, self.first_wait, self.most_wait = int(attempts), float(first_wait), float(most_wait)
         self._rng = np.random.default_rng(seed)
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        clamped: Mapping[int, int] | None = None,
-        seed: Seed = None,
-    ) -> Draws:
+    def answer(self, request: Request) -> Draws:
         """Draw; the same seed is asked for in every attempt."""
-        seed = _fixed(seed)
+        number = fixed_seed(request.seed)
         for attempt in range(self.attempts):
             try:
-                draws = _ask(self.child, problem, num_reads, beta, initial_states, clamped, seed)
-                independent = self.kind == "sampler" and draws.log_weights is None and initial_states is None
-                check_answer(
-                    draws, problem, num_reads, beta,
-                    clamped=clamped, source=_heart(self.child), independent=independent,
-                )  # fmt: skip
+                draws = replace(request, seed=again(request.seed, number)).ask(self.child)
+                independent = self.kind == "sampler" and draws.log_weights is None and request.initial_states is None
+                _check(draws, request, self.child, independent)
             except Exception as error:
                 if is_users(error) or attempt + 1 == self.attempts:
                     raise
@@ -167,25 +146,14 @@ class Fallback(Wrapper):
         self.failures = 0
         self._until = 0.0
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        clamped: Mapping[int, int] | None = None,
-        seed: Seed = None,
-    ) -> Draws:
+    def answer(self, request: Request) -> Draws:
         """Draw from the child, or from the reserve; `info["fallback"]` then names the reserve and the reason."""
-        seed = _fixed(seed)
+        number = fixed_seed(request.seed)
         reason = "the pause after its last failure"
         if time.monotonic() >= self._until:
             try:
-                draws = _ask(self.child, problem, num_reads, beta, initial_states, clamped, seed)
-                return check_answer(
-                    draws, problem, num_reads, beta, clamped=clamped, source=_heart(self.child), independent=False
-                )
+                draws = replace(request, seed=again(request.seed, number)).ask(self.child)
+                return _check(draws, request, self.child, independent=False)
             except Exception as error:
                 if is_users(error) and not isinstance(error, QuotaError):
                     raise
@@ -196,11 +164,17 @@ class Fallback(Wrapper):
                     f"{_heart(self.child)} failed ({reason}): {self.fallback.name} draws instead",
                     RuntimeWarning, stacklevel=2,
                 )  # fmt: skip
-        if initial_states is not None and "initial_states" not in self.fallback.parameters:
-            initial_states = None
-        draws = _ask(self.fallback, problem, num_reads, beta, initial_states, clamped, seed)
+        start = request.initial_states if "initial_states" in self.fallback.parameters else None
+        draws = replace(request, initial_states=start, seed=again(request.seed, number)).ask(self.fallback)
         draws.info = {**draws.info, "fallback": {"sampler": self.fallback.name, "instead_of": _heart(self.child), "because": reason}}  # fmt: skip
         return draws
+
+    def _state(self) -> dict[str, Any]:
+        reserve = self.fallback.state_dict()
+        return {"fallback": reserve} if reserve else {}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.fallback.load_state_dict(state.get("fallback", {}))
 
 
 def resilient(
@@ -250,12 +224,8 @@ def _heart(sampler: Sampler) -> str:
     return sampler.name
 
 
-def _fixed(seed: Seed) -> int | None:
-    # a generator moves on with every use; one number drawn from it serves every attempt
-    return int(seed.integers(2**63)) if isinstance(seed, np.random.Generator) else seed
-
-
-def _ask(
-    child: Sampler, problem: Ising, num_reads: int, beta: float, initial_states: Any, clamped: Any, seed: Seed
-) -> Draws:
-    return child.draw(problem, num_reads, beta, initial_states=initial_states, clamped=clamped, seed=seed)
+def _check(draws: Draws, request: Request, child: Sampler, independent: bool) -> Draws:
+    return check_answer(
+        draws, request.problem, request.num_reads, request.beta,
+        clamped=request.clamped, source=_heart(child), independent=independent,
+    )  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class TemperatureControl(Wrapper):
             info |= {"effective_beta": found.beta, "effective_beta_error": found.beta_error, "flip_rate": found.flip}
             if beta > 0:
                 self._learn(self._gain(problem.scaled(scale * beta), draws, found, scale * beta))
-        return Draws(draws.states, draws.log_weights, None, beta, info)
+        return Draws(draws.states, draws.log_weights, info=info)
 
     def calibrate(
         self, problem: Ising, num_reads: int = 1000, beta: float = 1.0, *, rounds: int = 8, seed: Seed = None
@@ -100,6 +101,12 @@ class TemperatureControl(Wrapper):
             self.draw(problem, num_reads, beta, seed=rng)
             scales.append(self.scale)
         return scales
+
+    def _state(self) -> dict[str, Any]:
+        return {"scale": self.scale}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.scale = float(state.get("scale", self.scale))
 
     def _measure(self, problem: Ising, draws: Draws) -> Readout | None:
         try:
