@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
+from samplers.couplings import checked_fields, checked_labels, csr_from_mapping, symmetric_csr, symmetric_dense
 from samplers.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,19 +54,19 @@ class Ising:
         offset: float = 0.0,
         labels: Sequence[Hashable] | None = None,
     ):
-        self.h = _fields(h)
+        self.h = checked_fields(h)
         self.offset = float(offset)
         self.n_visible: int | None = None
         self._dense: np.ndarray | None = None
         self._sparse: sp.csr_array | None = None
         self._block: np.ndarray | None = None
         if isinstance(J, Mapping):
-            self._sparse = _symmetric_csr(_from_mapping(J, self.n), self.n)
+            self._sparse = symmetric_csr(csr_from_mapping(J, self.n), self.n)
         elif sp.issparse(J):
-            self._sparse = _symmetric_csr(J, self.n)
+            self._sparse = symmetric_csr(J, self.n)
         else:
-            self._dense = _symmetric_dense(J, self.n)
-        self.labels = _labels(labels, self.n)
+            self._dense = symmetric_dense(J, self.n)
+        self.labels = checked_labels(labels, self.n)
         if not np.isfinite(self.offset):
             raise InputError(f"the offset of an Ising problem must be finite, not {offset}")
 
@@ -82,7 +83,7 @@ class Ising:
         offset
             The constant of the energy.
         """
-        h_visible, h_hidden = _fields(h_visible), _fields(h_hidden)
+        h_visible, h_hidden = checked_fields(h_visible), checked_fields(h_hidden)
         block = np.asarray(W, dtype=np.float64)
         if block.shape != (len(h_visible), len(h_hidden)):
             raise InputError(
@@ -115,9 +116,9 @@ class Ising:
         With z = (1 + s) / 2, the energy over spins equals :math:`-b \cdot z - z^T W z / 2` exactly, constant included,
         so that log Z is the same in both.
         """
-        b = _fields(b)
+        b = checked_fields(b)
         rows = np.asarray(W.sum(axis=1)).ravel()
-        return cls(-b / 2 - rows / 4, W * -0.25, offset=-b.sum() / 2 - rows.sum() / 8)
+        return cls(-b / 2 - rows / 4, W * -0.25, offset=float(-b.sum() / 2 - rows.sum() / 8))
 
     @classmethod
     def from_bqm(cls, bqm: dimod.BinaryQuadraticModel) -> Ising:
@@ -129,10 +130,10 @@ class Ising:
         n = len(index)
         labels = list(bqm.variables)
         if n and len(couplings) > 0.25 * n * (n - 1) / 2:
-            return cls(fields, _from_mapping(couplings, n).toarray(), offset=spin.offset, labels=labels)
-        return cls(fields, couplings, offset=spin.offset, labels=labels)
+            return cls(fields, csr_from_mapping(couplings, n).toarray(), offset=float(spin.offset), labels=labels)
+        return cls(fields, couplings, offset=float(spin.offset), labels=labels)
 
-    def to_bqm(self, vartype: str = "SPIN") -> dimod.BinaryQuadraticModel:
+    def to_bqm(self, vartype: Literal["SPIN", "BINARY"] = "SPIN") -> dimod.BinaryQuadraticModel:
         """Return the problem as a `dimod` binary quadratic model, energies equal for every state.
 
         Parameters
@@ -144,11 +145,11 @@ class Ising:
 
         i, j, values = self.edges
         bqm = dimod.BinaryQuadraticModel.from_numpy_vectors(
-            self.h, (i, j, values), self.offset, "SPIN", variable_order=list(range(self.n))
+            self.h, (i, j, values), self.offset, dimod.SPIN, variable_order=list(range(self.n))
         )
         if self.labels != range(self.n):
             bqm.relabel_variables(dict(enumerate(self.labels)))
-        return bqm if vartype == "SPIN" else bqm.change_vartype(vartype, inplace=False)
+        return bqm if vartype == "SPIN" else bqm.change_vartype(dimod.as_vartype(vartype), inplace=False)
 
     @property
     def n(self) -> int:
@@ -285,81 +286,3 @@ def check_clamped(clamped: Mapping[int, int], n: int) -> tuple[np.ndarray, np.nd
             raise InputError(f"clamped spin {spin} has value {value}: spins take -1 or +1")
     spins = np.array([int(s) for s in clamped], dtype=np.int64)
     return spins, np.array(list(clamped.values()), dtype=np.int8)
-
-
-def _fields(h: Any) -> np.ndarray:
-    fields = np.asarray(h, dtype=np.float64)
-    if fields.ndim != 1:
-        raise InputError(f"fields h have shape {fields.shape}: give one value a spin, shape (n,)")
-    if not np.isfinite(fields).all():
-        i = int(np.argmin(np.isfinite(fields)))
-        raise InputError(f"field h[{i}] is {fields[i]}: fields must be finite")
-    return fields
-
-
-def _symmetric_dense(J: Any, n: int) -> np.ndarray:
-    couplings = np.asarray(J, dtype=np.float64)
-    if couplings.shape != (n, n):
-        raise InputError(f"J has shape {couplings.shape}, but h has {n} spins: give an ({n}, {n}) array")
-    if not np.isfinite(couplings).all():
-        i, j = np.argwhere(~np.isfinite(couplings))[0]
-        raise InputError(f"coupling J[{i}, {j}] is {couplings[i, j]}: couplings must be finite")
-    loops = np.flatnonzero(np.diagonal(couplings))
-    if len(loops):
-        raise InputError(f"spin {loops[0]} is coupled to itself (J[{loops[0]}, {loops[0]}]): set the diagonal to 0")
-    if np.array_equal(couplings, couplings.T):
-        return couplings
-    if not np.tril(couplings).any() or not np.triu(couplings).any():
-        return couplings + couplings.T
-    if np.allclose(couplings, couplings.T, rtol=1e-6, atol=1e-12):
-        return (couplings + couplings.T) / 2
-    i, j = np.argwhere(couplings != couplings.T)[0]
-    raise InputError(
-        f"J is neither symmetric nor triangular: J[{i}, {j}] = {couplings[i, j]}, J[{j}, {i}] = {couplings[j, i]}; "
-        "give each pair once, or the same value twice"
-    )
-
-
-def _symmetric_csr(J: Any, n: int) -> sp.csr_array:
-    couplings = sp.csr_array(J, dtype=np.float64)
-    if couplings.shape != (n, n):
-        raise InputError(f"J has shape {couplings.shape}, but h has {n} spins")
-    couplings.sum_duplicates()
-    if not np.isfinite(couplings.data).all():
-        coo = couplings.tocoo()
-        k = int(np.argmin(np.isfinite(coo.data)))
-        raise InputError(f"coupling J[{coo.row[k]}, {coo.col[k]}] is {coo.data[k]}: couplings must be finite")
-    loops = np.flatnonzero(couplings.diagonal())
-    if len(loops):
-        raise InputError(f"spin {loops[0]} is coupled to itself: remove the self-loop")
-    if sp.triu(couplings, k=1).nnz and sp.tril(couplings, k=-1).nnz:
-        gap = abs(couplings - couplings.T)
-        if gap.nnz and gap.max() > 1e-6 * max(1e-6, abs(couplings).max()):
-            raise InputError("J is neither symmetric nor triangular: give each pair once, or the same value twice")
-        couplings = (couplings + couplings.T) / 2
-    else:
-        couplings = couplings + couplings.T
-    couplings = sp.csr_array(couplings)
-    couplings.eliminate_zeros()
-    couplings.sort_indices()
-    return couplings
-
-
-def _from_mapping(J: Mapping[tuple[int, int], float], n: int) -> sp.csr_array:
-    pairs = np.array(list(J), dtype=np.int64).reshape(-1, 2)
-    values = np.fromiter(J.values(), dtype=np.float64, count=len(J))
-    outside = (pairs < 0) | (pairs >= n)
-    if outside.any():
-        i, j = pairs[outside.any(axis=1)][0]
-        raise InputError(f"coupling ({i}, {j}) names a spin out of range: h has spins 0 to {n - 1}")
-    # a pair given as (i, j) and as (j, i) is summed, as dimod does
-    low, high = pairs.min(axis=1, initial=n), pairs.max(axis=1, initial=-1)
-    return sp.csr_array(sp.coo_array((values, (low, high)), shape=(n, n)))
-
-
-def _labels(labels: Sequence[Hashable] | None, n: int) -> Sequence[Hashable]:
-    if labels is None or list(labels) == list(range(n)):
-        return range(n)
-    if len(labels) != n or len(set(labels)) != n:
-        raise InputError(f"labels must be {n} different names, one a spin")
-    return list(labels)

@@ -79,7 +79,8 @@ def optimise(spec: str, ising: samplers.Ising, seconds: float, seed: int) -> dic
     """
     options = {k: v for k, v in OPTIMISERS.get(spec.partition("?")[0], {}).items() if f"{k}=" not in spec}
     option, now = depth_option(spec), clock(spec)
-    depth, trace, mean, start = FIRST_DEPTH, [], np.inf, now()
+    trace: list[tuple[float, float]] = []
+    depth, mean, start = FIRST_DEPTH, np.inf, now()
     while True:
         before = now()
         sampler = samplers.get(spec, **options, **({option: depth} if option else {}))

@@ -148,7 +148,7 @@ def _fixed_point(problem: Ising) -> _Form:
     fields = -problem.h.astype(np.float32)
     if problem.layout == "bipartite":
         one, other = int8.pack(-problem.block), int8.pack(-problem.block.T)
-        arguments = (one.words, one.row_sums, other.words, other.row_sums, one.scale, fields)
+        arguments: tuple[Any, ...] = (one.words, one.row_sums, other.words, other.row_sums, one.scale, fields)
         return _Form(bipartite_int8, arguments, problem.block.size)
     packed = int8.pack(-problem.dense)
     arguments = (packed.words, packed.rounded, packed.row_sums, packed.scale, fields)
@@ -157,7 +157,8 @@ def _fixed_point(problem: Ising) -> _Form:
 
 def _over_threads(run: Callable[[slice], None], groups: int, work_a_group: float) -> None:
     # not numba.get_num_threads(): it starts numba's OpenMP pool, which resets torch's number of threads
-    threads = min(numba.config.NUMBA_NUM_THREADS, groups, int(groups * work_a_group / WORTH_A_THREAD))
+    most = int(getattr(numba.config, "NUMBA_NUM_THREADS"))  # noqa: B009 - numba sets it where no checker sees it
+    threads = min(most, groups, int(groups * work_a_group / WORTH_A_THREAD))
     if threads <= 1:
         run(slice(0, groups))
         return

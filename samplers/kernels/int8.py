@@ -26,8 +26,10 @@ LARGEST = 127 * 256 + 127
 @functools.cache
 def available() -> bool:
     """Return whether this CPU, as numba compiles for it, has the instruction."""
-    if config.CPU_NAME or config.CPU_FEATURES:
-        return "+avx512vnni" in (config.CPU_FEATURES or "")
+    # numba sets these from the environment when it is imported
+    name, features = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None)
+    if name or features:
+        return "+avx512vnni" in (features or "")
     return bool(binding.get_host_cpu_features().get("avx512vnni", False))
 
 

@@ -58,7 +58,7 @@ class Persistent(Sampler):
         self.num_sweeps = whole("num_sweeps", num_sweeps)
         self.num_chains = None if num_chains is None else whole("num_chains", num_chains)
         self._chains: Any = None
-        self._beta = 1.0
+        self._beta: float = 1.0
         self._log_weights = np.zeros(0)
         self._rng = np.random.default_rng()
 
@@ -74,13 +74,15 @@ class Persistent(Sampler):
     ) -> Draws:
         """Follow the problem, sweep, and return the chains."""
         if clamped:
-            return PopulationAnnealing(num_sweeps=START_SWEEPS).draw(
-                problem, num_reads, beta, clamped=clamped, seed=self._rng if seed is None else seed
-            )
+            # as any sampler: the contract serves clamped spins
+            cooled: Sampler = PopulationAnnealing(num_sweeps=START_SWEEPS)
+            return cooled.draw(problem, num_reads, beta, clamped=clamped, seed=self._rng if seed is None else seed)
         if seed is not None or self._chains is None:
             self._rng = np.random.default_rng(seed)
         kernel = compile_problem(problem, self.device)
-        info = {"num_sweeps": self.num_sweeps, "independent_reads": False, "resampled": False, "restarted": False}
+        info: dict[str, Any] = {
+            "num_sweeps": self.num_sweeps, "independent_reads": False, "resampled": False, "restarted": False,
+        }  # fmt: skip
         fresh = self._chains is None or self._chains.n != problem.n or isinstance(seed, int | np.integer)
         if fresh or initial_states is not None or not self._follow(kernel, beta, info):
             num = self.num_chains or num_reads
