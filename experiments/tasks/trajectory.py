@@ -11,7 +11,17 @@ from experiments.tasks.arrays import as_codes, check_embedding, finite_mean, nea
 from samplers.errors import InputError
 
 
-def diffusion_pseudotime(embedding: Any, root: int, n_neighbors: int = 15) -> np.ndarray:
+def neighbour_graph(embedding: Any, n_neighbors: int = 15) -> tuple[Any, np.ndarray]:
+    """Return the graph of the nearest neighbours, CSR `(n_cells, n_cells)`, and each cell's connected component."""
+    from scipy.sparse.csgraph import connected_components
+
+    graph = nearest_neighbors(check_embedding(embedding), n_neighbors).knn_graph_connectivities.tocsr()
+    return graph, connected_components(graph, directed=False)[1]
+
+
+def diffusion_pseudotime(
+    embedding: Any, root: int, n_neighbors: int = 15, graph: tuple[Any, np.ndarray] | None = None
+) -> np.ndarray:
     """Return diffusion pseudotime from a root cell, `(n_cells,)`; infinite for cells that the graph does not reach.
 
     Parameters
@@ -22,6 +32,8 @@ def diffusion_pseudotime(embedding: Any, root: int, n_neighbors: int = 15) -> np
         Row of the root cell.
     n_neighbors
         Size of the neighbourhoods, as scanpy counts them (the cell itself included).
+    graph
+        What `neighbour_graph` returns, where it was made before.
 
     Notes
     -----
@@ -30,14 +42,12 @@ def diffusion_pseudotime(embedding: Any, root: int, n_neighbors: int = 15) -> np
     """
     import anndata as ad
     import scanpy as sc
-    from scipy.sparse.csgraph import connected_components
 
     x = check_embedding(embedding)
     if not 0 <= root < len(x):
         raise InputError(f"root cell {root} is out of range: there are {len(x)} cells")
     time = np.full(len(x), np.inf)
-    graph = nearest_neighbors(x, n_neighbors).knn_graph_connectivities.tocsr()
-    components = connected_components(graph, directed=False)[1]
+    graph, components = graph or neighbour_graph(x, n_neighbors)
     inside = np.flatnonzero(components == components[root])
     time[root] = 0.0
     # two eigenvectors at least, and fewer components than cells
@@ -91,14 +101,16 @@ def conservation(
     Returns
     -------
     dict
-        "score": scIB's, (1 + Spearman) / 2 with unreachable cells at pseudotime 0 (so a torn graph costs);
+        "score": scIB's, (1 + Spearman) / 2 on the largest component of the graph, entered at its cell of smallest
+        reference where the root lies outside, with the other cells at pseudotime 0 (so a torn graph costs);
         "spearman": the same correlation unscaled; "spearman_reachable": over the cells that the graph reaches;
         "unreachable": their share of the cells; "spearman_branches": mean over lineages, each lineage's own graph
         entered at its cell of smallest reference.
 
     Notes
     -----
-    Luecken et al. (2022), trajectory conservation; the root is given, where scIB looks it up by cluster.
+    Luecken et al. (2022), trajectory conservation; the root is given, where scIB has the three first diffusion
+    components vote among the cells of the earliest cluster.
     """
     x = check_embedding(embedding)
     known = np.asarray(reference, dtype=np.float64)
@@ -111,10 +123,15 @@ def conservation(
     starts = [np.flatnonzero(use == root) for root in roots]
     if not len(starts) or any(not len(s) for s in starts):
         raise InputError(f"roots {list(roots)}: give one cell or more, each with a reference time")
+    # cells off the process stay out of the graph, as in scIB: they would take up the diffusion components
+    graph = neighbour_graph(x[use], n_neighbors)
+    largest = np.flatnonzero(graph[1] == np.bincount(graph[1]).argmax())
     rows: list[dict[str, float]] = []
     for start in starts:
-        # cells off the process stay out of the graph, as in scIB: they would take up the diffusion components
-        time = diffusion_pseudotime(x[use], int(start[0]), n_neighbors)
+        entry = int(start[0])
+        if entry not in largest:
+            entry = int(largest[np.argmin(known[use][largest])])
+        time = diffusion_pseudotime(x[use], entry, n_neighbors, graph)
         reached = np.isfinite(time)
         full = np.where(reached, time, 0.0)
         groups = [b[use] == value for value in np.unique(b[use])]
