@@ -158,12 +158,12 @@ class Ising:
 
     @property
     def layout(self) -> Layout:
-        """How the couplings are held: "dense", "bipartite" or "sparse"."""
+        """How the couplings are held, "dense", "bipartite" or "sparse"."""
         return "dense" if self._dense is not None else "sparse" if self._sparse is not None else "bipartite"
 
     @property
     def J(self) -> np.ndarray | sp.csr_array:
-        """Couplings, symmetric with zero diagonal, `(n, n)`: an array, or a CSR array where the layout is sparse."""
+        """Couplings, symmetric with zero diagonal, `(n, n)`; an array, or a CSR array where the layout is sparse."""
         return self._sparse if self._sparse is not None else self.dense
 
     @cached_property
@@ -203,7 +203,7 @@ class Ising:
 
     @cached_property
     def content_hash(self) -> str:
-        """A SHA-256 of fields, couplings and offset: equal for equal energies in the same order of spins."""
+        """A SHA-256 of fields, couplings and offset; equal for equal energies in the same order of spins."""
         digest = hashlib.sha256(np.ascontiguousarray(self.h + 0.0).tobytes())
         for part in (*self.edges, np.array([self.offset + 0.0])):
             digest.update(np.ascontiguousarray(part).tobytes())

@@ -188,7 +188,7 @@ class Sampler(dimod.Sampler):
 
     @property
     def properties(self) -> dict[str, Any]:
-        """Facts about the backend: kind, remote, and the limits of the machine where there are any."""
+        """Facts about the backend; kind, remote, and the limits of the machine where there are any."""
         return {"kind": self.kind, "remote": self.remote}
 
     def sample(self, bqm: dimod.BinaryQuadraticModel, **kwargs: Any) -> dimod.SampleSet:

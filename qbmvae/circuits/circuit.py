@@ -18,7 +18,7 @@ MAX_QUBITS = 62  # Pauli strings and basis states are 64-bit integers
 
 
 class Circuit(GateMethods):
-    """A circuit on `n_qubits` qubits that starts in |0...0>; qubit 0 is the most significant bit, as PennyLane's wires.
+    """A circuit on `n_qubits` qubits that starts in ``|0...0>``; qubit 0 is the most significant bit, as PennyLane's wires.
 
     Parameters
     ----------

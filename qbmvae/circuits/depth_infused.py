@@ -56,7 +56,7 @@ class DepthInfusedLayer(torch.nn.Module):
     n_first, n_between
         Variational layers before the first encoding and after each.
     axis
-        Of the variational rotations, "x" or "y" (the paper does not state it; RZ would leave |0> unchanged).
+        Of the variational rotations, "x" or "y" (the paper does not state it; RZ would leave ``|0>`` unchanged).
     entangle
         False leaves the CNOT rings out (a control).
     seed
@@ -105,7 +105,7 @@ class DepthInfusedLayer(torch.nn.Module):
 
     @property
     def n_layers(self) -> int:
-        """Circuit layers as the paper counts them: rotations and CNOTs apart, encodings, one readout."""
+        """Circuit layers as the paper counts them, rotations and CNOTs apart, encodings, one readout."""
         encodings = self.n_features // self.n_qubits
         return 2 * (self.n_first + self.n_between * encodings) + encodings + 1
 

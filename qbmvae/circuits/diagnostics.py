@@ -22,7 +22,7 @@ def dead_parameters(circuit: Circuit, observables: str | Sequence[str]) -> list[
     """Return the positions of parameters that cannot change any of the observables, whatever the angles.
 
     A rotation is dead if, with all Cliffords pushed to the end, it commutes with every observable and every live
-    rotation after it, or acts on |0...0> by a phase; a parameter is dead if all its rotations are. The gradient of
+    rotation after it, or acts on ``|0...0>`` by a phase; a parameter is dead if all its rotations are. The gradient of
     a dead parameter is exactly zero. A parameter that is not listed may still have none by cancellation.
     """
     parsed = pauli.parse_all(observables, circuit.n_qubits)
@@ -170,7 +170,7 @@ def fourier_spectrum(
         (n_features,) values of the other columns; zeros by default.
     max_frequency
         Highest frequency that the samples resolve; by default the largest that the circuit can have, the sum of
-        |scale| over the gates that take the feature (which must then be integers or halves).
+        ``|scale|`` over the gates that take the feature (which must then be integers or halves).
 
     Returns
     -------

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samplers.errors import InputError, nearest
 
-#: Estimator to the default of its parameter: a temperature, or the sharpness beta of the smoothing distributions.
+#: Estimator to the default of its parameter; a temperature, or the sharpness beta of the smoothing distributions.
 DEFAULTS = {
     "straight-through": 0.5,
     "gumbolt": 0.5,

@@ -60,7 +60,7 @@ class Molecule:
 
     @cached_property
     def propagated(self) -> np.ndarray:
-        """Atom features after the first propagation, `(n_atoms, 78)` float32: constant, so computed once per drug."""
+        """Atom features after the first propagation, `(n_atoms, 78)` float32; constant, so computed once per drug."""
         return self.adjacency @ self.atoms.astype(np.float32)
 
 

@@ -138,7 +138,7 @@ class ClipReport:
     clipped
         Share of the non-zero coefficients that were cut to the range.
     worst
-        The largest |coefficient| over its limit; 1 or less where nothing was cut.
+        The largest ``|coefficient|`` over its limit; 1 or less where nothing was cut.
     rounding
         Root mean square of the rounding, relative to that of the coefficients; 0 without rounding.
     """

@@ -9,7 +9,7 @@ from samplers.problem import Ising
 from samplers.sampler import Draws, Sampler, Seed
 from samplers.strategies import tree
 
-#: The most spins that are enumerated: 2**24 energies are 128 MB.
+#: The most spins that are enumerated; 2**24 energies are 128 MB.
 MAX_SPINS = 24
 
 

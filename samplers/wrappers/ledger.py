@@ -53,7 +53,7 @@ class Ledger(Wrapper):
 
     @property
     def totals(self) -> dict[str, float]:
-        """Sums over the file: calls, failures, reads, seconds, machine_seconds and cost."""
+        """Sums over the file; calls, failures, reads, seconds, machine_seconds and cost."""
         names = ("calls", "failures", "reads", "seconds", "machine_seconds", "cost")
         return {name: self._totals[name] for name in names}
 
