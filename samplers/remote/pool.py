@@ -15,8 +15,8 @@ from samplers.remote import worker
 
 log = logging.getLogger("samplers.server")
 
-#: Seconds that a worker may take to import its backend.
-START_SECONDS = 120.0
+#: Seconds that a worker may take to import its backend and to compile what it needs.
+START_SECONDS = 600.0
 
 
 class PoolError(Exception):

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from samplers.errors import InputError
-from samplers.problem import check_clamped
+from samplers.problem import Ising, check_clamped
 from samplers.registry import get
 from samplers.remote import wire
 
@@ -77,6 +77,23 @@ def answer(spec: str, data: bytes, limits: dict[str, int]) -> bytes:
     return wire.pack_draws(draws, {"hash": problem.content_hash, "nonce": str(header.get("nonce", ""))[:64]})
 
 
+def warm_up(spec: str) -> None:
+    """Draw once of every kind of problem, so that what is compiled at its first use is ready before the first request.
+
+    A backend on another machine is left alone: a call may cost something.
+    """
+    sampler = get(spec)
+    if sampler.remote:
+        return
+    pair, coupling = np.zeros(2), np.array([[0.0, 0.5], [0.0, 0.0]])
+    problems = Ising(pair, coupling), Ising.bipartite(pair[:1], pair[:1], coupling[:1, 1:]), Ising(pair, {(0, 1): 0.5})
+    for problem in problems:
+        for beta in (1.0, 1e3):  # cold problems go to other kernels
+            sampler.draw(problem, 2, beta, seed=0)
+    if "initial_states" in sampler.parameters:
+        sampler.draw(problems[0], 2, initial_states=np.ones((2, 2), dtype=np.int8), seed=0)
+
+
 def main(spec: str, limits: dict[str, int], inlet: BinaryIO, outlet: BinaryIO) -> None:
     """Answer requests until the inlet closes."""
 
@@ -87,6 +104,10 @@ def main(spec: str, limits: dict[str, int], inlet: BinaryIO, outlet: BinaryIO) -
 
     try:
         sampler = get(spec)
+        try:
+            warm_up(spec)
+        except Exception:  # noqa: BLE001 - a backend that refuses this problem may take another; requests will tell
+            traceback.print_exc(file=sys.stderr)
         facts = {"backend": spec.partition("?")[0], "kind": sampler.kind, "sampler": sampler.name}
         send(READY, json.dumps(facts).encode())
     except InputError as error:

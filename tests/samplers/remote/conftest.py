@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,23 +27,28 @@ from samplers import Draws, InputError, Sampler
 
 
 class Uniform(Sampler):
-    """Random spins, and on request trouble."""
+    """Random spins, and on request trouble, but not in the two spins with which a worker warms up."""
 
     name = "uniform"
+    drawn = 0
 
-    def __init__(self, trouble="", seconds=0.0):
-        self.trouble, self.seconds = trouble, seconds
+    def __init__(self, trouble="", seconds=0.0, compile_seconds=0.0, remote=False):
+        self.trouble, self.seconds, self.compile_seconds = trouble, seconds, compile_seconds
+        self.remote = remote
         if trouble == "options":
             raise InputError("no such trouble: try another")
 
     def draw(self, problem, num_reads=1, beta=1.0, *, initial_states=None, clamped=None, seed=None):
         print("noise on stdout must not reach the client")
-        time.sleep(self.seconds)
+        if not Uniform.drawn:
+            time.sleep(self.compile_seconds)
+        Uniform.drawn += 1
+        time.sleep(self.seconds if problem.n > 2 else 0)
         if self.trouble == "raise":
             raise RuntimeError("secret detail")
-        if self.trouble == "die":
+        if self.trouble == "die" and problem.n > 2:
             os._exit(9)
-        if self.trouble == "sleep":
+        if self.trouble == "sleep" and problem.n > 2:
             time.sleep(60)
         rng = np.random.default_rng(seed)
         states = rng.choice(np.array([-1, 1], np.int8), (num_reads, problem.n))
@@ -51,7 +57,7 @@ class Uniform(Sampler):
         for spin, value in (clamped or {}).items():
             states[:, spin] = value
         weights = -0.1 * np.arange(num_reads) if self.trouble == "weights" else None
-        return Draws(states, weights, info={"pid": os.getpid(), "array": np.arange(2)})
+        return Draws(states, weights, info={"pid": os.getpid(), "array": np.arange(2), "drawn": Uniform.drawn})
 '''
 
 
@@ -78,11 +84,11 @@ class Server:
         self.log = log
         with log.open("w") as out:
             self.process = subprocess.Popen([sys.executable, "-c", code], stderr=out, stdout=out, env=environment)
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 600
         while "http://" not in self.text():
             assert self.process.poll() is None and time.monotonic() < deadline, self.text()
             time.sleep(0.05)
-        self.url = self.text().split(" on ")[1].split()[0]
+        self.url = re.search(r"http://\S+", self.text()).group()
 
     def text(self) -> str:
         return self.log.read_text()

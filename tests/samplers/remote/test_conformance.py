@@ -20,8 +20,7 @@ CHECKS = pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: chec
 
 @pytest.fixture(scope="module")
 def gibbs(start):
-    # the first draw may have to compile the kernels, on a machine that is busy
-    return start("gibbs", workers=2, max_seconds=400.0)
+    return start("gibbs", workers=2)
 
 
 @CHECKS

@@ -155,6 +155,21 @@ def test_a_draw_over_the_time_limit_is_ended_and_the_worker_replaced(start):
     assert server.worker_pids() != before and server.metric("worker_restarts_total") == 1
 
 
+def test_what_compiles_at_the_first_draw_is_ready_before_the_first_request(start):
+    server = start("uniform?compile_seconds=8", max_seconds=4.0)
+    draws = server.client().draw(Ising(np.zeros(5), {}), 3)
+    # dense, bipartite and sparse, cold and warm, and one with initial states
+    assert draws.info["drawn"] == 8
+    server.stop()
+
+
+def test_another_machine_is_not_asked_to_warm_up(start):
+    # it may cost something
+    server = start("uniform?remote=true")
+    assert server.client().draw(Ising(np.zeros(5), {}), 3).info["drawn"] == 1
+    server.stop()
+
+
 def test_a_worker_that_dies_under_every_request_is_an_error_not_a_dead_server(start):
     server = start("uniform?trouble=die")
     with pytest.raises(RemoteError, match="died twice"):
