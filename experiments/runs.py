@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from qbmvae.data.latents import columns
 from samplers.errors import InputError
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> Path:
     return write_atomically(path, table.to_csv)
 
 
-def embedding_table(obs_names: Any, embedding: np.ndarray, prefix: str = "z") -> pd.DataFrame:
+def embedding_table(obs_names: Any, embedding: np.ndarray) -> pd.DataFrame:
     """Return an embedding as a table keyed by cell name."""
-    columns = [f"{prefix}{i}" for i in range(embedding.shape[1])]
-    return pd.DataFrame(embedding, index=pd.Index(list(map(str, obs_names)), name="obs_names"), columns=columns)
+    index = pd.Index(list(map(str, obs_names)), name="obs_names")
+    return pd.DataFrame(embedding, index=index, columns=columns(embedding.shape[1]))

@@ -87,19 +87,18 @@ def embed(
     """Embed the cells of a file with a trained model; every format is keyed by obs_names.
 
     .h5ad: X and obsm["X_qbmvae"] hold the embedding, obsm["codes"] the bits, obs is copied. .parquet: one row a cell,
-    indexed by obs_names. .npz: arrays "obs_names", "embedding" and, for priors over bits, "codes".
+    indexed by obs_names. .npz: arrays "obs_names", "X_qbmvae" and, for priors over bits, "codes".
 
     Example: qbmvae embed run1 other.h5ad --out emb.h5ad
     """
     from experiments.datasets import read_h5ad
-    from experiments.export import WRITERS, write_embedding
     from experiments.runs import load_model
+    from qbmvae.data import latents
 
-    if out.suffix not in WRITERS:
-        raise InputError(f"--out {out} has no known format: end it with {', '.join(WRITERS)}")
+    latents.check(out)
     adata = read_h5ad(data)
     model = load_model(run)
-    shape = write_embedding(out, model, adata, representation)
+    shape = model.write_latent_representation(out, adata, representation)
     _done({"out": str(out), "cells": shape[0], "dimensions": shape[1]}, f"{out}: {shape[0]} cells", quiet, as_json)
 
 

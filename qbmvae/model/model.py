@@ -16,6 +16,7 @@ from qbmvae.data import audit
 from qbmvae.model.archive import ArchiveMixin
 from qbmvae.model.generation import GenerationMixin
 from qbmvae.model.inference import InferenceMixin
+from qbmvae.model.latent import LatentMixin
 from qbmvae.model.module import QBMVAEModule
 from qbmvae.model.query import QueryMixin
 from qbmvae.model.registration import RegistrationMixin
@@ -26,6 +27,7 @@ from samplers.errors import InputError
 class QBMVAE(
     RegistrationMixin,
     TrainingMixin,
+    LatentMixin,
     InferenceMixin,
     GenerationMixin,
     ArchiveMixin,

@@ -116,13 +116,14 @@ def test_embeddings_are_keyed_and_aligned_in_every_format(trained, tmp_path, cap
         if suffix == "h5ad":
             read = ad.read_h5ad(out)
             names, values, codes = read.obs_names, read.obsm["X_qbmvae"], read.obsm["codes"]
-            assert np.array_equal(read.X, values)
+            assert np.array_equal(read.X, values) and list(read.obs.columns) == list(cells.obs.columns)
         elif suffix == "parquet":
             frame = pd.read_parquet(out)
             names, values, codes = frame.index, frame.to_numpy(), None
+            assert list(frame.columns) == list(stored.columns)
         else:
             read = np.load(out)
-            names, values, codes = read["obs_names"], read["embedding"], read["codes"]
+            names, values, codes = read["obs_names"], read["X_qbmvae"], read["codes"]
         assert list(names) == list(shuffled.obs_names)
         np.testing.assert_allclose(values, stored.loc[list(names)].to_numpy(), atol=1e-5)
         assert codes is None or set(np.unique(codes)) <= {0, 1}

@@ -60,6 +60,12 @@ def test_an_atlas_embeds_as_memory_does(adata, files, tmp_path):
     archive = np.load(tmp_path / "z.npz")
     assert list(archive["obs_names"]) == list(adata.obs_names)
     np.testing.assert_allclose(archive["X_qbmvae"], z, atol=1e-6)
+    np.testing.assert_array_equal(archive["codes"], model.get_codes())
+    whole = model.write_latent_representation(tmp_path / "d.npz", atlas, representation="denoised", batch_size=64)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "d.npz")["X_qbmvae"], model.get_latent_representation(representation="denoised"), atol=1e-4
+    )
+    assert whole == (adata.n_obs, min(50, adata.n_vars))
     with pytest.raises(InputError, match=r"must end in \.h5ad"):
         model.write_latent_representation(tmp_path / "z.csv")
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []

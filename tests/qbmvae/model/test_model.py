@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -160,7 +161,7 @@ def test_what_scvi_users_expect(trained):
     np.testing.assert_allclose(subset, trained.get_latent_representation()[[5, 2]], atol=1e-6)
 
 
-def test_minified_model_embeds_and_refuses_what_needs_counts(adata):
+def test_minified_model_embeds_and_refuses_what_needs_counts(adata, tmp_path):
     QBMVAE.setup_anndata(adata, batch_key="batch")
     model = QBMVAE(adata, n_latent=8, n_hidden=16)
     model.train(**QUICK)
@@ -168,6 +169,8 @@ def test_minified_model_embeds_and_refuses_what_needs_counts(adata):
     adata.obsm["X_latent_qzm"], adata.obsm["X_latent_qzv"] = model.get_latent_representation(return_dist=True)
     model.minify_adata()
     np.testing.assert_allclose(model.get_latent_representation(), z, atol=1e-5)
+    assert model.write_latent_representation(tmp_path / "z.parquet") == z.shape
+    np.testing.assert_allclose(pd.read_parquet(tmp_path / "z.parquet").to_numpy(), z, atol=1e-5)
     assert model.get_normalized_expression().shape == adata.shape
     with pytest.raises(InputError, match="minified"):
         model.get_elbo()
