@@ -120,11 +120,15 @@ class Sampler(dimod.Sampler):
         "sampler" if the reads follow the Boltzmann distribution at `beta`, "optimiser" if they only seek low energies.
     remote
         Whether reads come from another machine.
+    keeps_chains
+        Whether a draw goes on from the draw before: then an integer seed starts afresh, a generator or no seed goes on,
+        and `state_dict` holds the chains.
     """
 
     name: ClassVar[str] = "sampler"
     kind: Literal["sampler", "optimiser"] = "sampler"
     remote: ClassVar[bool] = False
+    keeps_chains: bool = False
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)

@@ -109,7 +109,14 @@ def nested_rhat(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def start_rhat(
-    sampler: Sampler, problem: Ising, data: np.ndarray, num_reads: int, beta: float = 1.0, seed: Seed = None
+    sampler: Sampler,
+    problem: Ising,
+    data: np.ndarray,
+    num_reads: int,
+    beta: float = 1.0,
+    seed: Seed = None,
+    *,
+    own: Draws | None = None,
 ) -> float:
     """Return the largest nested R-hat, over the energy and the spins, of chains started from data and from random spins.
 
@@ -121,15 +128,41 @@ def start_rhat(
         As in `Sampler.draw`.
     data
         States to start from, `(num, n)`: a reference's reads, or the training data's bits.
+    own
+        Reads of the sampler from a start of its own, which take the place of random spins: chains that are kept from
+        draw to draw move a little in each, and would never forget random spins in one.
     """
     rng = np.random.default_rng(seed)
-    groups = []
-    for start in (data[rng.integers(len(data), size=num_reads)], rng.choice([-1, 1], (num_reads, problem.n))):
-        draws = sampler.draw(problem, num_reads, beta, initial_states=start.astype(np.int8), seed=rng).resample(
-            seed=rng
-        )
-        groups.append(np.column_stack([problem.energies(draws.states), draws.states]))
-    return float(nested_rhat(*groups).max())
+
+    def drawn(start: np.ndarray) -> Draws:
+        return sampler.draw(problem, num_reads, beta, initial_states=start.astype(np.int8), seed=rng)
+
+    first = drawn(data[rng.integers(len(data), size=num_reads)])
+    second = drawn(rng.choice([-1, 1], (num_reads, problem.n))) if own is None else own
+    groups = [d.resample(seed=rng).states for d in (first, second)]
+    return float(nested_rhat(*(np.column_stack([problem.energies(states), states]) for states in groups)).max())
+
+
+def followed(
+    sampler: Sampler, problem: Ising, num_reads: int, beta: float = 1.0, seed: Seed = None, num_steps: int = 20
+) -> Draws:
+    """Return the last reads of a sampler that keeps chains while beta grows from half to the whole, as in a training.
+
+    Parameters
+    ----------
+    sampler
+        A sampler that keeps chains; it starts them afresh.
+    problem, num_reads, beta, seed
+        As in `Sampler.draw`.
+    num_steps
+        Draws on the way.
+    """
+    rng = np.random.default_rng(seed)
+    # an integer starts the chains, a generator goes on with them
+    draws = sampler.draw(problem, num_reads, beta / 2, seed=int(rng.integers(2**31)))
+    for share in np.linspace(0.5, 1.0, num_steps + 1)[1:]:
+        draws = sampler.draw(problem, num_reads, float(share) * beta, seed=rng)
+    return draws
 
 
 def total_variation(problem: Ising, draws: Draws, seed: Seed = None) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from samplers.diagnostics.mixing import callen_limit, callen_residuals, drift, start_rhat, total_variation
+from samplers.diagnostics.mixing import callen_limit, callen_residuals, drift, followed, start_rhat, total_variation
 from samplers.diagnostics.reference import Reference, reference
 from samplers.errors import InputError
 from samplers.problem import Ising
@@ -140,6 +140,7 @@ def check(
         *_residual(problem, residuals),
         *_drift(problem, draws, rng),
         *_starts(sampler, problem, draws, against.states if data is None else data, rng),
+        *_followed(sampler, problem, draws, against, rng),
         *_population(draws),
         *_machine(draws),
     ]
@@ -226,14 +227,25 @@ def _starts(
 ) -> list[Finding]:
     if "initial_states" not in sampler.parameters:
         return []
-    value = start_rhat(sampler, problem, data, len(draws), draws.beta, rng)
+    kept = sampler.keeps_chains
+    value = start_rhat(sampler, problem, data, len(draws), draws.beta, rng, own=draws if kept else None)
+    # chains that an annealing started have relatives among them: two count as one
+    independent = draws.effective_sample_size / (2 if kept else 1)
     # by chance: the largest of n + 1 squared z-scores over the number of chains
-    chance = float(np.sqrt(1 + 2 * np.log(100 * (problem.n + 1)) / len(draws)))
-    words = f"chains from reference states against chains from random spins; below {chance:.3f} the start is forgotten"
-    if draws.info.get("restarted"):
-        # kept chains move a little a draw, and choose their own start
-        return [Finding("R-hat", value, "note", words + " (in one draw; these chains are kept from draw to draw)")]
+    chance = float(np.sqrt(1 + 2 * np.log(100 * (problem.n + 1)) / independent))
+    other = "the sampler's own start" if kept else "random spins"
+    words = f"chains from reference states against chains from {other}; below {chance:.3f} the start is forgotten"
     return [Finding("R-hat", value, _grade(value, chance, 1.2), words)]
+
+
+def _followed(
+    sampler: Sampler, problem: Ising, draws: Draws, against: Reference, rng: np.random.Generator
+) -> list[Finding]:
+    if not sampler.keeps_chains or not draws.beta:
+        return []
+    found = _moments(followed(sampler, problem, len(draws), draws.beta, rng), against, rng)
+    words = f"after beta grew from half to the whole in 20 draws, as in a training: {found.meaning}"
+    return [Finding("moment error, followed", found.value, found.status, words)]
 
 
 def _population(draws: Draws) -> list[Finding]:
@@ -286,7 +298,7 @@ def _summary(verdict: Verdict) -> str:
             else "more sweeps (num_sweeps), or population-annealing"
         )
         return f"{at}: wrong temperature, effective beta {beta.value:.3g}; {cure}."
-    if "moment error" in bad or "R-hat" in bad:
+    if {"moment error", "R-hat", "moment error, followed"} & set(bad):
         return (
             f"{at}: right temperature, but the modes are weighed wrongly ({', '.join(bad)}); "
             "more sweeps, or population-annealing or parallel-tempering."

@@ -52,6 +52,7 @@ class Persistent(Sampler):
     """
 
     name = "persistent"
+    keeps_chains = True
 
     def __init__(self, *, num_sweeps: int = 2, num_chains: int | None = None, device: str = "cpu"):
         self.device = device

@@ -51,6 +51,7 @@ class Wrapper(Sampler):
         self.child = get(sampler)
         self.kind = self.child.kind
         self.remote = self.child.remote  # type: ignore[misc]
+        self.keeps_chains = self.child.keeps_chains
 
     @property
     def parameters(self) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from samplers.diagnostics.plots import write_plots
 from samplers.diagnostics.verdict import check
 from samplers.errors import InputError
 from samplers.machines.mock import MockMachine
-from samplers.wrappers import Quantise, TemperatureControl
+from samplers.wrappers import Correction, Quantise, TemperatureControl
 
 
 def gaussian(n: int, g: float, seed: int) -> samplers.Ising:
@@ -26,6 +26,7 @@ def test_samplers_are_good_at_the_critical_coupling(name):
     assert abs(verdict["effective beta"].value - 1) < 4 * verdict["effective beta"].error
     assert verdict["moment error"].value < 2
     assert ("R-hat" in verdict) == (name in ("gibbs", "persistent"))
+    assert ("moment error, followed" in verdict) == (name == "persistent")
     assert ("families" in verdict) == (name == "population-annealing")
     assert ("round trips" in verdict) == (name == "parallel-tempering")
 
@@ -53,6 +54,55 @@ def test_wrong_modes_at_the_right_temperature():
     verdict = check("gibbs?num_sweeps=6", problem, num_reads=2000)
     assert verdict["effective beta"].status == "good"
     assert verdict.level != "good" and "modes" in verdict.summary
+
+
+@pytest.mark.parametrize("g", [1.0, 2.0])
+@pytest.mark.parametrize("wrap", [samplers.get, Correction], ids=["bare", "wrapped"])
+def test_kept_chains_are_judged_by_their_own_start(wrap, g):
+    # two sweeps never forget random spins, and need not: chains are cooled first, then kept
+    verdict = check(wrap("persistent"), gaussian(48, g, 2), num_reads=1000)
+    assert verdict.level == "good", verdict.summary
+    assert verdict["R-hat"].status == "good" and "own start" in verdict["R-hat"].meaning
+    assert verdict["moment error, followed"].status == "good"
+
+
+class Kept(samplers.Sampler):
+    """Chains kept from draw to draw without weights, started from random spins."""
+
+    keeps_chains = True
+    states = None
+
+    def draw(self, problem, num_reads=1, beta=1.0, *, initial_states=None, seed=None):
+        if initial_states is not None or self.states is None or isinstance(seed, int):
+            rng = np.random.default_rng(seed)
+            random = rng.choice([-1, 1], (num_reads, problem.n))
+            self.states = random if initial_states is None else initial_states
+        self.states = self.move(problem, beta, self.states, seed)
+        return self.states.copy()
+
+    def move(self, problem, beta, states, seed):
+        return samplers.get("gibbs", num_sweeps=2).draw(
+            problem, len(states), beta, initial_states=states, seed=seed
+        ).states  # fmt: skip
+
+
+def test_kept_chains_that_start_wrongly_are_bad():
+    verdict = check(Kept(), gaussian(48, 2.0, 2), num_reads=1000)
+    assert verdict.level == "bad" and verdict["R-hat"].status == "bad" and verdict["moment error"].status == "bad"
+
+
+def test_kept_chains_that_do_not_follow_are_bad():
+    class Stuck(Kept):
+        """Right at its first draw, and never again."""
+
+        def draw(self, problem, num_reads=1, beta=1.0, *, seed=None):
+            if self.states is None or isinstance(seed, int):
+                self.states = samplers.get("exact").draw(problem, num_reads, beta, seed=seed).states
+            return self.states.copy()
+
+    verdict = check(Stuck(), gaussian(14, 2.0, 3), num_reads=1000)
+    assert verdict["moment error"].status == "good" and verdict["moment error, followed"].status == "bad"
+    assert verdict.level == "bad" and "followed" in verdict.summary
 
 
 def test_corrected_machines_stand_beside_the_random_start():
