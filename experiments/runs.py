@@ -25,13 +25,19 @@ from samplers.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-CONFIG, STATUS, METRICS, HISTORY, EMBEDDING = (
+CONFIG, VERSIONS, STATUS, METRICS, HISTORY, EMBEDDING = (
     "config.yaml",
+    "versions.json",
     "status.json",
     "metrics.json",
     "history.csv",
     "embedding.parquet",
 )
+
+PACKAGES = (
+    "qbmvae", "torch", "numpy", "scipy", "pandas", "numba", "anndata", "scanpy", "scvi-tools", "safetensors",
+    "scikit-learn", "scib-metrics", "xgboost", "rdkit",
+)  # fmt: skip
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> Path:
@@ -114,7 +120,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in ("qbmvae", "torch", "numpy", "scvi-tools", "anndata", "scanpy", "scib-metrics", "xgboost", "numba"):
+    for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -163,8 +169,46 @@ def undo_on_error(path: Path, keep_if: Callable[[], bool]) -> Iterator[None]:
 def start(path: Path, config: dict[str, Any]) -> None:
     """Write what a run is made of before it trains."""
     write_text(path / CONFIG, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
-    write_json(path / "versions.json", versions())
+    write_json(path / VERSIONS, versions())
     write_status(path, "training")
+
+
+def create(path: Path, config: dict[str, Any], *, started: bool = True) -> None:
+    """Make the folder of an experiment and write its configuration and versions, or go on with one of the same.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    config
+        Plain values.
+    started
+        Whether a folder with a configuration holds work to go on with (a checkpoint, finished cells); it is begun anew
+        where it does not.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds the work of another configuration.
+    """
+    if started and (path / CONFIG).is_file():
+        before, now = read_yaml(path / CONFIG), yaml.safe_load(yaml.safe_dump(plain(config)))
+        changed = sorted(k for k in {*before, *now} if before.get(k) != now.get(k))
+        if changed:
+            key = changed[0]
+            raise InputError(
+                f"{path} holds a run with another {key!r} ({before.get(key)!r}, now {now.get(key)!r}): choose another --out"
+            )
+        return
+    write_json(path / VERSIONS, versions())
+    write_text(path / CONFIG, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the resolved configuration of an experiment's folder."""
+    if not (path / CONFIG).is_file():
+        raise InputError(f"{path} is not a run folder: it has no {CONFIG}")
+    return read_yaml(path / CONFIG)
 
 
 def write_status(path: Path, state: str, **details: Any) -> None:

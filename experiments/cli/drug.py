@@ -124,8 +124,8 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict new molecules on cell lines."""
-    from experiments.drug_response.run_folder import write_text
     from experiments.drug_response.runs import predict_run
+    from experiments.runs import write_text
 
     _one_thread()
     found = predict_run(run, smiles=smiles, pairs=pairs, features=features)
@@ -223,7 +223,7 @@ def _progress(quiet: bool) -> Callable[[str], None]:
 
 
 def _finish(metrics: dict[str, Any], line: str, *, as_json: bool, quiet: bool) -> None:
-    from experiments.drug_response.run_folder import plain
+    from experiments.runs import plain
 
     if as_json:
         print(json.dumps(plain(metrics)))

@@ -71,8 +71,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a predictor, hold perturbations (or cells, or a context) out, and score it beside the baselines."""
-    from experiments.perturbation.folder import read_config
     from experiments.perturbation.runs import METRICS, TrainConfig, train_run
+    from experiments.runs import read_config
 
     _one_thread()
     if resume is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,13 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.drug_response import plots, run_folder
+from experiments.drug_response import plots
 from experiments.drug_response.claims import METRICS
 from experiments.drug_response.config import CompareConfig
-
-STYLE = """body{font-family:system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:right}
-th{background:#f3f3f3}td:first-child,th:first-child{text-align:left}img{max-width:100%}pre{background:#f6f6f6;padding:1em}"""
+from experiments.plain_page import image, page, table
 
 
 def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> None:
@@ -84,22 +80,6 @@ def sweep_report(out: Path, ranked: pd.DataFrame, chosen: Mapping[str, Any]) -> 
     )
 
 
-def page(out: Path, title: str, sections: Sequence[str]) -> None:
-    """Write `report.html` from sections of HTML, with configuration and versions at its end."""
-    parts = [f"<h1>{html.escape(title)}</h1>", *sections]
-    for name in ("config.yaml", "versions.json"):
-        if (out / name).is_file():
-            parts.append(f"<h2>{name}</h2><pre>{html.escape((out / name).read_text())}</pre>")
-    body = "\n".join(parts)
-    text = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
-    run_folder.write_text(out / "report.html", f"{text}<body>{body}</body></html>")
-
-
-def table(frame: pd.DataFrame) -> str:
-    """Return a table as HTML, four significant digits."""
-    return frame.to_html(index=False, float_format=lambda v: f"{v:.4g}", na_rep="", border=0)
-
-
 def compact(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the summary with each metric and its 95 % interval in one column, MSE in thousandths."""
     shown = summary[["n_train", "model", "seeds"]].copy()
@@ -123,9 +103,3 @@ def _with_interval(mean: float, low: float, high: float) -> str:
     if pd.isna(mean):
         return ""
     return f"{mean:.3f}" if pd.isna(low) else f"{mean:.3f} ± {(high - low) / 2:.3f}"
-
-
-def image(path: Path) -> str:
-    """Return a PNG as an inline image."""
-    encoded = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{encoded}">'

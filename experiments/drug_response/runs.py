@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.drug_response import plots, run_folder
+from experiments import runs as run_folder
+from experiments.drug_response import plots
 from experiments.drug_response.config import Tables, read_data
 from experiments.drug_response.controls import fit_control
 from experiments.drug_response.metrics import all_metrics

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.perturbation import folder
+from experiments import runs as run_folder
 from experiments.perturbation.evaluate import evaluate
 from experiments.perturbation.pretrain import pretrained_state
 from experiments.perturbation.report import COLUMNS, PUBLISHED, seeds_report
@@ -117,7 +117,7 @@ def one_cell(
 
 def run_table(config: TableConfig, out: Path, progress: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
     """Fill the table and write `results.csv`, `summary.csv` and `report.html`; return the summary."""
-    folder.create(out, config.to_dict())
+    run_folder.create(out, config.to_dict())
     (out / "cells").mkdir(exist_ok=True)
     found: list[dict[str, Any]] = []
     for seed in config.seeds:
@@ -131,13 +131,13 @@ def run_table(config: TableConfig, out: Path, progress: Callable[[str], None] = 
                     backbone = (
                         "pca" if config.table == "ablation" else pretrained_state(screen, config.backbone_epochs, seed)
                     )
-                folder.write_json(path, one_cell(name, options, screen, backbone, config, seed, reference))
+                run_folder.write_json(path, one_cell(name, options, screen, backbone, config, seed, reference))
             found.append(json.loads(path.read_text()))
             # the first row of a seed scores the baselines for all
             reference = reference or found[-1]["baselines"]["mean response"]
     results, summary = summarise(found)
-    folder.write_text(out / "results.csv", results.to_csv(index=False))
-    folder.write_text(out / "summary.csv", summary.to_csv(index=False))
+    run_folder.write_text(out / "results.csv", results.to_csv(index=False))
+    run_folder.write_text(out / "summary.csv", summary.to_csv(index=False))
     numbers = {
         r["row"]: {c: r[c] for c in r if c != "row"}
         for r in summary.to_dict("records")

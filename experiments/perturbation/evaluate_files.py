@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from experiments.perturbation import folder
+from experiments import runs as run_folder
 from experiments.perturbation.challenge import control_cells
 from experiments.perturbation.runs import read_data
 from qbmvae.perturbation.model import PerturbationModel
@@ -55,8 +55,8 @@ def evaluate_files(
         table = metrics.pop("per_perturbation")
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            folder.write_text(out / "per_perturbation.csv", table.to_csv())
+            run_folder.write_text(out / "per_perturbation.csv", table.to_csv())
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        folder.write_json(out / "metrics.json", metrics)
+        run_folder.write_json(out / "metrics.json", metrics)
     return metrics

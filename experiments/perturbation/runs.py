@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from experiments.perturbation import folder
+from experiments import runs as run_folder
 from experiments.perturbation.evaluate import evaluate, verdict
 from experiments.perturbation.report import train_report
 from experiments.perturbation.splits import Split, split
@@ -127,7 +127,7 @@ def train_run(config: TrainConfig, out: str | Path, progress: Progress = lambda 
     out = Path(out)
     config = replace(config, data=str(Path(config.data).resolve()))
     options = config.resolved_options()
-    folder.create(out, config.to_dict())
+    run_folder.create(out, config.to_dict())
     adata = read_data(config.data, config.genes)
     parts = make_split(config, adata)
     train, test = adata[parts.train].copy(), adata[parts.test].copy()
@@ -154,7 +154,7 @@ def train_run(config: TrainConfig, out: str | Path, progress: Progress = lambda 
             checkpoint=checkpoint,
         )
         _write_controls(model, train, out)
-        folder.write_text(out / "history.csv", pd.DataFrame(model.history).to_csv(index=False))
+        run_folder.write_text(out / "history.csv", pd.DataFrame(model.history).to_csv(index=False))
         model.save(out)
     checkpoint.unlink(missing_ok=True)
     return score_run(config, out, model, train, test, parts, progress)
@@ -187,10 +187,10 @@ def score_run(
         effects = result.pop("effects")
         tables = result.pop("per_perturbation")
         rows = [pd.DataFrame(table).assign(predictor=name) for name, table in tables.items()]
-        folder.write_text(out / "per_perturbation.csv", pd.concat(rows).to_csv(index=False))
+        run_folder.write_text(out / "per_perturbation.csv", pd.concat(rows).to_csv(index=False))
         metrics |= result | {"verdict": verdict(result | {"per_perturbation": tables})}
         metrics |= {k: v for k, v in result["model"].items() if not k.endswith("_se")}
-    folder.write_json(out / METRICS, metrics)
+    run_folder.write_json(out / METRICS, metrics)
     train_report(out, config, model, metrics, effects)
     return metrics
 

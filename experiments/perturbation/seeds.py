@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.perturbation import folder
+from experiments import runs as run_folder
 from experiments.perturbation.runs import METRICS, TrainConfig, train_run
+from experiments.plain_page import page, table
 from samplers.errors import InputError
 
 
@@ -33,7 +34,7 @@ def run_seeds(
     """
     if not runs:
         raise InputError("the configuration names no runs")
-    folder.create(out, {"runs": {k: dict(v) for k, v in runs.items()}, "seeds": list(seeds)})
+    run_folder.create(out, {"runs": {k: dict(v) for k, v in runs.items()}, "seeds": list(seeds)})
     rows, gains = [], []
     for name, settings in runs.items():
         config = TrainConfig.from_dict(settings)
@@ -70,13 +71,13 @@ def run_seeds(
             ["at least as good", "within the interval"],
             "WORSE",
         )
-    folder.write_text(out / "scores.csv", scores.to_csv(index=False))
-    folder.write_text(out / "margins.csv", margins.to_csv(index=False))
+    run_folder.write_text(out / "scores.csv", scores.to_csv(index=False))
+    run_folder.write_text(out / "margins.csv", margins.to_csv(index=False))
     note = f"<p>{len(seeds)} seeds: mean and 95 % t half-width (+-) over seeds. Margins are paired by seed, positive is better.</p>"
-    folder.page(
+    page(
         out,
         "Perturbation response over seeds",
-        [note, folder.table(scores), "<h2>Margins of the model</h2>", folder.table(margins)],
+        [note, table(scores), "<h2>Margins of the model</h2>", table(margins)],
     )
     return scores
 
