@@ -24,10 +24,13 @@ class Covariates:
         One integer code a cell for each categorical covariate, the batch first; `(n_cells,)` each.
     continuous
         `(n_cells, n_continuous)`, or None.
+    averaged
+        Number of leading categories of each covariate whose average stands in the place of codes; only in evaluation.
     """
 
     categories: tuple[Tensor, ...]
     continuous: Tensor | None = None
+    averaged: tuple[int, ...] = ()
 
     def with_batch(self, batch: Tensor) -> Covariates:
         """Return the same covariates with another batch."""
@@ -60,6 +63,8 @@ class ConditionalLinear(nn.Module):
 
     def shift(self, covariates: Covariates) -> Tensor:
         """Return bias and covariates' share of each output, `(n_cells, n_out)` or broadcast from `(n_out,)`."""
+        if covariates.averaged:
+            return self.bias + sum(rows[:n].mean(0) for rows, n in zip(self.rows, covariates.averaged, strict=True))
         total, bias_is_in = self.bias, False
         for rows, codes in zip(self.rows, covariates.categories, strict=False):
             if len(rows) == 1:

@@ -11,10 +11,12 @@ import torch
 from anndata import AnnData
 
 from qbmvae.core.vae import Batch
+from qbmvae.model import expression_space
 from qbmvae.model.host import Host
 from samplers.errors import InputError, nearest
 
 Representation = Literal["probabilities", "logits", "bits", "arcsine", "denoised"]
+DEFAULT = "denoised"
 REPRESENTATIONS = ("probabilities", "logits", "bits", "arcsine", "denoised")
 
 
@@ -29,7 +31,7 @@ class LatentMixin(Host):
         representation: Representation | None = None,
         batch_size: int | None = None,
         return_dist: bool = False,
-        n_components: int = 50,
+        n_components: int | None = None,
         **_: Any,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         r"""Return the code of each cell; deterministic, never a random draw.
@@ -41,16 +43,17 @@ class LatentMixin(Host):
         indices
             Cells to use; all by default.
         representation
-            "probabilities" q (default), "logits", "bits" (q > 1/2, in {0, 1}), "arcsine"
-            :math:`2 \arcsin \sqrt{q}` (the Fisher-Rao coordinates of a Bernoulli), or "denoised" (principal
-            components of the decoded log expression averaged over batches, `(n_cells, n_components)`). A continuous
-            prior has "probabilities" in the sense of the posterior's location, and "denoised".
+            "denoised" (default): coordinates of the decoded expression, log1p(1e4 x expected frequencies) with the
+            covariates averaged out, on its principal components over training cells, fixed when training ends. Of the
+            code itself: "probabilities" q, "logits", "bits" (q > 1/2, in {0, 1}) and "arcsine"
+            :math:`2 \arcsin \sqrt{q}` (the Fisher-Rao coordinates of a Bernoulli). A continuous prior has
+            "probabilities" in the sense of the posterior's location, and "denoised".
         batch_size
             Cells at once.
         return_dist
             Return the posterior's mean and variance instead, as scvi-tools does.
         n_components
-            Of "denoised".
+            Leading components of "denoised"; all `n_latent` by default.
 
         Returns
         -------
@@ -66,8 +69,8 @@ class LatentMixin(Host):
             return posterior.loc.numpy(), posterior.scale.square().numpy()
         return self._represent(parameters, chosen, n_components)
 
-    def _represent(self, parameters: torch.Tensor, representation: str, n_components: int = 50) -> np.ndarray:
-        """Return a representation of the posterior's parameters; all but "denoised" go cell by cell."""
+    def _represent(self, parameters: torch.Tensor, representation: str, n_components: int | None = None) -> np.ndarray:
+        """Return a representation of the posterior's parameters, cell by cell."""
         code = self.module.vae.code(parameters)
         match representation:
             case "denoised":
@@ -81,7 +84,7 @@ class LatentMixin(Host):
         return code.numpy()
 
     def _known(self, representation: str | None) -> str:
-        chosen = representation or "probabilities"
+        chosen = representation or DEFAULT
         if chosen not in REPRESENTATIONS:
             raise InputError(f"there is no representation {chosen!r}{nearest(chosen, REPRESENTATIONS)}")
         if not self.module.vae.prior.discrete and chosen not in ("probabilities", "denoised"):
@@ -107,7 +110,7 @@ class LatentMixin(Host):
         adata
             The model's own data by default.
         representation
-            As in `get_latent_representation`; the components of "denoised" need all cells in memory.
+            As in `get_latent_representation`.
         batch_size
             Cells at once.
 
@@ -123,8 +126,6 @@ class LatentMixin(Host):
         adata = self._validate_anndata(adata)
         width, n_bits = vae.n_latent, vae.n_latent if vae.prior.discrete else 0
         parts = self._parameter_batches(adata, None, batch_size)
-        if chosen == "denoised":
-            parts, width = iter([torch.cat(list(parts))]), min(50, adata.n_obs, vae.n_input)
         with latents.writer(Path(path), adata.obs, width, n_bits) as write:
             for parameters in parts:
                 codes = self._represent(parameters, "bits") if n_bits else None
@@ -163,23 +164,32 @@ class LatentMixin(Host):
         self.module.eval()
         return source.epoch(batch_size or 1024, None, device=self.device)
 
-    def _denoised(self, code: torch.Tensor, n_components: int) -> np.ndarray:
-        """Return principal components of log1p(1e4 x expected frequencies), averaged over batches."""
-        from sklearn.decomposition import PCA
+    def _denoised(self, code: torch.Tensor, n_components: int | None) -> np.ndarray:
+        """Return coordinates in expression space; while training goes on, on the axes of these very cells."""
+        module = self.module
+        if module.has_expression_axes:
+            axes = module.expression_mean, module.expression_components
+        else:
+            axes = expression_space.principal_components(self._decoded(code), module.n_latent)
+        # chunk by chunk: the expression of many cells would not fit
+        parts = [
+            expression_space.coordinates(self._decoded(part), axes[0], axes[1][:n_components])
+            for part in code.split(expression_space.CELLS)
+        ]
+        return torch.cat(parts).numpy()
 
-        from qbmvae.core.networks import Covariates
+    def _decoded(self, code: torch.Tensor) -> torch.Tensor:
+        module = self.module
+        return expression_space.decoded(module.vae, code, module.averaged_categories.tolist(), self.device)
 
-        vae, device = self.module.vae, self.device
-        n_batches = vae.n_categories[0]
-        rows = []
-        for part in code.split(1024):
-            total = torch.zeros(len(part), vae.n_input)
-            for batch in range(n_batches):
-                codes = tuple(torch.zeros(len(part), dtype=torch.long, device=device) for _ in vae.n_categories)
-                covariates = Covariates((codes[0] + batch, *codes[1:]), None)
-                scale = vae.scale(vae.decode_logits(part.to(device), covariates)[0])
-                total += (scale if vae.gene_likelihood == "gaussian" else torch.log1p(1e4 * scale)).cpu()
-            rows.append(total / n_batches)
-        expression = torch.cat(rows).numpy()
-        n = min(n_components, *expression.shape)
-        return PCA(n, svd_solver="randomized", random_state=0).fit_transform(expression).astype(np.float32)
+    def _fix_expression_axes(self, seed: int) -> None:
+        """Find the axes of "denoised" on training cells; a model of a query keeps its reference's."""
+        module, cells = self.module, self.train_indices_
+        if cells is None or (module.vae.frozen_statistics and module.has_expression_axes):
+            return
+        if len(cells) > expression_space.CELLS:
+            cells = np.random.default_rng(seed).choice(cells, expression_space.CELLS, replace=False)
+        code = module.vae.code(self._posterior_parameters(None, np.sort(cells), None))
+        mean, components = expression_space.principal_components(self._decoded(code), module.n_latent)
+        module.expression_mean.copy_(mean)
+        module.expression_components.copy_(components)

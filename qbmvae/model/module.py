@@ -43,6 +43,9 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
     use_observed_lib_size = True
     log_partition: Tensor
     log_partition_error: Tensor
+    expression_mean: Tensor
+    expression_components: Tensor
+    averaged_categories: Tensor
 
     def __init__(self, **options: Any):
         super().__init__()
@@ -52,6 +55,16 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
         # log Z after training: KL(q || p) of a cell is complete with it
         self.register_buffer("log_partition", torch.zeros((), dtype=torch.float64))
         self.register_buffer("log_partition_error", torch.zeros((), dtype=torch.float64))
+        # the axes of the representation "denoised"; zero until training has found them
+        self.register_buffer("expression_mean", torch.zeros(self.vae.n_input))
+        self.register_buffer("expression_components", torch.zeros(self.n_latent, self.vae.n_input))
+        # categories that it averages over: those of the first training, so that a query's new ones move no cell
+        self.register_buffer("averaged_categories", torch.tensor(self.vae.n_categories))
+
+    @property
+    def has_expression_axes(self) -> bool:
+        """Whether training has fixed the axes of the representation "denoised"."""
+        return bool(self.expression_components.any())
 
     def covariates(self, tensors: dict[str, Tensor]) -> Covariates:
         """Return the covariates of a minibatch of scvi-tools' loader."""

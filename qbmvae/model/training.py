@@ -183,6 +183,7 @@ class TrainingMixin(Host):
         self.module.eval()
         self.is_trained_ = True
         self._fresh = False
+        self._fix_expression_axes(seed)
 
 
 @dataclass
