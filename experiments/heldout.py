@@ -52,7 +52,7 @@ def held_out_scores(model: ModelSpec, task: Task, tasks: Sequence[str], data: Da
 def _inductive(model: ModelSpec) -> bool:
     options = {**METHODS[model.method].options, **model.options}
     # sysVI's encoder sees the batch, which a new batch cannot tell it
-    return not options.get("harmony") and options.get("representation") != "denoised" and model.method != "sysvi"
+    return not options.get("harmony") and model.method != "sysvi"
 
 
 def _fit_on(model: ModelSpec, task: Task, rows: np.ndarray) -> Fitted:

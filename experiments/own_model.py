@@ -62,6 +62,4 @@ def fit_own(task: Task, representation: str | None, train: dict[str, Any], optio
         generate=lambda n, seed: model.generate(n_cells=n, seed=seed).X,
         bounds=bounds,
         novelty=novelty,
-        # its principal components are those of the cells given
-        inductive=representation != "denoised",
     )
