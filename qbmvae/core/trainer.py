@@ -80,7 +80,7 @@ class TrainingConfig:
     kl_weight: float = 2.0
     kl_warmup: float = 0.25
     batch_matching: float = 1.0
-    cycle_consistency: float = 0.3
+    cycle_consistency: float = 0.0
     num_chains: int = 512
     gradient_clip: float | None = None
     early_stopping: bool = False
