@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,11 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
     if (np.modf(values)[0] > 1e-3).any():
         raise InputError("observed: cell-eval2 scores counts, but X holds fractions: give raw counts")
     totals = np.asarray(observed.X.sum(axis=1)).ravel()
-    config = cell_eval2.EvalConfig.from_preset("vcc2026")
+    genes = set(map(str, observed.var_names))
+    names = set(observed.obs[pert_key].astype(str)) - {control}
+    # a perturbation named after no measured gene (a drug, a construct) has no gene of its own to leave out
+    targets = {name: name if name in genes else None for name in names}
+    config = replace(cell_eval2.EvalConfig.from_preset("vcc2026"), target_gene_map=targets)
     table = cell_eval2.compute_metrics(
         to_counts(predicted, totals[totals > 0], seed=seed),
         observed,
