@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +17,7 @@ from experiments import evaluation, runs
 from experiments.baselines import METHODS, Fitted, Task, fit
 from experiments.comparison import Comparison, DataSpec, ModelSpec, load_config
 from experiments.datasets import NAMED, load, select_hvgs
+from experiments.executors import each
 from samplers.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +29,11 @@ FITTED_ON_ALL = ("integration", "scgraph", "clustering", "trajectory")
 
 
 def run_grid(
-    comparison: Comparison, out: str | Path, workers: int = 1, say: Callable[[str], None] = print
+    comparison: Comparison,
+    out: str | Path,
+    workers: int = 1,
+    say: Callable[[str], None] = print,
+    ray: str | None = None,
 ) -> dict[str, Any]:
     """Run every cell of the grid that has no result yet, then write the table and the report.
 
@@ -45,6 +47,9 @@ def run_grid(
         Processes.
     say
         Takes a line of progress.
+    ray
+        Address of a Ray cluster to run on, see `experiments.executors.each`; the folder and the data must lie on
+        storage that every node sees.
 
     Returns
     -------
@@ -53,7 +58,7 @@ def run_grid(
     """
     from experiments.compare_report import CONFIG, write_report
 
-    out = Path(out)
+    out = Path(out).resolve()
     if out.exists() and not (out / CONFIG).is_file():
         runs.fresh_folder(out)
     comparison = _with_files(comparison, say)
@@ -64,7 +69,8 @@ def run_grid(
     missing = [cell for cell in grid if _result(out, comparison, *cell) is None]
     say(f"{len(grid)} cells, {len(grid) - len(missing)} done before")
     failed = 0
-    for done, (data, model, seed, error) in enumerate(_run(comparison, missing, out, workers), start=1):
+    calls = [(comparison, data, model, seed, out) for data, model, seed in missing]
+    for done, (data, model, seed, error) in enumerate(each(run_cell, calls, workers, ray), start=1):
         failed += error is not None
         say(f"[{done}/{len(missing)}] {data}, {model}, seed {seed}: {error or 'done'}")
     runs.write_table(out / "results.parquet", results_table(out, comparison))
@@ -87,19 +93,6 @@ def _with_files(comparison: Comparison, say: Callable[[str], None]) -> Compariso
     if not kept:
         raise InputError("none of the comparison's data sets is there: set data_root")
     return replace(comparison, datasets=tuple(kept))
-
-
-def _run(comparison: Comparison, cells: list[tuple[DataSpec, ModelSpec, int]], out: Path, workers: int) -> Any:
-    if workers == 1 or len(cells) < 2:
-        for data, model, seed in cells:
-            yield run_cell(comparison, data, model, seed, out)
-        return
-    # fork copies threads' locks; one thread a process, or they slow each other down
-    os.environ.update({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"})
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(run_cell, comparison, data, model, seed, out) for data, model, seed in cells]
-        for future in as_completed(futures):
-            yield future.result()
 
 
 def cell_path(out: Path, data: str, model: str, seed: int) -> Path:
