@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from experiments.cli.options import Json, Quiet, progress_lines, use_threads
 from samplers.errors import InputError
 
 drug = typer.Typer(
-    help="Drug response from molecules and cell lines: the quantum head and its controls.", no_args_is_help=True
+    help="Drug response from molecules and cell lines: the quantum head and its controls.\n\n"
+    "Example: qbmvae drug train --ic50 ic50.parquet --features features.parquet --drugs drugs.csv --out drug1",
 )
 
 Ic50 = Annotated[str | None, typer.Option(help="Responses: drug_id, cosmic_id and ln_ic50, ic50 or auc.")]
@@ -29,8 +29,6 @@ DropMissing = Annotated[
     bool | None,
     typer.Option("--drop-missing", help="Leave out pairs whose drug or line is not in its table.", show_default=False),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key=value, YAML; dots go deeper (tables.ic50=...).")]
 Config = Annotated[Path | None, typer.Argument(help="A YAML configuration; the default is the paper's.")]
 
@@ -70,14 +68,17 @@ def train(
     seed: Annotated[int, typer.Option(help="Of subset, split, weights and order.")] = 0,
     resume: Annotated[Path | None, typer.Option(help="Go on with a stopped run; other options are its own.")] = None,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Train a head on measured pairs, and write a run folder with model, metrics and report."""
+    """Train a head on measured pairs, and write a run folder with model, metrics and report.
+
+    Example: qbmvae drug train --ic50 ic50.parquet --features features.parquet --drugs drugs.csv --head quantum --out drug1
+    """
     from experiments.drug_response.config import Tables
     from experiments.drug_response.runs import MODEL, TrainConfig, read_run, train_run
     from qbmvae.drug_response import NetworkOptions, TrainingOptions
 
-    _one_thread()
+    use_threads()
     if resume is not None:
         if (resume / MODEL).is_file():
             raise InputError(f"{resume} is finished: there is nothing to resume")
@@ -107,7 +108,7 @@ def train(
             max_pairs,
             seed,
         )
-    metrics = train_run(config, out, progress=_progress(quiet))
+    metrics = train_run(config, out, progress=progress_lines(quiet))
     _finish(
         metrics, f"test MSE {metrics['test']['mse']:.5f}; report: {out / 'report.html'}", as_json=as_json, quiet=quiet
     )
@@ -121,77 +122,92 @@ def predict(
     pairs: Annotated[Path | None, typer.Option(help="Pairs: cosmic_id and smiles (or drug_id of training).")] = None,
     features: Annotated[Path | None, typer.Option(help="Features of the lines; by default those of training.")] = None,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Predict new molecules on cell lines."""
+    """Predict new molecules on cell lines.
+
+    Example: qbmvae drug predict drug1 --smiles molecules.csv --out predictions.csv
+    """
     from experiments.drug_response.runs import predict_run
     from experiments.runs import write_text
 
-    _one_thread()
+    use_threads()
     found = predict_run(run, smiles=smiles, pairs=pairs, features=features)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, found.to_csv(index=False))
-    _progress(quiet)(f"{len(found)} predictions: {out}")
+    progress_lines(quiet)(f"{len(found)} predictions: {out}")
     if as_json:
         print(json.dumps({"n_predictions": len(found), "out": str(out)}))
 
 
-@drug.command()
+def _grid(work: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of a function that takes a configuration, tables, overrides, a folder, and how to answer."""
+
+    def command(
+        out: Annotated[Path, typer.Option(help="The folder; the same command again goes on where it stopped.")],
+        config: Config = None,
+        ic50: Ic50 = None,
+        features: Features = None,
+        drugs: Drugs = None,
+        target: Target = None,
+        cell_encoder: CellEncoder = None,
+        drop_missing: DropMissing = None,
+        overrides: Set = None,
+        quiet: Quiet = False,
+        as_json: Json = False,
+    ) -> None:
+        use_threads()
+        tables: dict[str, Any] = {"ic50": ic50, "features": features, "drugs": drugs, "target": target}
+        tables |= {"cell_encoder": cell_encoder, "drop_missing": drop_missing}
+        work(config, tables, overrides or (), out, quiet=quiet, as_json=as_json)
+
+    command.__doc__ = work.__doc__
+    return command
+
+
+@drug.command("compare")
+@_grid
 def compare(
-    config: Config = None,
-    out: Annotated[Path, typer.Option(help="The folder; the same command again goes on where it stopped.")] = ...,  # type: ignore[assignment]
-    ic50: Ic50 = None,
-    features: Features = None,
-    drugs: Drugs = None,
-    target: Target = None,
-    cell_encoder: CellEncoder = None,
-    drop_missing: DropMissing = None,
-    overrides: Set = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    config: Path | None, tables: dict[str, Any], overrides: Sequence[str], out: Path, *, quiet: bool, as_json: bool
 ) -> None:
-    """Compare the quantum head with every control on the paper's sizes, and hold its claims against the numbers."""
+    """Compare the quantum head with every control on the paper's sizes, and hold its claims against the numbers.
+
+    Example: qbmvae drug compare --out cmp --set seeds=[0,1]
+    """
     from experiments.drug_response import compare as comparison
     from experiments.drug_response.config import CONFIGS, CompareConfig, load
 
-    _one_thread()
-    tables = _tables(ic50, features, drugs, target, cell_encoder, drop_missing)
-    resolved = load(CompareConfig, config or CONFIGS / "drug-paper.yaml", tables, overrides or ())
-    found = comparison.compare(resolved, out, progress=_progress(quiet))
+    resolved = load(CompareConfig, config or CONFIGS / "drug-paper.yaml", tables, overrides)
+    found = comparison.compare(resolved, out, progress=progress_lines(quiet))
     if not quiet and not as_json:
         print(found["claims"].to_string(index=False))
     records = {k: t.to_dict(orient="records") for k, t in found.items()}
     _finish(records, f"report: {out / 'report.html'}", as_json=as_json, quiet=quiet)
 
 
-@drug.command()
+@drug.command("sweep")
+@_grid
 def sweep(
-    config: Config = None,
-    out: Annotated[Path, typer.Option(help="The folder; the same command again goes on where it stopped.")] = ...,  # type: ignore[assignment]
-    ic50: Ic50 = None,
-    features: Features = None,
-    drugs: Drugs = None,
-    target: Target = None,
-    cell_encoder: CellEncoder = None,
-    drop_missing: DropMissing = None,
-    overrides: Set = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    config: Path | None, tables: dict[str, Any], overrides: Sequence[str], out: Path, *, quiet: bool, as_json: bool
 ) -> None:
-    """Sweep qubits, layers, learning rate and optimiser of the quantum head on validation pairs."""
+    """Sweep qubits, layers, learning rate and optimiser of the quantum head on validation pairs.
+
+    Example: qbmvae drug sweep --out sweep1 --ic50 ic50.parquet --features features.parquet --drugs drugs.csv
+    """
     from experiments.drug_response import sweep as sweeping
     from experiments.drug_response.config import CONFIGS, SweepConfig, load
 
-    _one_thread()
-    tables = _tables(ic50, features, drugs, target, cell_encoder, drop_missing)
-    resolved = load(SweepConfig, config or CONFIGS / "drug-sweep.yaml", tables, overrides or ())
-    chosen = sweeping.sweep(resolved, out, progress=_progress(quiet))
+    resolved = load(SweepConfig, config or CONFIGS / "drug-sweep.yaml", tables, overrides)
+    chosen = sweeping.sweep(resolved, out, progress=progress_lines(quiet))
     _finish(chosen, f"chosen: {chosen['setting']}; test MSE {chosen['test_mse']:.5f}", as_json=as_json, quiet=quiet)
 
 
 @drug.command()
 def report(folder: Annotated[Path, typer.Argument(help="A folder of `qbmvae drug compare`.")]) -> None:
-    """Write tables and report of a comparison again, of the cells that are there, and print the tables as Markdown."""
+    """Write tables and report of a comparison again, of the cells that are there, and print the tables as Markdown.
+
+    Example: qbmvae drug report cmp
+    """
     from experiments.drug_response.compare import write_tables
     from experiments.drug_response.report import compact, markdown
 
@@ -201,25 +217,9 @@ def report(folder: Annotated[Path, typer.Argument(help="A folder of `qbmvae drug
         print(f"{name}\n\n{markdown(compact(table) if name == 'summary' else table)}\n")
 
 
-def _tables(
-    ic50: str | None,
-    features: str | None,
-    drugs: str | None,
-    target: str | None,
-    cell_encoder: str | None,
-    drop_missing: bool | None,
-) -> dict[str, Any]:
-    values = {"ic50": ic50, "features": features, "drugs": drugs, "target": target}
-    return values | {"cell_encoder": cell_encoder, "drop_missing": drop_missing}
-
-
 def _absolute(path: str | None) -> str:
     # a run is resumed and predicted from in any folder
     return str(Path(path or "").resolve())
-
-
-def _progress(quiet: bool) -> Callable[[str], None]:
-    return (lambda line: None) if quiet else lambda line: print(line, file=sys.stderr, flush=True)
 
 
 def _finish(metrics: dict[str, Any], line: str, *, as_json: bool, quiet: bool) -> None:
@@ -229,11 +229,3 @@ def _finish(metrics: dict[str, Any], line: str, *, as_json: bool, quiet: bool) -
         print(json.dumps(plain(metrics)))
     elif not quiet:
         print(line)
-
-
-def _one_thread() -> None:
-    # small matrices gain nothing from threads, and two busy processes of two threads slow each other tenfold
-    import torch
-
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.options import Json, Quiet
+from experiments.cli.options import Json, Quiet, progress_lines
 from samplers.errors import InputError
 
 
@@ -64,7 +64,7 @@ def evaluate(
         run, data, out, label_key, batch_key=batch_key, time_keys=tuple(time_key or ()), root=root,
         branch_key=branch_key, tasks=_words(tasks), pairs=[_words(p) for p in pair or []], against=_words(against),
         representation=representation, max_cells=max_cells, seed=seed,
-        say=(lambda _: None) if quiet or as_json else _say,
+        say=progress_lines(quiet or as_json),
     )  # fmt: skip
     if as_json:
         json.dump(metrics, sys.stdout, indent=2)
@@ -94,16 +94,16 @@ def compare(
 
     Example: qbmvae compare experiments/configs/paper.yaml --out cmp --set seeds=[0,1]
     """
-    from experiments.cli.options import parse_overrides
+    from experiments import overrides as overriding
     from experiments.compare import load_config, run_grid
 
-    settings = parse_overrides(overrides)
+    settings = overriding.parse(overrides)
     if seed is not None:
         settings["seeds"] = [seed]
     if data_root is not None:
         settings["data_root"] = str(data_root)
     loaded = load_config(config, settings)
-    summary = run_grid(loaded, out, workers=workers, say=(lambda _: None) if quiet or as_json else _say)
+    summary = run_grid(loaded, out, workers=workers, say=progress_lines(quiet or as_json))
     if as_json:
         json.dump(summary, sys.stdout, indent=2)
         print()
@@ -139,7 +139,3 @@ def report(
 
 def _words(text: str) -> list[str]:
     return [w.strip() for w in text.split(",") if w.strip()]
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -16,8 +16,8 @@ from samplers.errors import InputError
 
 app = typer.Typer(
     name="qbmvae",
-    help="Train, embed, evaluate and generate with Boltzmann-prior VAEs; check samplers; run quantum circuits.",
-    no_args_is_help=True,
+    help="Train, embed, evaluate and generate with Boltzmann-prior VAEs; check samplers; run quantum circuits.\n\n"
+    "Example: qbmvae train pbmc.h5ad --batch-key batch --out run1",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -47,11 +47,11 @@ def run(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         _fail(str(error), 2)
     except _USAGE_ERROR as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            print(error.format_message(), file=sys.stderr)
-            raise SystemExit(2) from None
         command = getattr(error.ctx, "command_path", "qbmvae") if error.ctx else "qbmvae"
-        _fail(f"{error.format_message()} (see `{command} --help`)", 2)
+        message = error.format_message()
+        if message.startswith("Missing command"):
+            message = f"{command} takes a command: {', '.join(error.ctx.command.commands)}"
+        _fail(f"{message.rstrip('.')} (see `{command} --help`)", 2)
     except OSError as error:
         # a path that cannot be read or written, or a full disk, is the user's to mend
         _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 2)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli.options import Config, Json, ModelCommand, Quiet, Set
+from experiments.cli.options import Config, Json, ModelCommand, Quiet, Set, Threads
 from samplers.errors import InputError
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of `qbmvae train`.", show_default=False)]
@@ -34,6 +34,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same model.")] = 0,
     n_top_genes: Annotated[int | None, typer.Option(help="Train on that many highly variable genes.")] = None,
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+    threads: Threads = None,
     config: Config = None,
     overrides: Set = None,
     quiet: Quiet = False,
@@ -47,9 +48,10 @@ def train(
 
     Example: qbmvae train pbmc.h5ad --batch-key batch --sampler gibbs --max-epochs 100 --seed 0 --out run1
     """
-    from experiments.cli.options import resolve
+    from experiments.cli.options import resolve, use_threads
     from experiments.training import resume_run, train_run
 
+    use_threads(threads)
     progress = not quiet and not as_json
     if resume is not None:
         given = {**ctx.meta.get("options", {}), "DATA.h5ad": data, "--out": out, "--config": config, "--set": overrides}

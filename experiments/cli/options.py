@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import sys
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,6 +23,10 @@ Config = Annotated[
     Path | None, typer.Option("--config", help="YAML file of options, by the names below; the command line wins.")
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override an option: key=value (YAML). May be repeated.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Threads of torch; OMP_NUM_THREADS, or else 1, by default.", min=1, show_default=False),
+]
 
 # given by the command itself, or of no use on a command line
 LEFT_OUT = {
@@ -45,6 +51,24 @@ def arguments() -> dict[str, tuple[str, inspect.Parameter]]:
             if name not in LEFT_OUT and parameter.kind is not parameter.VAR_KEYWORD:
                 found.setdefault(name, (part, parameter))
     return found
+
+
+def use_threads(threads: int | None = None) -> None:
+    """Let torch compute on so many threads: on one, where neither the option nor the environment says otherwise.
+
+    The matrices are small: more threads gain little, and two busy processes of two threads slow each other tenfold.
+    """
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+
+
+def progress_lines(quiet: bool) -> Callable[[str], None]:
+    """Return what prints lines of progress on stderr, or nothing."""
+    return (lambda line: None) if quiet else lambda line: print(line, file=sys.stderr, flush=True)
 
 
 class ModelCommand(TyperCommand):
@@ -132,6 +156,7 @@ def resolve(ctx: typer.Context, config: Path | None, overrides: Iterable[str] | 
     InputError
         For an option that none of them takes, or a value of the wrong type.
     """
+    from experiments import overrides as overriding
     from experiments.runs import read_yaml
 
     known = arguments()
@@ -140,7 +165,7 @@ def resolve(ctx: typer.Context, config: Path | None, overrides: Iterable[str] | 
         for key, value in read_yaml(config).items():
             nested = value if key in PARTS and isinstance(value, dict) else {key: value}
             given |= {k.replace("-", "_"): v for k, v in nested.items()}
-    given |= {k.replace("-", "_"): v for k, v in parse_overrides(overrides).items()}
+    given |= {k.replace("-", "_"): v for k, v in overriding.parse(overrides).items()}
     given |= ctx.meta.get("options", {})
     parts: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
     for name, value in given.items():
@@ -149,20 +174,6 @@ def resolve(ctx: typer.Context, config: Path | None, overrides: Iterable[str] | 
         part, parameter = known[name]
         parts[part][name] = convert(name, value, parameter.annotation)
     return parts
-
-
-def parse_overrides(overrides: Iterable[str] | None) -> dict[str, Any]:
-    """Return `key=value` words as a mapping, the values read as YAML."""
-    found = {}
-    for word in overrides or []:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set takes key=value, not {word!r}")
-        try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(f"--set {word!r}: the value is not valid YAML") from None
-    return found
 
 
 def convert(name: str, value: Any, annotation: Any) -> Any:

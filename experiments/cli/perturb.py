@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from experiments.cli.options import Json, Quiet, progress_lines, use_threads
 from samplers.errors import InputError
 
 perturb = typer.Typer(
-    help="Response to perturbations: the hybrid delta predictor and the official scores.", no_args_is_help=True
+    help="Response to perturbations: the hybrid delta predictor and the official scores.\n\n"
+    "Example: qbmvae perturb train papalexi.h5ad --pert-key perturbation --control control --out pert1",
 )
 
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="key=value (YAML) of the predictor's options: epochs=50, n_qubits=16.")
 ]
@@ -68,19 +66,23 @@ def train(
     set_: Set = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with a stopped run; other options are its own.")] = None,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Train a predictor, hold perturbations (or cells, or a context) out, and score it beside the baselines."""
-    from experiments.perturbation.runs import METRICS, TrainConfig, train_run
-    from experiments.runs import read_config
+    """Train a predictor, hold perturbations (or cells, or a context) out, and score it beside the baselines.
 
-    _one_thread()
+    Example: qbmvae perturb train papalexi.h5ad --pert-key perturbation --control control --out pert1
+    """
+    from experiments import overrides as overriding
+    from experiments.perturbation.runs import METRICS, TrainConfig, train_run
+    from experiments.runs import read_config, read_yaml
+
+    use_threads()
     if resume is not None:
         if (resume / METRICS).is_file():
             raise InputError(f"{resume} is finished: there is nothing to resume")
         settings, out = read_config(resume), resume
     else:
-        settings = _read_yaml(config) if config else {}
+        settings = read_yaml(config) if config else {}
         given = {
             "data": data,
             "pert_key": pert_key,
@@ -98,7 +100,7 @@ def train(
             "seed": seed,
         }
         settings |= {k: str(v) if isinstance(v, Path) else v for k, v in given.items() if v is not None}
-        pairs = _pairs([*(overrides or []), *(set_ or [])])
+        pairs = overriding.parse([*(overrides or []), *(set_ or [])])
         if epochs is not None:
             pairs["epochs"] = epochs
         settings["options"] = {**(settings.get("options") or {}), **pairs}
@@ -109,7 +111,7 @@ def train(
             raise InputError("missing argument DATA: an .h5ad file (or --config, or --resume RUN)")
         if (Path(out) / METRICS).is_file():
             raise InputError(f"{out} holds a finished run: choose another --out")
-    progress = _progress(quiet)
+    progress = progress_lines(quiet)
     metrics = train_run(TrainConfig.from_dict(settings), Path(out), progress)
     if "model" in metrics:
         own = metrics["model"]
@@ -138,15 +140,18 @@ def predict(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the cells drawn.")] = 0,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Predict cells of perturbations; `cell-eval prep` takes the file."""
+    """Predict cells of perturbations; `cell-eval prep` takes the file.
+
+    Example: qbmvae perturb predict pert1 --perturbations wanted.csv --out predicted.h5ad
+    """
     from experiments.perturbation.challenge import control_cells, predict_file, read_gene_list, read_perturbations
     from experiments.perturbation.runs import read_data
     from qbmvae.perturbation.features import read_features
     from qbmvae.perturbation.model import PerturbationModel
 
-    _one_thread()
+    use_threads()
     model = PerturbationModel.load(run)
     if features is not None:
         model.features = read_features(features, model.features.separator)
@@ -155,7 +160,7 @@ def predict(
     source = controls or run / "controls.h5ad"
     cells = control_cells(read_data(source), model, str(source))
     predicted = predict_file(model, wanted, cells, out, genes=order, n_control=n_control, seed=seed)
-    _progress(quiet)(f"{predicted.n_obs:,} cells of {len(wanted)} perturbations and controls: {out}")
+    progress_lines(quiet)(f"{predicted.n_obs:,} cells of {len(wanted)} perturbations and controls: {out}")
     if as_json:
         print(json.dumps({"n_cells": predicted.n_obs, "n_perturbations": len(wanted), "out": str(out)}))
 
@@ -178,17 +183,20 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="A folder for metrics.json and per_perturbation.csv.")] = None,
     seed: Annotated[int, typer.Option(help="Of the control cells drawn.")] = 0,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Score predictions as the Virtual Cell Challenge does."""
+    """Score predictions as the Virtual Cell Challenge does.
+
+    Example: qbmvae perturb evaluate predicted.h5ad observed.h5ad --pert-key perturbation --control control
+    """
     from experiments.perturbation.evaluate_files import evaluate_files
 
-    _one_thread()
+    use_threads()
     metrics = evaluate_files(
         predicted, observed, pert_key, control, baseline, n_control=n_control, scorer=scorer, seed=seed, out=out
     )
     numbers = {k: v for k, v in metrics.items() if isinstance(v, float)}
-    _progress(quiet)(", ".join(f"{k} {v:.4f}" for k, v in numbers.items()))
+    progress_lines(quiet)(", ".join(f"{k} {v:.4f}" for k, v in numbers.items()))
     if as_json:
         print(json.dumps(metrics))
     elif quiet:
@@ -206,18 +214,21 @@ def table(
         list[str] | None, typer.Option("--set", help="key=value (YAML): seeds=[0,1], screen.n_genes=200.")
     ] = None,
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Fill a table over seeds on synthetic truth: the collapse and its cure, or the phases of the prototype's plan."""
-    from experiments.perturbation.ablation import TableConfig, run_table
+    """Fill a table over seeds on synthetic truth: the collapse and its cure, or the phases of the prototype's plan.
 
-    _one_thread()
+    Example: qbmvae perturb table ablation --out table1 --set seeds=[0,1]
+    """
+    from experiments import overrides as overriding
+    from experiments.perturbation.ablation import TableConfig, run_table
+    from experiments.runs import read_yaml
+
+    use_threads()
     if out is None:
         raise InputError("missing option --out")
-    settings: dict[str, Any] = {"table": name} if name in ("ablation", "phases") else _read_yaml(Path(name))
-    for key, value in _pairs([*(overrides or []), *(set_ or [])]).items():
-        head, _, rest = key.partition(".")
-        settings[head] = {**(settings.get(head) or {}), rest: value} if rest else value
+    settings: dict[str, Any] = {"table": name} if name in ("ablation", "phases") else read_yaml(Path(name))
+    overriding.apply(settings, [*(overrides or []), *(set_ or [])])
     known = TableConfig.__dataclass_fields__
     for key in settings:
         if key not in known:
@@ -225,7 +236,7 @@ def table(
     if settings.get("table", "ablation") not in ("ablation", "phases"):
         raise InputError(f"table={settings['table']!r}: ablation or phases")
     settings["seeds"] = tuple(settings.get("seeds", (0, 1, 2, 3, 4)))
-    summary = run_table(TableConfig(**settings), out, _progress(quiet))
+    summary = run_table(TableConfig(**settings), out, progress_lines(quiet))
     print(
         summary.to_json(orient="records")
         if as_json
@@ -238,51 +249,16 @@ def seeds(
     config: Annotated[Path, typer.Argument(help="YAML: runs (name: settings of `train`) and seeds.")],
     out: Annotated[Path, typer.Option(help="The folder; the same command again goes on where it stopped.")],
     quiet: Quiet = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Train the same runs over several seeds and write one table with intervals."""
+    """Train the same runs over several seeds and write one table with intervals.
+
+    Example: qbmvae perturb seeds runs.yaml --out seeds1
+    """
     from experiments.perturbation.seeds import run_seeds
+    from experiments.runs import read_yaml
 
-    _one_thread()
-    settings = _read_yaml(config)
-    table = run_seeds(settings.get("runs") or {}, settings.get("seeds") or [0, 1, 2, 3, 4], out, _progress(quiet))
+    use_threads()
+    settings = read_yaml(config)
+    table = run_seeds(settings.get("runs") or {}, settings.get("seeds") or [0, 1, 2, 3, 4], out, progress_lines(quiet))
     print(table.to_json(orient="records") if as_json else table.to_string(index=False, float_format="%.4f"))
-
-
-def _pairs(items: list[str]) -> dict[str, Any]:
-    import yaml
-
-    out = {}
-    for item in items:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise InputError(f"{item!r} is not key=value")
-        try:
-            out[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(f"{item!r}: the value is not YAML") from None
-    return out
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    if not path.is_file():
-        raise InputError(f"no configuration {path}")
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} holds no settings (key: value)")
-    return values
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _progress(quiet: bool) -> Callable[[str], None]:
-    return (lambda _: None) if quiet else (lambda message: print(message, file=sys.stderr, flush=True))

@@ -11,7 +11,10 @@ import typer
 
 from samplers.errors import InputError
 
-app = typer.Typer(no_args_is_help=True, help="Backends that draw Boltzmann samples: list, check, bench, serve.")
+app = typer.Typer(
+    help="Backends that draw Boltzmann samples: list, check, bench, serve.\n\n"
+    "Example: qbmvae samplers check gibbs --problem problem.json",
+)
 
 Spec = Annotated[
     str, typer.Argument(metavar="BACKEND", help='A name of `samplers list`, or "name?option=value&option=value".')
@@ -44,6 +47,8 @@ def list_backends(as_json: Json = False) -> None:
     """List every backend: what it is, whether it is a sampler or an optimiser, and whether it can be used here.
 
     A sampler's reads follow exp(-beta E) at the beta that was asked for. An optimiser's seek low energies: its reads are finished by correction sweeps, and `samplers check` tells how near they come.
+
+    Example: qbmvae samplers list
     """
     from dataclasses import asdict
 

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from experiments.cli.options import Json, Quiet
+
 
 def register(app: typer.Typer) -> None:
     """Add `simulate` to `app`."""
@@ -21,16 +23,19 @@ def simulate(
     n_cells: Annotated[int | None, typer.Option(help="Cells per type and condition (the configuration's)")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed (the configuration's, or fresh)")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override: key=value, e.g. counts.mean=8")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
-    """Simulate single-cell counts from a quantum circuit; genes, edges and joint bits are kept in `.uns["truth"]`."""
+    """Simulate single-cell counts from a quantum circuit; genes, edges and joint bits are kept in `.uns["truth"]`.
+
+    Example: qbmvae simulate paper-notebook --out sim.h5ad --n-cells 2000 --seed 0
+    """
+    from experiments import overrides as overriding
     from qbmvae.cellsim.config import load
     from qbmvae.cellsim.simulate import simulate_to_file
 
     settings = load(config)
-    for assignment in set_ or []:
-        _override(settings, assignment)
+    overriding.apply(settings, set_)
     path = simulate_to_file(out, settings, n_cells, seed, progress=None if quiet else _progress)
     summary = _summary(path)
     if as_json:
@@ -42,23 +47,6 @@ def simulate(
 def _progress(done: int, total: int) -> None:
     end = "\n" if done == total else ""
     print(f"\rsimulating: {done:,} of {total:,} cells", end=end, file=sys.stderr, flush=True)
-
-
-def _override(settings: dict, assignment: str) -> None:
-    import yaml
-
-    from samplers.errors import InputError
-
-    key, equals, value = assignment.partition("=")
-    if not equals or not key:
-        raise InputError(f"--set {assignment!r} is not key=value, e.g. counts.mean=8")
-    *parents, last = key.split(".")
-    section = settings
-    for parent in parents:
-        section = section.setdefault(parent, {})
-        if not isinstance(section, dict):
-            raise InputError(f"--set {assignment!r}: {parent!r} is a value, not a section")
-    section[last] = yaml.safe_load(value)
 
 
 def _summary(path: Path) -> dict:

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import yaml
 
+from experiments import overrides as overriding
 from experiments.drug_response.controls import CONTROLS
+from experiments.runs import read_yaml
 from qbmvae.drug_response import DrugData, assemble, read_table
 from qbmvae.drug_response.heads import HEADS
 from qbmvae.drug_response.network import CellEncoderName
@@ -124,21 +126,11 @@ Config = TypeVar("Config", CompareConfig, SweepConfig)
 
 def load(kind: type[Config], path: Path | None, tables: Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
     """Return a configuration from YAML, table options that are not None, and `key=value` overrides (dots go deeper)."""
-    values: dict[str, Any] = {}
-    if path is not None:
-        if not path.is_file():
-            raise InputError(f"no such configuration: {path}")
-        try:
-            values = yaml.safe_load(path.read_text()) or {}
-        except yaml.YAMLError as error:
-            raise InputError(f"{path} is not YAML: {error}") from None
-        if not isinstance(values, dict):
-            raise InputError(f"{path} must hold key: value pairs")
+    values = {} if path is None else read_yaml(path)
     given = {k: v for k, v in tables.items() if v is not None}
     if given:
         values["tables"] = {**values.get("tables", {}), **given}
-    for override in overrides:
-        _override(values, override)
+    overriding.apply(values, overrides)
     return build(kind, values)
 
 
@@ -172,18 +164,6 @@ def read_data(tables: Tables) -> DrugData:
         binary=tables.cell_encoder == "conv",
         drop_missing=tables.drop_missing,
     )
-
-
-def _override(values: dict[str, Any], text: str) -> None:
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise InputError(f"--set {text!r} is not key=value")
-    *path, last = key.strip().split(".")
-    for part in path:
-        values = values.setdefault(part, {})
-        if not isinstance(values, dict):
-            raise InputError(f"--set {key}: {part} holds no keys")
-    values[last] = yaml.safe_load(value)
 
 
 def _known(kind: type, values: Any) -> None:

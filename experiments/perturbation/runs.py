@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 METRICS = "metrics.json"
+CHECKPOINT = "checkpoint.pt"
 # control cells kept in the run folder to predict from
 KEPT_CONTROLS = 2000
 Progress = Callable[[str], None]
@@ -126,12 +127,23 @@ def train_run(config: TrainConfig, out: str | Path, progress: Progress = lambda 
     """
     out = Path(out)
     config = replace(config, data=str(Path(config.data).resolve()))
-    options = config.resolved_options()
-    run_folder.create(out, config.to_dict())
+    # a wrong option is named before anything is read
+    config.resolved_options()
     adata = read_data(config.data, config.genes)
     parts = make_split(config, adata)
+    is_new = not out.exists()
+    run_folder.create(out, config.to_dict(), started=_started(out))
+    with run_folder.undo_on_error(out, keep_if=lambda: _started(out) or not is_new):
+        return _fill(config, out, adata, parts, progress)
+
+
+def _started(out: Path) -> bool:
+    return any((out / name).is_file() for name in (CHECKPOINT, "model.json"))
+
+
+def _fill(config: TrainConfig, out: Path, adata: AnnData, parts: Split, progress: Progress) -> dict[str, Any]:
     train, test = adata[parts.train].copy(), adata[parts.test].copy()
-    checkpoint = out / "checkpoint.pt"
+    checkpoint = out / CHECKPOINT
     if (out / "model.json").is_file():
         model = PerturbationModel.load(out)
     else:
@@ -142,7 +154,7 @@ def train_run(config: TrainConfig, out: str | Path, progress: Progress = lambda 
             control=config.control,
             features=config.features,
             backbone=config.backbone,
-            options=options,
+            options=config.resolved_options(),
             context_key=config.context_key,
             separator=config.separator,
             seed=config.seed,

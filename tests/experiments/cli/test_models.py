@@ -229,3 +229,19 @@ def test_help_teaches(capsys):
     assert code == 0 and all(
         name in out for name in ("train", "embed", "evaluate", "compare", "generate", "samplers", "report")
     )
+
+
+def test_training_takes_one_thread_unless_told_otherwise(monkeypatch, capsys):
+    import torch
+
+    before = torch.get_num_threads()
+    words = ["train", "none.h5ad", "--out", "run"]
+    try:
+        torch.set_num_threads(3)
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+        assert call(capsys, *words)[0] == 2 and torch.get_num_threads() == 3
+        assert call(capsys, *words, "--threads", 2)[0] == 2 and torch.get_num_threads() == 2
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        assert call(capsys, *words)[0] == 2 and torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -142,6 +142,8 @@ def test_wrong_input_is_one_line_and_code_2(folder, tmp_path, monkeypatch, capsy
     assert run(monkeypatch, "train", folder / "screen.h5ad", "--out", tmp_path / "run", *arguments, *SMALL) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and words in error[0]
+    # the corrected command takes the same --out
+    assert not (tmp_path / "run").exists()
 
 
 def test_other_wrong_files(folder, trained, tmp_path, monkeypatch, capsys):

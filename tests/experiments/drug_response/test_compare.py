@@ -133,8 +133,8 @@ def test_bad_overrides_are_named(override, message):
 def test_configurations_survive_yaml(tmp_path):
     config = load(CompareConfig, None, {}, ["seeds=[3]", "tables.target=auc"])
     assert build(CompareConfig, yaml.safe_load(yaml.safe_dump(plain(config)))) == config
-    with pytest.raises(InputError, match="no such configuration"):
+    with pytest.raises(InputError, match="there is no file"):
         load(CompareConfig, tmp_path / "absent.yaml", {})
     (tmp_path / "bad.yaml").write_text("a: [1")
-    with pytest.raises(InputError, match="not YAML"):
+    with pytest.raises(InputError, match="not valid YAML"):
         load(CompareConfig, tmp_path / "bad.yaml", {})
