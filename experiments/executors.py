@@ -64,9 +64,12 @@ def _on_ray(
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from None
     try:
-        # a node that dies is no reason to lose the cell
-        remote = ray.remote(num_cpus=1, max_retries=2)(function)
-        waiting = [remote.remote(*call) for call in calls]
+        # Ray wants a plain function; a node that dies is no reason to lose the cell
+        def call(*arguments: Any) -> Any:
+            return function(*arguments)
+
+        remote = ray.remote(num_cpus=1, max_retries=2)(call)
+        waiting = [remote.remote(*arguments) for arguments in calls]
         while waiting:
             ready, waiting = ray.wait(waiting)
             yield from ray.get(ready)
