@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli.options import Json, Quiet, progress_lines, use_threads
+from experiments.cli.options import Json, Quiet, answer, progress_lines, use_threads
 from samplers.errors import InputError
 
 drug = typer.Typer(
@@ -109,7 +109,7 @@ def train(
             seed,
         )
     metrics = train_run(config, out, progress=progress_lines(quiet))
-    _finish(
+    answer(
         metrics, f"test MSE {metrics['test']['mse']:.5f}; report: {out / 'report.html'}", as_json=as_json, quiet=quiet
     )
 
@@ -182,7 +182,7 @@ def compare(
     if not quiet and not as_json:
         print(found["claims"].to_string(index=False))
     records = {k: t.to_dict(orient="records") for k, t in found.items()}
-    _finish(records, f"report: {out / 'report.html'}", as_json=as_json, quiet=quiet)
+    answer(records, f"report: {out / 'report.html'}", as_json=as_json, quiet=quiet)
 
 
 @drug.command("sweep")
@@ -199,7 +199,7 @@ def sweep(
 
     resolved = load(SweepConfig, config or CONFIGS / "drug-sweep.yaml", tables, overrides)
     chosen = sweeping.sweep(resolved, out, progress=progress_lines(quiet))
-    _finish(chosen, f"chosen: {chosen['setting']}; test MSE {chosen['test_mse']:.5f}", as_json=as_json, quiet=quiet)
+    answer(chosen, f"chosen: {chosen['setting']}; test MSE {chosen['test_mse']:.5f}", as_json=as_json, quiet=quiet)
 
 
 @drug.command()
@@ -220,12 +220,3 @@ def report(folder: Annotated[Path, typer.Argument(help="A folder of `qbmvae drug
 def _absolute(path: str | None) -> str:
     # a run is resumed and predicted from in any folder
     return str(Path(path or "").resolve())
-
-
-def _finish(metrics: dict[str, Any], line: str, *, as_json: bool, quiet: bool) -> None:
-    from experiments.runs import plain
-
-    if as_json:
-        print(json.dumps(plain(metrics)))
-    elif not quiet:
-        print(line)

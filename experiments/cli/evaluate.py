@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from experiments.cli.options import Json, Quiet, progress_lines
+from experiments.cli.options import Json, Quiet, answer, progress_lines
 from samplers.errors import InputError
 
 
@@ -43,9 +41,7 @@ def evaluate(
     against: Annotated[
         str, typer.Option(help="Models fitted on the same cells to stand beside, by commas: pca, harmony, scvi, ...")
     ] = "pca",
-    representation: Annotated[
-        str, typer.Option(help="probabilities, logits, bits, arcsine or denoised.")
-    ] = "probabilities",
+    representation: Annotated[str, typer.Option(help="denoised, probabilities, logits, bits or arcsine.")] = "denoised",
     max_cells: Annotated[int, typer.Option(help="Score a stratified subsample above this size.", min=20)] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of folds, classifiers and baselines.")] = 0,
     quiet: Quiet = False,
@@ -66,11 +62,7 @@ def evaluate(
         representation=representation, max_cells=max_cells, seed=seed,
         say=progress_lines(quiet or as_json),
     )  # fmt: skip
-    if as_json:
-        json.dump(metrics, sys.stdout, indent=2)
-        print()
-    elif not quiet:
-        print(f"metrics: {out / 'metrics.json'}\nreport: {out / 'report.html'}")
+    answer(metrics, f"metrics: {out / 'metrics.json'}\nreport: {out / 'report.html'}", quiet=quiet, as_json=as_json)
 
 
 def compare(
@@ -81,6 +73,9 @@ def compare(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Run this one seed: short for --set seeds=[SEED].")] = None,
     workers: Annotated[int, typer.Option(help="Processes; each takes about 2 GB.", min=1)] = 1,
+    ray: Annotated[
+        str | None, typer.Option(help="Address of a Ray cluster to run on (auto, ray://HOST:10001), or local.")
+    ] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the data files; as in the configuration by default.")
     ] = None,
@@ -103,12 +98,9 @@ def compare(
     if data_root is not None:
         settings["data_root"] = str(data_root)
     loaded = load_config(config, settings)
-    summary = run_grid(loaded, out, workers=workers, say=progress_lines(quiet or as_json))
-    if as_json:
-        json.dump(summary, sys.stdout, indent=2)
-        print()
-    elif not quiet:
-        print(f"{summary['cells']} cells of the grid, {summary['failed']} failed\nreport: {out / 'report.html'}")
+    summary = run_grid(loaded, out, workers=workers, say=progress_lines(quiet or as_json), ray=ray)
+    text = f"{summary['cells']} cells of the grid, {summary['failed']} failed\nreport: {out / 'report.html'}"
+    answer(summary, text, quiet=quiet, as_json=as_json)
 
 
 def report(
@@ -131,10 +123,7 @@ def report(
         write_report(folder, target)
     else:
         report_again(folder, target)
-    if as_json:
-        print(json.dumps({"report": str(target)}))
-    elif not quiet:
-        print(f"report: {target}")
+    answer({"report": str(target)}, f"report: {target}", quiet=quiet, as_json=as_json)
 
 
 def _words(text: str) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from experiments.cli.options import Config, Json, ModelCommand, Quiet, Set, Threads
+from experiments.cli.options import Config, Json, ModelCommand, Quiet, Set, Threads, answer
 from samplers.errors import InputError
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of `qbmvae train`.", show_default=False)]
@@ -66,23 +64,18 @@ def train(
         parts = resolve(ctx, config, overrides)
         metrics = train_run(out, data, **parts, seed=seed, n_top_genes=n_top_genes, progress=progress, report=report)
         path = out
-    if as_json:
-        _print_json({"run": str(path), **metrics})
-    elif not quiet:
-        held = metrics.get("held_out_elbo")
-        bound = f", held-out ELBO {held:.1f} nats a cell" if held is not None else ""
-        print(f"{path}: {metrics['cells']} cells, {metrics['epochs']} epochs{bound}")
-        if report:
-            print(f"report: {path / 'report.html'}")
+    held = metrics.get("held_out_elbo")
+    bound = f", held-out ELBO {held:.1f} nats a cell" if held is not None else ""
+    where = f"\nreport: {path / 'report.html'}" if report else ""
+    text = f"{path}: {metrics['cells']} cells, {metrics['epochs']} epochs{bound}{where}"
+    answer({"run": str(path), **metrics}, text, quiet=quiet, as_json=as_json)
 
 
 def embed(
     run: Run,
     data: Annotated[Path, typer.Argument(metavar="DATA.h5ad", help="Cells to embed; genes are matched by name.")],
     out: Annotated[Path, typer.Option(help="File to write: .h5ad, .parquet or .npz.", show_default=False)],
-    representation: Annotated[
-        str, typer.Option(help="probabilities, logits, bits, arcsine or denoised.")
-    ] = "probabilities",
+    representation: Annotated[str, typer.Option(help="denoised, probabilities, logits, bits or arcsine.")] = "denoised",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -101,7 +94,8 @@ def embed(
     adata = read_h5ad(data)
     model = load_model(run)
     shape = model.write_latent_representation(out, adata, representation)
-    _done({"out": str(out), "cells": shape[0], "dimensions": shape[1]}, f"{out}: {shape[0]} cells", quiet, as_json)
+    result = {"out": str(out), "cells": shape[0], "dimensions": shape[1]}
+    answer(result, f"{out}: {shape[0]} cells", quiet=quiet, as_json=as_json)
 
 
 def generate(
@@ -132,7 +126,8 @@ def generate(
         n_cells=n_cells, batch=batch, seed=seed, clamp=clamped, sampler=sampler, library_size=library_size
     )
     write_atomically(out, cells.write_h5ad)
-    _done({"out": str(out), "cells": cells.n_obs, "genes": cells.n_vars}, f"{out}: {cells.n_obs} cells", quiet, as_json)
+    result = {"out": str(out), "cells": cells.n_obs, "genes": cells.n_vars}
+    answer(result, f"{out}: {cells.n_obs} cells", quiet=quiet, as_json=as_json)
 
 
 def _bit(word: str) -> tuple[int, int]:
@@ -140,17 +135,3 @@ def _bit(word: str) -> tuple[int, int]:
     if not bit.isdigit() or value not in ("0", "1"):
         raise InputError(f"--clamp takes BIT=0 or BIT=1, not {word!r}")
     return int(bit), int(value)
-
-
-def _done(result: dict[str, Any], text: str, quiet: bool, as_json: bool) -> None:
-    if as_json:
-        _print_json(result)
-    elif not quiet:
-        print(text)
-
-
-def _print_json(value: Any) -> None:
-    from experiments.runs import plain
-
-    json.dump(plain(value), sys.stdout, indent=2)
-    print()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import sys
@@ -69,6 +70,16 @@ def use_threads(threads: int | None = None) -> None:
 def progress_lines(quiet: bool) -> Callable[[str], None]:
     """Return what prints lines of progress on stderr, or nothing."""
     return (lambda line: None) if quiet else lambda line: print(line, file=sys.stderr, flush=True)
+
+
+def answer(result: Any, text: str, *, quiet: bool, as_json: bool) -> None:
+    """Print a command's result on stdout: as one JSON object, or in words, or not at all."""
+    from experiments.runs import plain
+
+    if as_json:
+        print(json.dumps(plain(result), indent=2))
+    elif not quiet:
+        print(text)
 
 
 class ModelCommand(TyperCommand):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from experiments.cli.options import Json, Quiet
+from experiments.cli.options import Json, Quiet, answer
 
 
 def register(app: typer.Typer) -> None:
@@ -38,10 +37,8 @@ def simulate(
     overriding.apply(settings, set_)
     path = simulate_to_file(out, settings, n_cells, seed, progress=None if quiet else _progress)
     summary = _summary(path)
-    if as_json:
-        print(json.dumps(summary))
-    elif not quiet:
-        print("{path}: {n_cells} cells x {n_genes} genes, {n_edges} edges, seed {seed}".format(**summary))
+    text = "{path}: {n_cells} cells x {n_genes} genes, {n_edges} edges, seed {seed}".format(**summary)
+    answer(summary, text, quiet=quiet, as_json=as_json)
 
 
 def _progress(done: int, total: int) -> None:

@@ -9,18 +9,6 @@ from experiments.cli.main import run
 from experiments.synthetic import synthetic
 
 
-def call(capsys, *words: object) -> tuple[int, str, str]:
-    """Return exit code, stdout and stderr of the command."""
-    capsys.readouterr()
-    code = 0
-    try:
-        run([str(w) for w in words])
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A small file and a run on it."""
@@ -33,10 +21,10 @@ def trained(tmp_path_factory):
     return folder
 
 
-def test_every_score_is_written(trained, capsys):
+def test_every_score_is_written(trained, qbmvae):
     out = trained / "eval"
-    code, text, _ = call(
-        capsys, "evaluate", trained / "run", trained / "cells.h5ad", "--label-key", "cell_type", "--pair", "fate A,fate B",
+    code, text, _ = qbmvae(
+        "evaluate", trained / "run", trained / "cells.h5ad", "--label-key", "cell_type", "--pair", "fate A,fate B",
         "--out", out, "--json",
     )  # fmt: skip
     assert code == 0
@@ -53,7 +41,7 @@ def test_every_score_is_written(trained, capsys):
     assert list(pd.read_csv(out / "integration.csv", index_col="model").index) == ["QBM-VAE", "pca"]
 
 
-def test_bad_input_gets_one_line_and_leaves_nothing(trained, tmp_path, capsys):
+def test_bad_input_gets_one_line_and_leaves_nothing(trained, tmp_path, qbmvae):
     single = synthetic(240, 40, n_types=1, n_batches=2, seed=0)
     single = single[single.obs["batch"] == "batch 1"].copy()
     single.write_h5ad(tmp_path / "single.h5ad")
@@ -68,32 +56,32 @@ def test_bad_input_gets_one_line_and_leaves_nothing(trained, tmp_path, capsys):
         (cells, ["--label-key", "cell_type", "--tasks", "classification", "--pair", "fate A,fate C"], "'fate C'"),
         (cells, [], "--label-key"),
     ):
-        code, _, err = call(capsys, "evaluate", trained / "run", data, *words, "--out", tmp_path / "out", "--quiet")
+        code, _, err = qbmvae("evaluate", trained / "run", data, *words, "--out", tmp_path / "out", "--quiet")
         assert code == 2 and message in err, (words, err)
         assert not (tmp_path / "out").exists()
 
 
-def test_reports_are_made_again(trained, tmp_path, capsys):
-    code, out, _ = call(capsys, "report", trained / "run", "--out", tmp_path / "r.html")
+def test_reports_are_made_again(trained, tmp_path, qbmvae):
+    code, out, _ = qbmvae("report", trained / "run", "--out", tmp_path / "r.html")
     assert code == 0 and str(tmp_path / "r.html") in out
     assert "data:image/png" in (tmp_path / "r.html").read_text()
-    assert call(capsys, "report", tmp_path)[0] == 2
-    assert call(capsys, "report", tmp_path / "none")[0] == 2
+    assert qbmvae("report", tmp_path)[0] == 2
+    assert qbmvae("report", tmp_path / "none")[0] == 2
 
 
-def test_compare_from_the_shell(trained, tmp_path, capsys):
+def test_compare_from_the_shell(trained, tmp_path, qbmvae):
     (tmp_path / "c.yaml").write_text(
         "name: tiny\ndatasets: [{name: cells, source: cells.h5ad, batch_key: batch, label_key: cell_type}]\n"
         "models: [qbmvae, pca]\nseeds: [0, 1, 2]\nmax_epochs: 1\nn_hidden: 8\ntasks: [clustering]\n"
     )
     words = ["compare", tmp_path / "c.yaml", "--out", tmp_path / "cmp", "--data-root", trained, "--json"]
-    code, out, err = call(capsys, *words, "--set", "seeds=[0]")
+    code, out, err = qbmvae(*words, "--set", "seeds=[0]")
     assert code == 0 and json.loads(out)["ran"] == 2 and not err.strip()
-    code, out, _ = call(capsys, *words, "--set", "seeds=[0, 1]")
+    code, out, _ = qbmvae(*words, "--set", "seeds=[0, 1]")
     assert code == 0 and json.loads(out) == {"cells": 3, "ran": 1, "failed": 0, "out": str(tmp_path / "cmp")}
-    assert call(capsys, "report", tmp_path / "cmp", "--quiet")[0] == 0
-    assert call(capsys, "compare", tmp_path / "none.yaml", "--out", tmp_path / "x")[0] == 2
-    assert call(capsys, *words, "--set", "sead=[0]")[0] == 2
+    assert qbmvae("report", tmp_path / "cmp", "--quiet")[0] == 0
+    assert qbmvae("compare", tmp_path / "none.yaml", "--out", tmp_path / "x")[0] == 2
+    assert qbmvae(*words, "--set", "sead=[0]")[0] == 2
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
-    assert call(capsys, "compare", tmp_path / "c.yaml", "--out", tmp_path / "full", "--data-root", trained)[0] == 2
+    assert qbmvae("compare", tmp_path / "c.yaml", "--out", tmp_path / "full", "--data-root", trained)[0] == 2

@@ -11,18 +11,6 @@ from experiments.cli.main import run
 from experiments.synthetic import synthetic
 
 
-def call(capsys, *words: object) -> tuple[int, str, str]:
-    """Return exit code, stdout and stderr of the command."""
-    capsys.readouterr()
-    code = 0
-    try:
-        run([str(w) for w in words])
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A small file and a run on it."""
@@ -49,7 +37,7 @@ def test_a_run_folder_holds_what_it_must(trained):
     assert "data:image/png" in (path / "report.html").read_text()
 
 
-def test_the_seed_repeats_a_run(trained, tmp_path, capsys):
+def test_the_seed_repeats_a_run(trained, tmp_path, qbmvae):
     words = [
         "train",
         trained / "cells.h5ad",
@@ -63,8 +51,8 @@ def test_the_seed_repeats_a_run(trained, tmp_path, capsys):
         16,
     ]
     (tmp_path / "options.yaml").write_text("train: {max_epochs: 7}\nn-layers: 2\n")
-    code, out, _ = call(
-        capsys, *words, "--config", tmp_path / "options.yaml", "--set", "max_epochs=2", "--out", tmp_path / "again",
+    code, out, _ = qbmvae(
+        *words, "--config", tmp_path / "options.yaml", "--set", "max_epochs=2", "--out", tmp_path / "again",
         "--no-report", "--json",
     )  # fmt: skip
     assert code == 0 and json.loads(out)["epochs"] == 2
@@ -75,7 +63,7 @@ def test_the_seed_repeats_a_run(trained, tmp_path, capsys):
     assert not (tmp_path / "again" / "report.html").exists()
 
 
-def test_an_interrupted_run_goes_on_to_the_same_end(trained, tmp_path, capsys, monkeypatch):
+def test_an_interrupted_run_goes_on_to_the_same_end(trained, tmp_path, qbmvae, monkeypatch):
     from qbmvae.core.trainer import Trainer
 
     epochs = Trainer._run_epoch
@@ -88,30 +76,30 @@ def test_an_interrupted_run_goes_on_to_the_same_end(trained, tmp_path, capsys, m
     words = ["train", trained / "cells.h5ad", "--batch-key", "batch", "--sampler", "gibbs", "--n-latent", 16, "--n-hidden", 16,
              "--max-epochs", 2, "--out", tmp_path / "run", "--quiet"]  # fmt: skip
     monkeypatch.setattr(Trainer, "_run_epoch", interrupted)
-    assert call(capsys, *words)[0] == 1
+    assert qbmvae(*words)[0] == 1
     monkeypatch.undo()
-    code, _, err = call(capsys, *words)
+    code, _, err = qbmvae(*words)
     assert code == 2 and "--resume" in err
-    assert call(capsys, "embed", tmp_path / "run", trained / "cells.h5ad", "--out", tmp_path / "e.npz")[0] == 2
-    assert call(capsys, "train", "--resume", tmp_path / "run", "--quiet", "--no-report")[0] == 0
+    assert qbmvae("embed", tmp_path / "run", trained / "cells.h5ad", "--out", tmp_path / "e.npz")[0] == 2
+    assert qbmvae("train", "--resume", tmp_path / "run", "--quiet", "--no-report")[0] == 0
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "run" / "embedding.parquet"), pd.read_parquet(trained / "run" / "embedding.parquet")
     )
-    assert call(capsys, "train", "--resume", tmp_path / "run", "--quiet")[0] == 0
+    assert qbmvae("train", "--resume", tmp_path / "run", "--quiet")[0] == 0
 
 
-def test_embeddings_are_keyed_and_aligned_in_every_format(trained, tmp_path, capsys):
+def test_embeddings_are_keyed_and_aligned_in_every_format(trained, tmp_path, qbmvae):
     cells = ad.read_h5ad(trained / "cells.h5ad")
     rng = np.random.default_rng(0)
     shuffled = cells[rng.permutation(150)].copy()
     shuffled.write_h5ad(tmp_path / "other.h5ad")
     cells[:, ::-1].copy().write_h5ad(tmp_path / "reordered.h5ad")
-    code, _, err = call(capsys, "embed", trained / "run", tmp_path / "reordered.h5ad", "--out", tmp_path / "e.npz")
+    code, _, err = qbmvae("embed", trained / "run", tmp_path / "reordered.h5ad", "--out", tmp_path / "e.npz")
     assert code == 2 and "order" in err
     stored = pd.read_parquet(trained / "run" / "embedding.parquet")
     for suffix in ("h5ad", "parquet", "npz"):
         out = tmp_path / f"e.{suffix}"
-        code, text, _ = call(capsys, "embed", trained / "run", tmp_path / "other.h5ad", "--out", out, "--json")
+        code, text, _ = qbmvae("embed", trained / "run", tmp_path / "other.h5ad", "--out", out, "--json")
         assert code == 0 and json.loads(text)["cells"] == 150
         if suffix == "h5ad":
             read = ad.read_h5ad(out)
@@ -129,10 +117,10 @@ def test_embeddings_are_keyed_and_aligned_in_every_format(trained, tmp_path, cap
         assert codes is None or set(np.unique(codes)) <= {0, 1}
 
 
-def test_generated_cells_repeat_with_the_seed(trained, tmp_path, capsys):
+def test_generated_cells_repeat_with_the_seed(trained, tmp_path, qbmvae):
     words = ["generate", trained / "run", "--n-cells", 30, "--batch", "batch 2", "--clamp", "3=1", "--seed", 5]
-    assert call(capsys, *words, "--out", tmp_path / "a.h5ad")[0] == 0
-    assert call(capsys, *words, "--out", tmp_path / "b.h5ad")[0] == 0
+    assert qbmvae(*words, "--out", tmp_path / "a.h5ad")[0] == 0
+    assert qbmvae(*words, "--out", tmp_path / "b.h5ad")[0] == 0
     a, b = ad.read_h5ad(tmp_path / "a.h5ad"), ad.read_h5ad(tmp_path / "b.h5ad")
     assert a.shape == (30, 40) and (a.X != b.X).nnz == 0
 
@@ -156,8 +144,8 @@ def _damaged(folder, kind):
 
 
 @pytest.mark.parametrize("kind", ["negative", "fraction", "nan", "empty", "repeated"])
-def test_bad_counts_get_one_line_and_leave_nothing(tmp_path, capsys, kind):
-    code, _, err = call(capsys, "train", _damaged(tmp_path, kind), "--out", tmp_path / "run", "--max-epochs", 1)
+def test_bad_counts_get_one_line_and_leave_nothing(tmp_path, qbmvae, kind):
+    code, _, err = qbmvae("train", _damaged(tmp_path, kind), "--out", tmp_path / "run", "--max-epochs", 1)
     lines = [line for line in err.splitlines() if line.startswith("qbmvae")]
     assert code == 2 and len(lines) == 1 and lines[0].startswith("qbmvae: error: ")
     assert not (tmp_path / "run").exists()
@@ -178,15 +166,15 @@ def test_bad_counts_get_one_line_and_leave_nothing(tmp_path, capsys, kind):
         (["--topology", "pegasos"], "pegasos"),
     ],
 )
-def test_bad_options_get_one_line_and_leave_nothing(trained, tmp_path, capsys, words, message):
-    code, out, err = call(
-        capsys, "train", trained / "cells.h5ad", "--max-epochs", 1, "--out", tmp_path / "run", "--quiet", *words
+def test_bad_options_get_one_line_and_leave_nothing(trained, tmp_path, qbmvae, words, message):
+    code, out, err = qbmvae(
+        "train", trained / "cells.h5ad", "--max-epochs", 1, "--out", tmp_path / "run", "--quiet", *words
     )
     assert code == 2 and message in err and len(err.strip().splitlines()) == 1 and not out
     assert not (tmp_path / "run").exists()
 
 
-def test_bad_files_and_folders(trained, tmp_path, capsys):
+def test_bad_files_and_folders(trained, tmp_path, qbmvae):
     (tmp_path / "broken.h5ad").write_text("x")
     genes = ad.read_h5ad(trained / "cells.h5ad")[:, :30].copy()
     genes.write_h5ad(tmp_path / "genes.h5ad")
@@ -215,23 +203,23 @@ def test_bad_files_and_folders(trained, tmp_path, capsys):
         (["generate", trained / "run", "--out", tmp_path / "g.h5ad", "--n-cells", 0], "--n-cells"),
         (["nonsense"], "nonsense"),
     ):
-        code, _, err = call(capsys, *words)
+        code, _, err = qbmvae(*words)
         assert code == 2 and message in err, (words, err)
         assert len([line for line in err.splitlines() if line.startswith("qbmvae: error")]) == 1
     left = {p.name for p in tmp_path.iterdir()}
     assert left == {"broken.h5ad", "genes.h5ad", "batch.h5ad"}
 
 
-def test_help_teaches(capsys):
-    code, out, _ = call(capsys, "train", "--help")
+def test_help_teaches(qbmvae):
+    code, out, _ = qbmvae("train", "--help")
     assert code == 0 and "--n-latent" in out and "--kl-weight" in out and "Example" in out
-    code, out, _ = call(capsys, "--help")
+    code, out, _ = qbmvae("--help")
     assert code == 0 and all(
         name in out for name in ("train", "embed", "evaluate", "compare", "generate", "samplers", "report")
     )
 
 
-def test_training_takes_one_thread_unless_told_otherwise(monkeypatch, capsys):
+def test_training_takes_one_thread_unless_told_otherwise(monkeypatch, qbmvae):
     import torch
 
     before = torch.get_num_threads()
@@ -239,9 +227,9 @@ def test_training_takes_one_thread_unless_told_otherwise(monkeypatch, capsys):
     try:
         torch.set_num_threads(3)
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
-        assert call(capsys, *words)[0] == 2 and torch.get_num_threads() == 3
-        assert call(capsys, *words, "--threads", 2)[0] == 2 and torch.get_num_threads() == 2
+        assert qbmvae(*words)[0] == 2 and torch.get_num_threads() == 3
+        assert qbmvae(*words, "--threads", 2)[0] == 2 and torch.get_num_threads() == 2
         monkeypatch.delenv("OMP_NUM_THREADS")
-        assert call(capsys, *words)[0] == 2 and torch.get_num_threads() == 1
+        assert qbmvae(*words)[0] == 2 and torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)

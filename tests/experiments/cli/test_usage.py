@@ -5,19 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from experiments.cli.main import build, run
-
-
-def call(capsys, *words: object) -> tuple[int, str, str]:
-    """Return exit code, stdout and stderr of the command."""
-    capsys.readouterr()
-    code = 0
-    try:
-        run([str(w) for w in words])
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
+from experiments.cli.main import build
 
 
 def commands(command=None, path: tuple[str, ...] = ()):
@@ -68,33 +56,33 @@ def test_every_family_is_there():
 
 
 @pytest.mark.parametrize("words", GROUPS, ids=name)
-def test_a_group_wants_one_of_its_commands(capsys, words):
-    answer = call(capsys, *words)
+def test_a_group_wants_one_of_its_commands(qbmvae, words):
+    answer = qbmvae(*words)
     assert wrong(*answer) and ("train" in answer[2] or "serve" in answer[2])
-    assert wrong(*(answer := call(capsys, *words, "tarin"))) and "'tarin'" in answer[2]
-    assert wrong(*(answer := call(capsys, *words, "--nonsense"))) and "--nonsense" in answer[2]
+    assert wrong(*(answer := qbmvae(*words, "tarin"))) and "'tarin'" in answer[2]
+    assert wrong(*(answer := qbmvae(*words, "--nonsense"))) and "--nonsense" in answer[2]
 
 
 @pytest.mark.parametrize(("words", "command"), LEAVES, ids=name)
-def test_wrong_words_are_one_line(capsys, monkeypatch, tmp_path, words, command):
+def test_wrong_words_are_one_line(qbmvae, monkeypatch, tmp_path, words, command):
     monkeypatch.chdir(tmp_path)
-    answer = call(capsys, *words, "--nonsense", "3")
+    answer = qbmvae(*words, "--nonsense", "3")
     assert wrong(*answer) and "--nonsense" in answer[2], answer
     if any(p.required for p in command.params):
-        answer = call(capsys, *words)
+        answer = qbmvae(*words)
         assert wrong(*answer) and f"`{' '.join(('qbmvae', *words))} --help`" in answer[2], answer
     for option in (p for p in command.params if p.opts[0][0] == "-" and is_number(p)):
-        answer = call(capsys, *words, option.opts[0], "many")
+        answer = qbmvae(*words, option.opts[0], "many")
         assert wrong(*answer) and option.opts[0] in answer[2] and "many" in answer[2], answer
     for option in (p for p in command.params if p.opts[0][0] == "-" and not p.is_flag):
-        answer = call(capsys, *words, option.opts[0])
+        answer = qbmvae(*words, option.opts[0])
         assert wrong(*answer) and option.opts[0] in answer[2], answer
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("words", [words for words, _, _ in TREE], ids=name)
-def test_help_goes_to_stdout_and_teaches(capsys, words):
-    code, out, err = call(capsys, *words, "--help")
+def test_help_goes_to_stdout_and_teaches(qbmvae, words):
+    code, out, err = qbmvae(*words, "--help")
     assert code == 0 and not err and "Example: qbmvae" in " ".join(out.split())
 
 
@@ -142,8 +130,8 @@ def test_help_goes_to_stdout_and_teaches(capsys, words):
         "perturb seeds none.yaml --out o",
     ],
 )
-def test_missing_files_are_one_line_and_leave_nothing(capsys, monkeypatch, tmp_path, words):
+def test_missing_files_are_one_line_and_leave_nothing(qbmvae, monkeypatch, tmp_path, words):
     monkeypatch.chdir(tmp_path)
-    answer = call(capsys, *words.split())
+    answer = qbmvae(*words.split())
     assert wrong(*answer), answer
     assert not list(tmp_path.iterdir())
