@@ -63,7 +63,9 @@ def test_an_atlas_embeds_as_memory_does(adata, files, tmp_path):
     np.testing.assert_array_equal(archive["codes"], model.get_codes())
     whole = model.write_latent_representation(tmp_path / "q.npz", atlas, representation="probabilities", batch_size=64)
     np.testing.assert_allclose(
-        np.load(tmp_path / "q.npz")["X_qbmvae"], model.get_latent_representation(representation="probabilities"), atol=1e-6
+        np.load(tmp_path / "q.npz")["X_qbmvae"],
+        model.get_latent_representation(representation="probabilities"),
+        atol=1e-6,
     )
     assert whole == (adata.n_obs, 8)
     with pytest.raises(InputError, match=r"must end in \.h5ad"):
