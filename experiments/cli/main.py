@@ -48,10 +48,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), 2)
     except _USAGE_ERROR as error:
         command = getattr(error.ctx, "command_path", "qbmvae") if error.ctx else "qbmvae"
-        message = error.format_message()
-        if message.startswith("Missing command"):
-            message = f"{command} takes a command: {', '.join(error.ctx.command.commands)}"
-        _fail(f"{message.rstrip('.')} (see `{command} --help`)", 2)
+        _fail(f"{_what(error, command)} (see `{command} --help`)", 2)
     except OSError as error:
         # a path that cannot be read or written, or a full disk, is the user's to mend
         _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 2)
@@ -68,6 +65,18 @@ def run(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted (a training goes on with `qbmvae train --resume RUN`)", 1)
     if isinstance(code, int) and code:
         raise SystemExit(code)
+
+
+def _what(error: Any, command: str) -> str:
+    """Return what a usage error says, with what was given, and what there is instead."""
+    message = error.format_message().rstrip(".")
+    if message.startswith("Missing command"):
+        return f"{command} takes a command: {', '.join(error.ctx.command.commands)}"
+    # newer versions of typer leave the value out
+    for cause in getattr(error.__cause__, "errors", list)():
+        wanted = cause["msg"].split(",")[0].replace("Input should", "it must")
+        message = f"{message.partition(': ')[0]}: {wanted}, not {cause['input']!r}"
+    return message
 
 
 def _fail(message: str, code: int) -> None:
