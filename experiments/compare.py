@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,19 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from experiments import evaluation, runs
-from experiments.baselines import METHODS, Fitted, Task, fit
+from experiments.baselines import METHODS, fit
+from experiments.compare_report import write_report
 from experiments.comparison import Comparison, DataSpec, ModelSpec, load_config
 from experiments.datasets import NAMED, load, select_hvgs
 from experiments.executors import each
+from experiments.fitted import Fitted, Task
+from experiments.results import CONFIG, cell_path, read_result, results_table
 from samplers.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["load_config", "results_table", "run_cell", "run_grid"]
+__all__ = ["load_config", "run_cell", "run_grid"]
 
 FITTED_ON_ALL = ("integration", "scgraph", "clustering", "trajectory")
 
@@ -56,8 +57,6 @@ def run_grid(
     dict
         "cells" with a result, "ran" now, "failed", and the folder's files.
     """
-    from experiments.compare_report import CONFIG, write_report
-
     out = Path(out).resolve()
     if out.exists() and not (out / CONFIG).is_file():
         runs.fresh_folder(out)
@@ -66,7 +65,7 @@ def run_grid(
     out.mkdir(parents=True, exist_ok=True)
     runs.write_json(out / CONFIG, asdict(comparison))
     runs.write_json(out / "versions.json", runs.versions())
-    missing = [cell for cell in grid if _result(out, comparison, *cell) is None]
+    missing = [cell for cell in grid if read_result(out, comparison, *cell) is None]
     say(f"{len(grid)} cells, {len(grid) - len(missing)} done before")
     failed = 0
     calls = [(comparison, data, model, seed, out) for data, model, seed in missing]
@@ -93,23 +92,6 @@ def _with_files(comparison: Comparison, say: Callable[[str], None]) -> Compariso
     if not kept:
         raise InputError("none of the comparison's data sets is there: set data_root")
     return replace(comparison, datasets=tuple(kept))
-
-
-def cell_path(out: Path, data: str, model: str, seed: int) -> Path:
-    """Return the result file of a cell."""
-    return out / "cells" / data / f"{model}__{seed}.json"
-
-
-def _result(out: Path, comparison: Comparison, data: DataSpec, model: ModelSpec, seed: int) -> dict[str, Any] | None:
-    """Return a cell's result where it is there, of the same settings, and no failure."""
-    path = cell_path(out, data.name, model.name, seed)
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if found.get("hash") != comparison.cell_hash(data, model, seed) or "error" in found:
-        return None
-    return found
 
 
 def run_cell(
@@ -232,53 +214,3 @@ def _history(fitted: Fitted) -> dict[str, dict[str, float]]:
         c for c in fitted.history if c.startswith(("elbo", "reconstruction", "kl_local", "train_loss", "validation"))
     ]
     return {c: {str(k): float(v) for k, v in fitted.history[c].dropna().items()} for c in kept}
-
-
-def results_table(out: Path, comparison: Comparison) -> pd.DataFrame:
-    """Return every score of the cells that have a result: one row a score.
-
-    Returns
-    -------
-    pandas.DataFrame
-        "dataset", "model", "seed", "task", "metric", "epoch" (the last where -1), "value", "seconds", "cpu_seconds",
-        "uses_labels", "dimensions".
-    """
-    rows = []
-    for data, model, seed in comparison.cells():
-        result = _result(out, comparison, data, model, seed)
-        if result is None:
-            continue
-        common = {
-            k: result[k] for k in ("dataset", "model", "seed", "seconds", "cpu_seconds", "uses_labels", "dimensions")
-        }
-        for task, scores in result["scores"].items():
-            for metric, value in flatten(scores):
-                rows.append({**common, "task": task, "metric": metric, "epoch": -1, "value": value})
-        for epoch, scores in result["by_epoch"].items():
-            for metric, value in flatten(scores):
-                rows.append({**common, "task": "integration", "metric": metric, "epoch": int(epoch), "value": value})
-    columns = [
-        "dataset",
-        "model",
-        "seed",
-        "task",
-        "metric",
-        "epoch",
-        "value",
-        "seconds",
-        "cpu_seconds",
-        "uses_labels",
-        "dimensions",
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def flatten(scores: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    """Return nested scores as (name, number) pairs; text is left out, an undefined score is NaN."""
-    flat: list[tuple[str, float]] = []
-    for name, value in scores.items():
-        if isinstance(value, dict):
-            flat += flatten(value, f"{prefix}{name}: ")
-        elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-            flat.append((prefix + name, float("nan") if value is None else float(value)))
-    return flat

@@ -13,9 +13,8 @@ import yaml
 from experiments import plots, runs, statistics
 from experiments.baselines import METHODS
 from experiments.report import figure, page, some_cells, table
+from experiments.results import CONFIG, results_table
 from samplers.errors import InputError
-
-CONFIG = "comparison.json"
 
 # task, score, name, whether more is better
 HEADLINES = (
@@ -56,7 +55,6 @@ def read_cells(folder: Path) -> list[dict[str, Any]]:
 
 def write_report(folder: str | Path, target: str | Path) -> None:
     """Write the HTML report of a comparison from its result files, also of an unfinished one."""
-    from experiments.compare import results_table
     from experiments.comparison import Comparison, DataSpec, ModelSpec
 
     folder = Path(folder)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from experiments.baselines import Fitted, Task
 from experiments.datasets import log_normalised
+from experiments.fitted import Fitted, Task
 from samplers.errors import InputError
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from experiments import evaluation, plots, runs
-from experiments.baselines import Fitted, Task, fit
+from experiments.baselines import fit
 from experiments.datasets import pbmc68k
+from experiments.fitted import Fitted, Task
 from experiments.report import PANELS, figure, number, page, sampler_section, table
 from experiments.synthetic import synthetic
 from samplers.errors import InputError

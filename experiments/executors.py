@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -58,9 +59,9 @@ def _on_ray(
         import ray
     except ImportError:
         raise MissingExtraError("ray", "tune") from None
-    here = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
+    here: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, runtime_env={"env_vars": THREADS}, log_to_driver=False, logging_level="ERROR", **here)
+        ray.init(address=address, runtime_env={"env_vars": THREADS}, log_to_driver=False, logging_level=logging.ERROR, **here)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from None
     try:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.baselines import METHODS, Fitted, Task, fit
+from experiments.baselines import METHODS, fit
+from experiments.fitted import Fitted, Task
 from experiments.tasks import classification as c
 from experiments.tasks.generation import generation
 from experiments.tasks.novelty import knn_distance, novelty

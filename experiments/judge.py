@@ -45,8 +45,9 @@ def judge_run(
     dict
         What metrics.json holds: the run's scores by task, "baselines" with the same of each, "ceilings", "data".
     """
-    from experiments.baselines import METHODS, Task, fit
+    from experiments.baselines import METHODS, fit
     from experiments.datasets import read_h5ad, require_key, select_hvgs
+    from experiments.fitted import Task
 
     for task in tasks:
         if task not in evaluation.TASKS:

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.fitted import Fitted
 from experiments.scvi_models import borrow_batch, curves
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from experiments.baselines import Fitted, Task
+    from experiments.fitted import Task
 
 
 def fit_own(task: Task, representation: str | None, train: dict[str, Any], options: dict[str, Any]) -> Fitted:
     """Fit `QBMVAE` on the task's cells; see `experiments.baselines.fit_qbmvae`."""
-    from experiments.baselines import Fitted
     from qbmvae import QBMVAE
 
     adata = task.adata.copy()

@@ -101,7 +101,7 @@ def lines(series: Mapping[str, Mapping[float, float]], xlabel: str, ylabel: str,
     axis = axes[0, 0]
     for i, (name, points) in enumerate(series.items()):
         axis.plot(
-            list(points), list(points.values()), "o-", ms=3.5, lw=1.6, label=name, color=COLOURS[i % len(COLOURS)],
+            list(points), list(points.values()), marker="o", ms=3.5, lw=1.6, label=name, color=COLOURS[i % len(COLOURS)],
             ls="-" if i < 10 else "--",
         )  # fmt: skip
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from experiments.datasets import log_normalised
+from experiments.fitted import Fitted
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from experiments.baselines import Fitted, Task
+    from experiments.fitted import Task
 
 
 def spike_and_exponential(logits: Tensor, noise: Tensor, b: float = 0.5) -> Tensor:
@@ -82,8 +83,6 @@ def fit_preset(
         As in the authors' defaults: squared error on log-normalised counts, Adam at 1e-3, early stopping on the
         held-out loss.
     """
-    from experiments.baselines import Fitted
-
     batch_names = _batches(task.adata, task.batch_key)
     x, onehot = _inputs(task.adata, task, batch_names)
     order = np.random.default_rng(task.seed).permutation(len(x))

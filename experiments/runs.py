@@ -250,7 +250,7 @@ def open_run(path: str | os.PathLike[str], complete: bool = True) -> dict[str, A
 
 def load_model(path: str | os.PathLike[str], adata: AnnData | None = None) -> Any:
     """Return the trained model of a run folder, with data attached where given."""
-    from experiments.baselines import quiet
+    from experiments.fitted import quiet
     from qbmvae import QBMVAE
 
     open_run(path)

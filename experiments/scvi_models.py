@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from experiments.fitted import Fitted, quiet
+
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from experiments.baselines import Fitted, Task
+    from experiments.fitted import Task
 
 
 def curves(history: Any) -> pd.DataFrame:
@@ -73,8 +75,6 @@ def finish(
     prepare
         What turns counts into the model's input.
     """
-    from experiments.baselines import Fitted, quiet
-
     model.module.eval()
 
     def ready(adata: AnnData) -> AnnData:

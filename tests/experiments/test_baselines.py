@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.baselines import METHODS, Task, fit
+from experiments.baselines import METHODS, fit
+from experiments.fitted import Task
 from experiments.published import spike_and_exponential
 from experiments.synthetic import synthetic
 from samplers.errors import InputError

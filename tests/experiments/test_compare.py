@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.compare import cell_path, run_grid
+from experiments.compare import run_grid
 from experiments.compare_report import write_report
 from experiments.comparison import load_config
+from experiments.results import cell_path
 from experiments.synthetic import synthetic
 from samplers.errors import InputError
 

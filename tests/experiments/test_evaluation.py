@@ -78,7 +78,7 @@ class _Encoder:
 
 
 def test_shuffled_labels_score_at_chance_and_leaks_are_caught(cells):
-    from experiments.baselines import Task
+    from experiments.fitted import Task
 
     rows = np.random.default_rng(0).permutation(300)
     task = Task(cells, "batch", "cell_type")
@@ -95,8 +95,8 @@ def test_shuffled_labels_score_at_chance_and_leaks_are_caught(cells):
 
 def test_held_out_cells_do_not_change_what_is_fitted(cells):
     """Other counts in the test cells leave the encoder that was fitted on the rest as it was."""
-    from experiments.baselines import Task
     from experiments.comparison import ModelSpec
+    from experiments.fitted import Task
     from experiments.heldout import _fit_on
 
     changed = cells.copy()
@@ -114,8 +114,8 @@ def test_held_out_cells_do_not_change_what_is_fitted(cells):
 
 
 def test_a_held_out_type_is_novel(cells):
-    from experiments.baselines import Task
     from experiments.comparison import ModelSpec
+    from experiments.fitted import Task
 
     scores = held_out_type(ModelSpec("pca", "pca", {}), Task(cells, "batch", "cell_type"), "type 1")
     assert scores["auroc"] > 0.7
