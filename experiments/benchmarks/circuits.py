@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def ours(circuit: Circuit, observables: list[str], angles: torch.Tensor, x: torc
 
 def pennylane(qnode: Any, angles: torch.Tensor, x: torch.Tensor) -> None:
     p, f = angles.clone().requires_grad_(), x.clone().requires_grad_()
-    sum(torch.as_tensor(value).sum() for value in qnode(p, f)).backward()
+    reduce(torch.add, (torch.as_tensor(value).sum() for value in qnode(p, f))).backward()
 
 
 def compare(
@@ -69,7 +70,7 @@ def compare(
     x = torch.randn(batch, circuit.n_features, generator=torch.Generator().manual_seed(0))
     rows: dict[str, float] = {}
     for engine in ("frame", "frame-torch"):
-        rows[engine] = seconds(lambda e=engine: ours(circuit, observables, angles, x, e), 15)
+        rows[engine] = seconds(partial(ours, circuit, observables, angles, x, engine), 15)
     rows["per-gate"] = seconds(lambda: ours(circuit, observables, angles, x, "per-gate"), 2)
     qnode = circuit.to_pennylane(observables)
     rows["PennyLane default.qubit, backprop"] = seconds(lambda: pennylane(qnode, angles.double(), x.double()), 2)
@@ -79,7 +80,7 @@ def compare(
         pennylane(lightning, angles.double(), sample)
     rows["PennyLane lightning.qubit, adjoint"] = (time.process_time() - start) * batch / samples
     for engine in ("frame", "frame-torch"):  # again after the long runs: the machine may have changed its pace
-        rows[engine] = min(rows[engine], seconds(lambda e=engine: ours(circuit, observables, angles, x, e), 15))
+        rows[engine] = min(rows[engine], seconds(partial(ours, circuit, observables, angles, x, engine), 15))
     peers = rows["PennyLane default.qubit, backprop"], rows["PennyLane lightning.qubit, adjoint"]
     return [
         {

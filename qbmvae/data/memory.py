@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,7 +43,8 @@ class MemorySource:
         shard: tuple[int, int] = (0, 1),
     ):
         # rows are sliced every step: the arrays are read directly, without scipy's checks
-        self.x = sp.csr_matrix(x) if not sp.issparse(x) or x.format != "csr" else x
+        counts: Any = x
+        self.x: Any = counts if sp.issparse(counts) and counts.format == "csr" else sp.csr_matrix(counts)
         self._indptr = self.x.indptr.astype(np.int64, copy=False)
         self.library = np.asarray(library, dtype=np.float32)
         self.categories = [np.asarray(c, dtype=np.int64).ravel() for c in categories]
