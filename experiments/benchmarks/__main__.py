@@ -7,14 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-#: Helpers without a table of their own, and what takes ten minutes or more and is asked for by name.
-NOT_BY_DEFAULT = {"report", "__main__", "soak"}
+#: What takes ten minutes or more and is asked for by name, and helpers without a table of their own.
+NOT_BY_DEFAULT = {"soak"}
+HELPERS = {"__main__", "cells", "equal_time", "report"}
 
 
 def names() -> list[str]:
     """Return the benchmarks there are."""
     found = (m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    return sorted(name for name in found if name not in {"report", "__main__"})
+    return sorted(name for name in found if name not in HELPERS)
 
 
 def main() -> int:

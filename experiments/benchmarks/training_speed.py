@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -35,14 +34,20 @@ def synthetic(n_cells: int, n_genes: int, density: float, seed: int):
     return adata
 
 
-def train_ours(adata, batch_size: int, epochs: int, bits: int, sweeps: int) -> tuple[float, float]:
+def train_ours(
+    adata, batch_size: int, epochs: int, bits: int, sweeps: int, precision: str = "32"
+) -> tuple[float, float]:
     """Return CPU seconds of `train`, and the negative phase's share of its wall time."""
     from qbmvae import QBMVAE
 
     QBMVAE.setup_anndata(adata, batch_key="batch")
     model = QBMVAE(adata, n_latent=bits, sampler=f"persistent?num_sweeps={sweeps}")
     cpu, wall = time.process_time(), time.perf_counter()
-    model.train(max_epochs=epochs, batch_size=batch_size, train_size=1.0, progress_bar=False, accelerator="cpu")
+    # no second pass for cycle consistency: scVI has no such term
+    model.train(
+        max_epochs=epochs, batch_size=batch_size, train_size=1.0, progress_bar=False, accelerator="cpu",
+        cycle_consistency=0.0, precision=precision,
+    )  # fmt: skip
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     return cpu, model.trainer.negative_phase.seconds / wall
 
@@ -54,9 +59,7 @@ def train_scvi(adata, batch_size: int, epochs: int, n_latent: int) -> float:
     scvi.model.SCVI.setup_anndata(adata, batch_key="batch")
     model = scvi.model.SCVI(adata, n_layers=2, n_hidden=128, n_latent=n_latent, gene_likelihood="nb")
     cpu = time.process_time()
-    model.train(
-        max_epochs=epochs, batch_size=batch_size, train_size=1.0, accelerator="cpu", enable_progress_bar=False
-    )
+    model.train(max_epochs=epochs, batch_size=batch_size, train_size=1.0, accelerator="cpu", enable_progress_bar=False)
     return time.process_time() - cpu
 
 
@@ -71,6 +74,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--scvi-latent", type=int, nargs="+", default=[10, 64])
+    parser.add_argument("--precision", choices=["32", "bf16"], default="32", help="of our matrix products")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     import logging
@@ -84,13 +88,16 @@ def main() -> None:
     small = adata[:512].copy()
     train_ours(small, 128, 1, args.bits, args.sweeps)
     train_scvi(small, 128, 1, 10)
-    print(f"{platform.processor() or platform.machine()}, 1 thread; {args.cells} cells x {args.genes} genes, {args.epochs} epochs")
+    print(
+        f"{platform.processor() or platform.machine()}, 1 thread; {args.cells} cells x {args.genes} genes, "
+        f"{args.epochs} epochs, {args.bits} bits, our products in {args.precision}"
+    )
     print(f"{'batch':>6} {'ours cells/s':>13} {'scVI cells/s':>13} {'ratio (min med max)':>22} {'negative phase':>15}")
     rows = []
     for batch_size in args.batch_sizes:
         ratios, ours, theirs, shares = [], [], [], []
         for _ in range(args.repeats):
-            seconds, share = train_ours(adata, batch_size, args.epochs, args.bits, args.sweeps)
+            seconds, share = train_ours(adata, batch_size, args.epochs, args.bits, args.sweeps, args.precision)
             scvi_seconds = min(train_scvi(adata, batch_size, args.epochs, n) for n in args.scvi_latent)
             ours.append(args.cells * args.epochs / seconds)
             theirs.append(args.cells * args.epochs / scvi_seconds)
@@ -114,4 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -126,6 +126,13 @@ def bench(
         str, typer.Option(help="Kinds of couplings, by commas: pm1 (+-1), gaussian.")
     ] = "pm1,gaussian",
     seconds: Annotated[float, typer.Option(help="Time that each backend gets on each problem.")] = 2.0,
+    most_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Most seconds of a backend on a problem, by the clock: one that takes longer is left out.",
+            show_default="10 x seconds + 60",
+        ),
+    ] = None,
     instances: Annotated[int, typer.Option(help="Problems of each kind and size.")] = 1,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for bench.json and the plot of the gap by size.")] = Path(
@@ -145,8 +152,10 @@ def bench(
 
     numbers = [_whole(word) for word in sizes.split(",")]
     positive("--seconds", seconds), whole("--instances", instances)
+    if most_seconds is not None:
+        positive("--most-seconds", most_seconds)
     report = optimisation.run(
-        backend or None, numbers, [c.strip() for c in couplings.split(",")], seconds, instances, seed,
+        backend or None, numbers, [c.strip() for c in couplings.split(",")], seconds, instances, seed, most_seconds,
         progress=None if quiet or as_json else lambda line: print(line, file=sys.stderr),
     )  # fmt: skip
     folder = _folder(out)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from experiments.benchmarks.cells import CellError, Cells
 from experiments.cli.main import build
 from samplers.errors import InputError
 
@@ -116,6 +119,29 @@ def test_bench(tmp_path):
         assert row["best"] <= row["mean"] and row["over_best_known"] >= 0
         assert (row["gap"] == 0) or row["backend"] != "simulated-annealing"
     assert all(r["moment_error"] > 0.5 for r in report["sampling"])
+
+
+def test_bench_leaves_out_what_takes_too_long(tmp_path):
+    # a path integral of 1,000 spins, all coupled, takes minutes; 15 s is what a busy machine may need for the others
+    words = ["bench", "--sizes", "1000", "--couplings", "pm1", "--seconds", "0.05", "--most-seconds", "15", "--quiet"]
+    assert call(*words, "-b", "gibbs", "-b", "path-integral-annealing?num_sweeps=20000").exit_code == 0
+    report = json.loads((tmp_path / "sampler-bench" / "bench.json").read_text())
+    assert {r["backend"] for r in report["optimisation"]} == {"gibbs", "simulated-annealing"}
+    (out,) = report["left_out"]
+    assert out["backend"].startswith("path-integral") and out["reason"] == "took longer than 15 s"
+    assert (tmp_path / "sampler-bench" / "gap.png").exists()
+
+
+def test_a_call_that_hangs_or_dies_is_ended_and_the_next_one_served():
+    with Cells(60.0) as cells:
+        assert cells.call(abs, -3) == 3
+        with pytest.raises(CellError, match=r"longer than 0\.5 s"):
+            cells.call(time.sleep, 600, most=0.5)
+        with pytest.raises(CellError, match="died"):
+            cells.call(os._exit, 9)
+        with pytest.raises(ZeroDivisionError):
+            cells.call(divmod, 1, 0)
+        assert cells.call(abs, -3) == 3
 
 
 def test_serve_passes_its_limits_on(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import samplers
 from samplers import Ising
 from samplers.strategies.exact import enumerate_energies, exact_moments
 
-N, STEPS = 10, 150
+N, STEPS = 12, 150
 CHAINS = 1024
 LOCAL = {
     "exact": {},
@@ -19,6 +19,7 @@ LOCAL = {
     "persistent": {},
     "population-annealing": {"num_sweeps": 24},
     "parallel-tempering": {"num_sweeps": 24},
+    "simulated-annealing": {"num_sweeps": 24},
 }
 
 

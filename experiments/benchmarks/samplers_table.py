@@ -1,0 +1,88 @@
+"""Error and speed of every local backend with its default options: the table of the `samplers` page.
+
+Error: rms error of E[s_i s_j] at beta 1 against enumeration, over that of as many independent exact reads, on dense
+problems of 20 spins, couplings N(0, g^2 / n); machines with their correction sweeps, and the same sweeps from random
+spins beside them. Speed: CPU time on one thread for 1,024 reads of a dense problem of 256 spins, best of three.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+from threadpoolctl import threadpool_limits  # noqa: E402
+
+import samplers  # noqa: E402
+from experiments.benchmarks.report import arguments, best_of, finish  # noqa: E402
+from experiments.benchmarks.samplers_exactness import moment_error, spin_glass  # noqa: E402
+from samplers import Draws, InputError  # noqa: E402
+from samplers.strategies.exact import exact_moments  # noqa: E402
+from samplers.wrappers.correction import random_start  # noqa: E402
+
+READS, SMALL, LARGE, SEEDS = 1024, 20, 256, 5
+
+
+def errors(name: str, g: float) -> tuple[list[float], list[float], list[float]]:
+    """Return moment errors and effective betas of each seed, and the errors of the correction sweeps alone."""
+    found: list[float] = []
+    betas: list[float] = []
+    alone: list[float] = []
+    for seed in range(SEEDS):
+        problem = spin_glass(SMALL, g, seed, h=0.1)
+        second = exact_moments(problem)[1]
+        sampler = samplers.get(name)
+        draws = sampler.draw(problem, READS, seed=seed)
+        found.append(moment_error(draws, second))
+        betas.append(samplers.effective_beta(problem, draws.states, weights=draws.weights)[0])
+        if sweeps := int(draws.info.get("correction_sweeps", 0)):
+            alone.append(moment_error(Draws(random_start(problem, READS, sweeps, seed=seed)), second))
+    return found, betas, alone
+
+
+def milliseconds(name: str) -> float | str:
+    """Return CPU milliseconds of 1,024 reads at 256 spins, or why there are none."""
+    problem = spin_glass(LARGE, 1.0, 0, h=0.1)
+    sampler = samplers.get(name)
+    try:
+        start = time.process_time()
+        sampler.draw(problem, READS, seed=1)
+        once = time.process_time() - start
+    except InputError:
+        return "too large"
+    # a second run of minutes would tell no more
+    return 1e3 * (once if once > 20 else best_of(lambda: sampler.draw(problem, READS, seed=1)))
+
+
+def row(name: str) -> dict[str, Any]:
+    """Return one backend's line."""
+    out: dict[str, Any] = {"backend": name, "kind": samplers.get(name).kind}
+    for g in (1.0, 2.0):
+        found, betas, alone = errors(name, g)
+        out[f"error, g={g:g}"] = float(np.mean(found))
+        out[f"sweeps alone, g={g:g}"] = float(np.mean(alone)) if alone else ""
+        out[f"beta, g={g:g}"] = float(np.mean(betas))
+        out[f"each seed, g={g:g}"] = found
+    return {**out, "ms, n=256": milliseconds(name)}
+
+
+def main() -> None:
+    options = arguments(__doc__)
+    names = [name for name, b in samplers.available().items() if b.usable and not b.remote]
+    rows = []
+    with threadpool_limits(1):
+        for name in names:
+            if not options.only or any(name.startswith(o) for o in options.only):
+                rows.append(row(name))
+                print(rows[-1], file=sys.stderr, flush=True)
+    finish(f"Every local backend with its defaults, {READS} reads", rows, options.out)
+
+
+if __name__ == "__main__":
+    main()
