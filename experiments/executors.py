@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -61,7 +62,9 @@ def _on_ray(
         raise MissingExtraError("ray", "tune") from None
     here: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, runtime_env={"env_vars": THREADS}, log_to_driver=False, logging_level=logging.ERROR, **here)
+        ray.init(
+            address=address, runtime_env={"env_vars": THREADS}, log_to_driver=False, logging_level=logging.ERROR, **here
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from None
     try:
