@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
