@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qbmvae.core.fused.elementary import FAST, log1p32
+
 
 @dataclass
 class CsrBlock:
@@ -41,7 +43,9 @@ class CsrBlock:
 
     def log1p(self) -> CsrBlock:
         """Return the rows with log(1 + x) in the place of x."""
-        return CsrBlock(self.indptr, self.indices, np.log1p(self.data), self.n_columns)
+        logs = np.empty_like(self.data)
+        _log1p(self.data, logs)
+        return CsrBlock(self.indptr, self.indices, logs, self.n_columns)
 
     def sums(self) -> np.ndarray:
         """Return each row's sum, `(n_rows,)` float32."""
@@ -73,6 +77,12 @@ def _gather(indptr, indices, data, rows, block, columns, values):
         for k in range(block[i + 1] - block[i]):
             columns[block[i] + k] = indices[start + k]
             values[block[i] + k] = data[start + k]
+
+
+@numba.njit(error_model="numpy", fastmath=FAST, cache=True)
+def _log1p(values, out):
+    for k in range(len(values)):
+        out[k] = log1p32(values[k])
 
 
 @numba.njit(cache=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qbmvae.core.csr import CsrBlock
+from qbmvae.core.fused.hidden_layer import hidden_layer
 from qbmvae.core.fused.sparse_linear import sparse_linear
 
 
@@ -31,6 +33,42 @@ class Covariates:
     categories: tuple[Tensor, ...]
     continuous: Tensor | None = None
     averaged: tuple[int, ...] = ()
+    _designs: dict[tuple[int, ...], CsrBlock] = field(default_factory=dict, repr=False, compare=False)
+
+    def design(self, sizes: tuple[int, ...], n_continuous: int, n_cells: int) -> CsrBlock:
+        """Return one sparse row a cell that picks its rows of `ConditionalLinear.table`.
+
+        Parameters
+        ----------
+        sizes
+            Number of categories of each covariate that the layer was given.
+        n_continuous
+            Number of continuous covariates that it was given.
+        n_cells
+            Number of cells.
+        """
+        # every layer of a network asks for the same
+        key = (*sizes, n_continuous, n_cells)
+        if key not in self._designs:
+            columns, values, width = [], [], 0
+            for size, codes in zip(sizes, self.categories, strict=False):
+                if size > 1:
+                    columns.append(codes.numpy() + width)
+                    width += size
+            values += [np.ones(n_cells, dtype=np.float32)] * max(1, len(columns))
+            if not columns:
+                columns, width = [np.zeros(n_cells, dtype=np.int64)], 1
+            if n_continuous and self.continuous is not None:
+                columns += [np.full(n_cells, width + j) for j in range(n_continuous)]
+                values += list(self.continuous.numpy().T)
+                width += n_continuous
+            self._designs[key] = CsrBlock(
+                np.arange(n_cells + 1, dtype=np.int64) * len(columns),
+                np.stack(columns, 1).astype(np.int32).ravel(),
+                np.stack(values, 1).ravel(),
+                width,
+            )
+        return self._designs[key]
 
     def with_batch(self, batch: Tensor) -> Covariates:
         """Return the same covariates with another batch."""
@@ -65,7 +103,8 @@ class ConditionalLinear(nn.Module):
         """Return bias and covariates' share of each output, `(n_cells, n_out)` or broadcast from `(n_out,)`."""
         if covariates.averaged:
             return self.bias + sum(rows[:n].mean(0) for rows, n in zip(self.rows, covariates.averaged, strict=True))
-        total, bias_is_in = self.bias, False
+        total: Tensor = self.bias
+        bias_is_in = False
         for rows, codes in zip(self.rows, covariates.categories, strict=False):
             if len(rows) == 1:
                 continue
@@ -76,6 +115,19 @@ class ConditionalLinear(nn.Module):
         if self.slopes is not None and covariates.continuous is not None:
             total = torch.addmm(total, covariates.continuous, self.slopes)
         return total
+
+    def table(self) -> Tensor:
+        """Return bias and covariates' rows as one table, `(n_rows, n_out)`; a cell's shift is its design @ table."""
+        rows = [r for r in self.rows if len(r) > 1]
+        parts = [rows[0] + self.bias, *rows[1:]] if rows else [self.bias.unsqueeze(0)]
+        if self.slopes is not None:
+            parts.append(self.slopes)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def design(self, covariates: Covariates, n_cells: int) -> CsrBlock:
+        """Return which rows of the table each cell adds up, `(n_cells, n_rows)`."""
+        n_continuous = 0 if self.slopes is None else len(self.slopes)
+        return covariates.design(tuple(map(len, self.rows)), n_continuous, n_cells)
 
     def forward(self, x: Tensor | CsrBlock, covariates: Covariates) -> Tensor:
         """Return `(n_cells, n_out)`."""
@@ -124,8 +176,19 @@ class Hidden(nn.Module):
     def forward(self, x: Tensor | CsrBlock, covariates: Covariates) -> Tensor:
         """Return `(n_cells, n_hidden)`."""
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = self.dropout(F.relu(norm(layer(x, covariates))))
+            assert isinstance(layer, ConditionalLinear)
+            # the fused layer knows batch normalisation in training on the CPU only
+            if isinstance(norm, nn.BatchNorm1d) and self.training and len(x) > 1 and _single_on_cpu(x):
+                design = layer.design(covariates, len(x))
+                x = hidden_layer(x, layer.weight, layer.table(), design, norm, self.dropout.p)
+            else:
+                x = self.dropout(F.relu(norm(layer(x, covariates))))
+        assert isinstance(x, Tensor)
         return x
+
+
+def _single_on_cpu(x: Tensor | CsrBlock) -> bool:
+    return isinstance(x, CsrBlock) or (x.device.type == "cpu" and x.dtype == torch.float32)
 
 
 def _norm(kind: str, width: int) -> nn.Module:

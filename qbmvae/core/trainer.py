@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,13 +14,22 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from qbmvae.core import checkpoint
+from qbmvae.core import checkpoint, training_state
 from qbmvae.core.distributed import Ranks
+from qbmvae.core.fused.adam import Adam
 from qbmvae.core.negative_phase import NegativePhase
 from qbmvae.core.priors.base import DiscretePrior
+from qbmvae.core.training_config import PRECISIONS, TrainingConfig
 from qbmvae.core.vae import VAE, Batch
 from samplers.errors import InputError
+from samplers.partition_function import log_partition
 from samplers.sampler import Sampler
+from samplers.strategies.population_annealing import PopulationAnnealing
+
+#: Spins up to which log Z is enumerated every epoch.
+ENUMERATED = 16
+#: Chains and sweeps of the estimate of log Z at each epoch, and where epochs are compared by early stopping.
+CURVE, PRECISE_CURVE = (256, 32), (512, 64)
 
 
 class Source(Protocol):
@@ -37,69 +46,17 @@ class Source(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train.
-
-    Attributes
-    ----------
-    max_epochs, batch_size
-        Epochs, and cells a step.
-    learning_rate, prior_learning_rate, weight_decay
-        Adam's, for the network and for the prior (which takes no weight decay).
-    learning_rate_decay
-        Share of the steps, at the end, over which both rates fall linearly to 0.
-    kl_weight
-        Weight of the KL once warmed up.
-    kl_warmup
-        Share of all steps over which the weight rises from 0.
-    batch_matching, cycle_consistency
-        Weights of the optional penalties, see `VAE.losses`.
-    num_chains
-        Reads of the negative phase a step.
-    gradient_clip
-        Largest norm of the network's gradient; None for no limit.
-    early_stopping
-        Stop when the held-out negative ELBO has not improved for `patience` validations, and keep the best weights.
-    patience, min_delta
-        Of early stopping; nats.
-    check_val_every_n_epoch
-        Epochs between validations.
-    seed
-        Of everything that is random.
-    checkpoint_every
-        Steps between checkpoints, where there is a folder for them; 0 for the end of each epoch only.
-    """
-
-    max_epochs: int = 100
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    prior_learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    learning_rate_decay: float = 0.0
-    kl_weight: float = 2.0
-    kl_warmup: float = 0.25
-    batch_matching: float = 1.0
-    cycle_consistency: float = 0.0
-    num_chains: int = 512
-    gradient_clip: float | None = None
-    early_stopping: bool = False
-    patience: int = 45
-    min_delta: float = 0.0
-    check_val_every_n_epoch: int = 1
-    seed: int = 0
-    checkpoint_every: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("max_epochs", "batch_size", "num_chains", "check_val_every_n_epoch", "patience"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "prior_learning_rate", "kl_weight", "batch_matching", "cycle_consistency"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must be >= 0, not {getattr(self, name)}")
-        for name in ("kl_warmup", "learning_rate_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is a share of the steps, in [0, 1], not {getattr(self, name)}")
+@contextlib.contextmanager
+def _arithmetic(precision: str) -> Iterator[None]:
+    """Set the products' precision, and flush denormal numbers: they cost a hundred times as much as others."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(PRECISIONS[precision])
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_float32_matmul_precision(before)
 
 
 class Trainer:
@@ -160,14 +117,15 @@ class Trainer:
         groups = [{"params": network, "lr": config.learning_rate, "weight_decay": config.weight_decay}]
         if own:
             groups.append({"params": own, "lr": config.prior_learning_rate, "weight_decay": 0.0})
-        self.optimiser = torch.optim.Adam(groups, fused=True)
+        self.optimiser = Adam(groups)
         for group in self.optimiser.param_groups:
             group["base_lr"] = group["lr"]
         self.epoch, self.step_in_epoch = 0, 0
         self.history: dict[str, list[tuple[int, float]]] = defaultdict(list)
         self.best: dict[str, Any] | None = None
         self.best_value, self.bad_validations, self.stopped = float("inf"), 0, False
-        self._sums: dict[str, float] = defaultdict(float)
+        self.torch_rng: torch.Tensor | None = None
+        self.sums: dict[str, float] = defaultdict(float)
 
     @property
     def total_steps(self) -> int:
@@ -192,11 +150,14 @@ class Trainer:
         on_epoch
             Called after each epoch.
         """
-        with torch.random.fork_rng(devices=[] if torch.device(self.device).type == "cpu" else None):
-            if not (self.epoch or self.step_in_epoch):
+        with (
+            torch.random.fork_rng(devices=[] if torch.device(self.device).type == "cpu" else None),
+            _arithmetic(self.config.precision),
+        ):
+            if self.torch_rng is None:
                 torch.manual_seed(self.config.seed + 7919 * self.ranks.rank)
             else:
-                torch.set_rng_state(self._torch_rng)
+                torch.set_rng_state(self.torch_rng)
             with tqdm(
                 total=self.config.max_epochs,
                 initial=self.epoch,
@@ -210,7 +171,7 @@ class Trainer:
                     bar.set_postfix(self._summary())
                     if on_epoch:
                         on_epoch(self)
-            self._torch_rng = torch.get_rng_state()
+            self.torch_rng = torch.get_rng_state()
         if self.best is not None:
             self.vae.load_state_dict(self.best)
         self.vae.eval()
@@ -244,7 +205,9 @@ class Trainer:
         losses = self.vae.losses(
             batch, log_partition, weight, self.config.batch_matching, self.config.cycle_consistency
         )
-        self.optimiser.zero_grad()
+        for group in self.optimiser.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
         losses.total.backward()
         total = self.ranks.average_gradients(self.vae.parameters(), losses.total).item()
         if not np.isfinite(total):
@@ -267,14 +230,14 @@ class Trainer:
             "kl": losses.kl.sum().item(),
             **{name: penalty.item() * n for name, penalty in losses.penalties.items()},
         }.items():
-            self._sums[name] += value
+            self.sums[name] += value
 
     def _record_training(self) -> None:
         self.ranks.average_statistics(self.vae)
-        totals = self.ranks.sum(torch.tensor(list(self._sums.values()), dtype=torch.float64)).tolist()
-        sums = dict(zip(self._sums, totals, strict=True))
+        totals = self.ranks.sum(torch.tensor(list(self.sums.values()), dtype=torch.float64)).tolist()
+        sums = dict(zip(self.sums, totals, strict=True))
         n = sums["n"]
-        self._sums = defaultdict(float)
+        self.sums = defaultdict(float)
         log_z = self.log_partition()
         values = {
             "train_loss_epoch": sums["loss"] / n,
@@ -300,10 +263,13 @@ class Trainer:
             return 0.0
         if (closed := prior.log_partition()) is not None:
             return float(closed.detach())
-        from samplers.partition_function import log_partition
-
-        # a curve needs less precision than the value at the end: about .02 nats at 64 bits
-        return log_partition(prior.problem(), seed=self.config.seed, num_chains=512, num_sweeps=64)[0]
+        problem = prior.problem()
+        if problem.n <= ENUMERATED:
+            return log_partition(problem)[0]
+        # a curve needs less precision than the value at the end, a comparison of epochs more than a curve
+        chains, sweeps = PRECISE_CURVE if self.config.early_stopping else CURVE
+        draws = PopulationAnnealing(num_sweeps=sweeps).draw(problem, chains, seed=self.config.seed)
+        return draws.info["log_z"]
 
     def _validate(self) -> None:
         if self.validation is None:
@@ -362,32 +328,11 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a bit-equal continuation needs."""
-        return {
-            "config": asdict(self.config),
-            "vae": self.vae.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "negative_phase": None if self.negative_phase is None else self.negative_phase.state_dict(),
-            "torch_rng": torch.get_rng_state(),
-            "epoch": self.epoch,
-            "step_in_epoch": self.step_in_epoch,
-            "history": {name: [list(point) for point in points] for name, points in self.history.items()},
-            "sums": dict(self._sums),
-            "best": self.best,
-            "watch": [self.best_value, self.bad_validations, self.stopped],
-        }
+        return training_state.collect(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.vae.load_state_dict(state["vae"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        if self.negative_phase is not None and state["negative_phase"] is not None:
-            self.negative_phase.load_state_dict(state["negative_phase"])
-        self._torch_rng = state["torch_rng"]
-        self.epoch, self.step_in_epoch = state["epoch"], state["step_in_epoch"]
-        self.history = defaultdict(list, {k: [(int(e), v) for e, v in p] for k, p in state["history"].items()})
-        self._sums = defaultdict(float, state["sums"])
-        self.best = state["best"]
-        self.best_value, self.bad_validations, self.stopped = state["watch"]
+        training_state.restore(self, state)
 
     def _checkpoint(self) -> None:
         if self.checkpoints is not None and self.ranks.rank == 0:

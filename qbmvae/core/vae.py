@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
 from qbmvae.core import likelihoods, priors, relaxations
+from qbmvae.core.batch import Batch, Losses
 from qbmvae.core.csr import CsrBlock
-from qbmvae.core.fused.negative_binomial import negative_binomial as fused_negative_binomial
+from qbmvae.core.fused.bits import straight_through
+from qbmvae.core.fused.count_output import count_output
 from qbmvae.core.networks import ConditionalLinear, Covariates, Hidden
+from qbmvae.core.penalties import batch_mean_gap
 from qbmvae.core.priors.base import DiscretePrior, entropy
 from qbmvae.core.priors.continuous import VampPrior
 from samplers.errors import InputError, nearest
@@ -25,51 +26,7 @@ DENSE = 0.3
 CYCLE_CELLS = 32
 
 
-@dataclass
-class Batch:
-    """A minibatch.
-
-    Attributes
-    ----------
-    x
-        Counts (or log-normalised values), `(n_cells, n_genes)`: dense, or sparse rows on the CPU.
-    library
-        Total counts or size factors, `(n_cells,)`.
-    covariates
-        Batch, further categories, continuous values.
-    rows
-        Where the cells stand in their source, `(n_cells,)`: what an error names.
-    """
-
-    x: Tensor | CsrBlock
-    library: Tensor
-    covariates: Covariates
-    rows: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-
-@dataclass
-class Losses:
-    """What one minibatch costs, in nats a cell.
-
-    Attributes
-    ----------
-    total
-        What the optimiser descends, scalar.
-    reconstruction
-        -log p(x | z), `(n_cells,)`.
-    kl
-        KL(q || p) without log Z for bits, whole for real codes, `(n_cells,)`.
-    penalties
-        The optional terms by name, weighted, scalars.
-    """
-
-    total: Tensor
-    reconstruction: Tensor
-    kl: Tensor
-    penalties: dict[str, Tensor] = field(default_factory=dict)
+__all__ = ["VAE", "Batch", "Losses"]
 
 
 class VAE(nn.Module):
@@ -216,16 +173,31 @@ class VAE(nn.Module):
         """Return expected frequencies (rows sum to 1), or the Gaussian's mean."""
         return logits if self.gene_likelihood == "gaussian" else torch.softmax(logits, -1)
 
-    def log_likelihood(self, batch: Batch, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log p(x | z): its sum over cells, with the gradient, and each cell's, `(n_cells,)`, without."""
+    def log_likelihood(self, batch: Batch, z: Tensor, factor: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Return log p(x | z): its sum over cells times `factor`, with the gradient, and each cell's, without."""
+        if isinstance(batch.x, CsrBlock) and self.gene_likelihood in ("nb", "zinb"):
+            return self._fused_likelihood(batch.x, batch, z, factor)
         logits, hidden = self.decode_logits(z, batch.covariates)
-        if self.gene_likelihood == "nb" and isinstance(batch.x, CsrBlock):
-            codes = batch.covariates.categories[0]
-            rows = (codes if self.dispersion == "gene-batch" else torch.zeros_like(codes)).numpy()
-            return fused_negative_binomial(logits, self.log_dispersion, batch.library, batch.x, rows)
         x = batch.x.dense() if isinstance(batch.x, CsrBlock) else batch.x
         cells = self._reference_likelihood(x, batch, logits, hidden).sum(-1)
-        return cells.sum(), cells.detach()
+        return factor * cells.sum(), cells.detach()
+
+    def _fused_likelihood(self, x: CsrBlock, batch: Batch, z: Tensor, factor: float) -> tuple[Tensor, Tensor]:
+        covariates = batch.covariates
+        hidden = self.decoder(2 * z - 1 if self.prior.discrete else z, covariates)
+        layers = [self.output, self.dropout_output] if self.gene_likelihood == "zinb" else [self.output]
+        codes = covariates.categories[0]
+        rows = (codes if self.dispersion == "gene-batch" else torch.zeros_like(codes)).numpy()
+        return count_output(
+            hidden,
+            [(layer.weight, layer.table()) for layer in layers],
+            self.output.design(covariates, len(x)),
+            self.log_dispersion,
+            batch.library,
+            x,
+            rows,
+            factor,
+        )
 
     def _reference_likelihood(self, x: Tensor, batch: Batch, logits: Tensor, hidden: Tensor) -> Tensor:
         """Return log p(x | z) of each count, `(n_cells, n_genes)`."""
@@ -268,37 +240,45 @@ class VAE(nn.Module):
         parameters = self.encode(batch.x, batch.covariates)
         penalties: dict[str, Tensor] = {}
         surrogate: Tensor | float = 0.0
+        mean = -1.0 / len(batch)
         if isinstance(self.prior, DiscretePrior):
-            q = torch.sigmoid(parameters)
             if self.estimator == "disarm":
                 z, other = relaxations.antithetic(parameters)
-                summed, cells, surrogate = self._disarm(batch, parameters, z, other)
+                code, bits_entropy = torch.sigmoid(parameters), entropy(parameters)
+                loss, cells, surrogate = self._disarm(batch, parameters, z, other)
             else:
-                z = relaxations.sample(parameters, self.estimator, self.estimator_parameter)
-                summed, cells = self.log_likelihood(batch, z)
+                z, code, bits_entropy = self._bits(parameters)
+                loss, cells = self.log_likelihood(batch, z, mean)
             # exact, with a gradient to encoder and prior; only log Z needs samples
-            kl = -entropy(parameters) + self.prior.expected_energy(q, z)
+            kl = self.prior.expected_energy(code, z) - bits_entropy
         else:
             posterior = self.normal(parameters)
-            z = posterior.rsample()
-            summed, cells = self.log_likelihood(batch, z)
+            z, code = posterior.rsample(), posterior.loc
+            loss, cells = self.log_likelihood(batch, z, mean)
             kl = self.prior.kl(posterior, z)
-        code = self.code(parameters)
         if batch_matching and self.n_categories[0] > 1:
             penalties["batch_matching"] = batch_matching * batch_mean_gap(code, batch.covariates.categories[0])
         if cycle_consistency and self.n_categories[0] > 1:
             penalties["cycle_consistency"] = cycle_consistency * self._cycle(batch, z, code)
-        total = -summed / len(batch) + kl_weight * (kl.mean() + log_partition) + surrogate
+        total = loss + kl_weight * (kl.mean() + log_partition) + surrogate
         for penalty in penalties.values():
             total = total + penalty
         return Losses(total, -cells, kl.detach(), penalties)
 
+    def _bits(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return reparametrised bits, bit probabilities and each cell's entropy."""
+        if self.estimator == "straight-through" and logits.device.type == "cpu" and logits.dtype == torch.float32:
+            temperature = self.estimator_parameter or relaxations.DEFAULTS["straight-through"]
+            return straight_through(logits, temperature)
+        bits = relaxations.sample(logits, self.estimator, self.estimator_parameter)
+        return bits, torch.sigmoid(logits), entropy(logits)
+
     def _disarm(self, batch: Batch, logits: Tensor, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean of both draws' log-likelihoods, and a scalar with the logits' gradient (its value is 0)."""
+        """Return both draws' mean loss a cell, log-likelihoods, and a scalar with the logits' gradient (its value is 0)."""
         (sum1, cells1), (sum2, cells2) = self.log_likelihood(batch, z1), self.log_likelihood(batch, z2)
         gradient = relaxations.disarm_gradient(logits, z1, z2, -cells1, -cells2)
         push = (gradient * (logits - logits.detach())).sum(-1).mean()
-        return (sum1 + sum2) / 2, (cells1 + cells2) / 2, push
+        return -(sum1 + sum2) / (2 * len(batch)), (cells1 + cells2) / 2, push
 
     def _cycle(self, batch: Batch, z: Tensor, code: Tensor) -> Tensor:
         # a quarter of the (shuffled) cells estimates the same mean for a quarter of the cost
@@ -326,14 +306,6 @@ class VAE(nn.Module):
             return reconstruction, -entropy(parameters) + self.prior.expected_energy(q, z), q
         posterior = self.normal(parameters)
         return reconstruction, self.prior.kl(posterior, z), posterior.loc
-
-
-def batch_mean_gap(code: Tensor, batch: Tensor) -> Tensor:
-    """Return sum_b share_b * ||mean code of batch b - mean code||^2 (a linear MMD), scalar."""
-    sizes = torch.bincount(batch)
-    sums = torch.zeros(len(sizes), code.shape[1], dtype=code.dtype, device=code.device).index_add(0, batch, code)
-    gaps = sums / sizes.clamp(min=1).unsqueeze(-1) - code.mean(0)
-    return ((sizes / len(batch)).unsqueeze(-1) * gaps.square()).sum()
 
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> None:

@@ -51,6 +51,7 @@ class TrainingMixin(Host):
         cycle_consistency: float = TrainingConfig.cycle_consistency,
         num_chains: int = TrainingConfig.num_chains,
         gradient_clip: float | None = TrainingConfig.gradient_clip,
+        precision: str = TrainingConfig.precision,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
         checkpoint_dir: str | Path | None = None,
@@ -98,6 +99,8 @@ class TrainingMixin(Host):
             Reads of the negative phase a step.
         gradient_clip
             Largest gradient norm; None for no limit.
+        precision
+            Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
         accelerator, devices
             As in scvi-tools: "auto", "cpu", "gpu", and how many or which; several train one model together.
         checkpoint_dir
@@ -146,6 +149,7 @@ class TrainingMixin(Host):
                 cycle_consistency=cycle_consistency,
                 num_chains=num_chains,
                 gradient_clip=gradient_clip,
+                precision=precision,
                 early_stopping=early_stopping,
                 patience=early_stopping_patience,
                 min_delta=early_stopping_min_delta,

@@ -15,7 +15,7 @@ class _SparseLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, weight, block):
         out = torch.zeros(len(block), weight.shape[1])
-        _multiply(block.indptr, block.indices, block.data, weight.detach().numpy(), out.numpy())
+        add_rows(block.indptr, block.indices, block.data, weight.detach().numpy(), out.numpy())
         ctx.block, ctx.shape = block, weight.shape
         return out
 
@@ -23,7 +23,7 @@ class _SparseLinear(torch.autograd.Function):
     def backward(ctx, grad):
         block = ctx.block
         gradient = torch.zeros(ctx.shape)
-        _accumulate(block.indptr, block.indices, block.data, grad.contiguous().numpy(), gradient.numpy())
+        accumulate_rows(block.indptr, block.indices, block.data, grad.contiguous().numpy(), gradient.numpy())
         return gradient, None
 
 
@@ -41,17 +41,32 @@ def sparse_linear(block: CsrBlock, weight: Tensor) -> Tensor:
 
 
 @numba.njit(fastmath=_FAST, cache=True)
-def _multiply(indptr, indices, data, weight, out):
+def add_rows(indptr, indices, data, weight, out):
+    """Add block @ weight to `out`, `(n_rows, n_out)`."""
     for i in range(len(indptr) - 1):
         row = out[i]
-        for k in range(indptr[i], indptr[i + 1]):
+        first, last = indptr[i], indptr[i + 1]
+        fours = first + (last - first) // 4 * 4
+        # four at a time: the sums are read and written a quarter as often
+        for k in range(first, fours, 4):
+            a, b, c, d = data[k], data[k + 1], data[k + 2], data[k + 3]
+            one, two, three, four = (
+                weight[indices[k]],
+                weight[indices[k + 1]],
+                weight[indices[k + 2]],
+                weight[indices[k + 3]],
+            )
+            for j in range(len(row)):
+                row[j] += (a * one[j] + b * two[j]) + (c * three[j] + d * four[j])
+        for k in range(fours, last):
             value, column = data[k], weight[indices[k]]
             for j in range(len(row)):
                 row[j] += value * column[j]
 
 
 @numba.njit(fastmath=_FAST, cache=True)
-def _accumulate(indptr, indices, data, grad, out):
+def accumulate_rows(indptr, indices, data, grad, out):
+    """Add block.T @ grad to `out`, `(n_in, n_out)`."""
     for i in range(len(indptr) - 1):
         row = grad[i]
         for k in range(indptr[i], indptr[i + 1]):

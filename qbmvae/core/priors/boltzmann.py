@@ -31,6 +31,7 @@ class BoltzmannPrior(DiscretePrior):
     """
 
     needs_samples = True
+    mask: Tensor
 
     def __init__(self, n_latent: int, mask: Tensor | None = None, frozen_couplings_scale: float | None = None):
         super().__init__(n_latent)
@@ -55,8 +56,9 @@ class BoltzmannPrior(DiscretePrior):
         return -(z * (self.bias + 0.5 * (z @ self.W))).sum(-1)
 
     def expected_energy(self, q: Tensor, z: Tensor) -> Tensor:
-        """Return the exact expectation under independent bits: no sample is needed (SCIENCE: the positive phase)."""
-        return self.energy(q)
+        """Return the exact expectation under independent bits: no sample is needed."""
+        rows = q.reshape(-1, self.n_latent)
+        return _QuadraticEnergy.apply(rows, self.bias, self.W).reshape(q.shape[:-1])
 
     def problem(self) -> Ising:
         """Return the Ising problem over the latent bits."""
@@ -75,13 +77,29 @@ class BoltzmannPrior(DiscretePrior):
         The Rao-Blackwell moments are :math:`E[\mu_i]` and :math:`E[z_i \mu_j + \mu_i z_j] / 2` with
         :math:`\mu = \sigma(b + W z)`: the same mean, a smaller variance.
         """
-        z = (states + 1) / 2
         with torch.no_grad():
-            mu = torch.sigmoid(self.bias + z @ self.W)
-            first = weights @ mu
-            second = (z * weights[:, None]).T @ mu
-            second = (second + second.T) / 2
+            z = states.add(1).mul_(0.5)
+            mu = torch.addmm(self.bias, z, self.W).sigmoid_().mul_(weights[:, None])
+            # E[z_i mu_j]: the gradient's projection makes it symmetric
+            first, second = mu.sum(0), torch.mm(z.T, mu)
         return self.bias @ first + 0.5 * (self.W * second).sum()
+
+
+class _QuadraticEnergy(torch.autograd.Function):
+    """-b.q - q'Wq/2 of each row for a symmetric W, with half the products of plain autograd."""
+
+    @staticmethod
+    def forward(ctx, q, bias, W):
+        pushed = q @ W
+        ctx.save_for_backward(q, bias, pushed)
+        return -(q * (bias + 0.5 * pushed)).sum(-1)
+
+    @staticmethod
+    def backward(ctx, grad):
+        q, bias, pushed = ctx.saved_tensors
+        weighted = q * -grad.unsqueeze(-1)
+        dW = 0.5 * (weighted.T @ q) if ctx.needs_input_grad[2] else None
+        return -grad.unsqueeze(-1) * (bias + pushed), weighted.sum(0), dW
 
 
 class RestrictedBoltzmannPrior(DiscretePrior):

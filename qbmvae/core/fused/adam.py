@@ -1,0 +1,104 @@
+"""Adam in one pass over each parameter on the CPU; elsewhere torch's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+#: Values that are updated together.
+_BLOCK = 1024
+
+_FAST = {"contract", "nnan", "ninf", "nsz", "arcp"}
+
+
+class Adam(torch.optim.Adam):
+    """`torch.optim.Adam` with the same state and parameter groups, so that either loads the other's checkpoints.
+
+    Parameters
+    ----------
+    groups
+        Parameter groups, each with `lr` and `weight_decay`.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]]):
+        super().__init__(groups, fused=True)
+        every = [p for group in self.param_groups for p in group["params"]]
+        self._plain = any(p.device.type != "cpu" or p.dtype != torch.float32 for p in every)
+        self._views: dict[Tensor, tuple[np.ndarray, ...]] = {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what either class's `state_dict` returned."""
+        super().load_state_dict(state_dict)
+        # the averages are new tensors now
+        self._views = {}
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Update every parameter that has a gradient."""
+        if self._plain or closure is not None:
+            return super().step(closure)
+        one = np.float32(1.0)
+        for group in self.param_groups:
+            present = [p for p in group["params"] if p.grad is not None]
+            for p in present:
+                if p not in self._views:
+                    self._views[p] = self._open(p)
+            torch._foreach_add_([self.state[p]["step"] for p in present], 1.0)
+            beta1, beta2, eps, decay = (np.float32(v) for v in (*group["betas"], group["eps"], group["weight_decay"]))
+            for p in present:
+                step, average, squares = self._views[p][0], self._views[p][2], self._views[p][3]
+                count = float(step[()])
+                _update(
+                    self._views[p][1], p.grad.numpy().reshape(-1), average, squares, one - beta1, one - beta2,
+                    np.float32(group["lr"] / (1.0 - group["betas"][0] ** count)),
+                    np.float32((1.0 - group["betas"][1] ** count) ** -0.5), eps, decay,
+                )  # fmt: skip
+        return None
+
+    def _open(self, p: Tensor) -> tuple[np.ndarray, ...]:
+        """Return arrays over the step count, the values and both averages of a parameter, made where there are none."""
+        state = self.state[p]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
+        return state["step"].numpy(), _flat(p), _flat(state["exp_avg"]), _flat(state["exp_avg_sq"])
+
+
+def _flat(tensor: Tensor) -> np.ndarray:
+    # a view, or an error: what is written must be the tensor
+    return tensor.detach().view(-1).numpy()
+
+
+@numba.njit(error_model="numpy", fastmath=_FAST, cache=True)
+def _average(average, values, share):
+    for k in range(len(average)):
+        average[k] += share * (values[k] - average[k])
+
+
+@numba.njit(error_model="numpy", fastmath=_FAST, cache=True)
+def _average_squares(average, values, share):
+    for k in range(len(average)):
+        average[k] += share * (values[k] * values[k] - average[k])
+
+
+@numba.njit(error_model="numpy", fastmath=_FAST, cache=True)
+def _descend(p, first, second, rate, inverse_root, eps):
+    for k in range(len(p)):
+        p[k] -= rate * first[k] / (np.sqrt(second[k]) * inverse_root + eps)
+
+
+@numba.njit(error_model="numpy", fastmath=_FAST, cache=True)
+def _update(p, gradient, first, second, share1, share2, rate, inverse_root, eps, decay):
+    # loops that write one array each vectorise; a block stays in the first cache between them
+    for start in range(0, len(p), _BLOCK):
+        part = slice(start, min(start + _BLOCK, len(p)))
+        g = gradient[part]
+        if decay > 0:
+            g = g + decay * p[part]
+        _average(first[part], g, share1)
+        _average_squares(second[part], g, share2)
+        _descend(p[part], first[part], second[part], rate, inverse_root, eps)
