@@ -90,7 +90,7 @@ class BlockSource:
                 at = np.searchsorted(first_rows, mine, side="right") - 1
                 local = offsets[at] + mine - first_rows[at]
                 pieces.append(take_rows(block.indptr, block.indices, block.data, local, block.n_columns))
-            yield self._batch(order[part], stack(pieces), device)
+            yield make_batch(order[part], stack(pieces), self.library, self.categories, self.continuous, device)
 
     def _groups(self, seed: int | None, epoch: int) -> list[np.ndarray]:
         """Return the rows of each group in the order of the epoch."""
@@ -121,14 +121,40 @@ class BlockSource:
         offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])[:-1]])
         return first_rows, offsets, stack(parts)
 
-    def _batch(self, rows: np.ndarray, block: CsrBlock, device: str | torch.device) -> Batch:
-        library = block.sums() if self.library is None else self.library[rows]
-        on_cpu = torch.device(device).type == "cpu"
-        categories = tuple(torch.from_numpy(c[rows]).to(device) for c in self.categories)
-        continuous = None if self.continuous is None else torch.from_numpy(self.continuous[rows]).to(device)
-        return Batch(
-            block if on_cpu else block.dense(device),
-            torch.from_numpy(library).to(device),
-            Covariates(categories, continuous),
-            rows,
-        )
+    @property
+    def n_columns(self) -> int:
+        """Number of genes."""
+        return self.store.shape[1]
+
+
+def make_batch(
+    rows: np.ndarray,
+    block: CsrBlock,
+    library: np.ndarray | None,
+    categories: Sequence[np.ndarray],
+    continuous: np.ndarray | None,
+    device: str | torch.device,
+) -> Batch:
+    """Return a minibatch: the counts of some rows, and what the tables of all cells say of them.
+
+    Parameters
+    ----------
+    rows
+        Which cells, `(n_cells,)`.
+    block
+        Their counts.
+    library, categories, continuous
+        Tables of all cells, as in `BlockSource`.
+    device
+        Where the tensors go; counts stay sparse on the CPU.
+    """
+    own = block.sums() if library is None else library[rows]
+    return Batch(
+        block if torch.device(device).type == "cpu" else block.dense(device),
+        torch.from_numpy(own).to(device),
+        Covariates(
+            tuple(torch.from_numpy(c[rows]).to(device) for c in categories),
+            None if continuous is None else torch.from_numpy(continuous[rows]).to(device),
+        ),
+        rows,
+    )

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 import torch
 
 from qbmvae.core.csr import take_rows
-from qbmvae.core.networks import Covariates
 from qbmvae.core.vae import Batch
+from qbmvae.data.blocks import make_batch
 
 
 class MemorySource:
@@ -90,13 +90,10 @@ class MemorySource:
 
     def take(self, rows: np.ndarray, device: str | torch.device = "cpu") -> Batch:
         """Return the given cells as a minibatch."""
-        block = take_rows(self._indptr, self.x.indices, self.x.data, rows, self.x.shape[1])
-        on_cpu = torch.device(device).type == "cpu"
-        categories = tuple(torch.from_numpy(c[rows]).to(device) for c in self.categories)
-        continuous = None if self.continuous is None else torch.from_numpy(self.continuous[rows]).to(device)
-        return Batch(
-            block if on_cpu else block.dense(device),
-            torch.from_numpy(self.library[rows]).to(device),
-            Covariates(categories, continuous),
-            rows,
-        )
+        block = take_rows(self._indptr, self.x.indices, self.x.data, rows, self.n_columns)
+        return make_batch(rows, block, self.library, self.categories, self.continuous, device)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of genes."""
+        return self.x.shape[1]

@@ -17,6 +17,7 @@ import samplers
 from qbmvae.core import checkpoint
 from qbmvae.core.distributed import Ranks, launch, number_of_devices
 from qbmvae.core.trainer import Trainer, TrainingConfig
+from qbmvae.data.stream import Stream, StreamSource
 from qbmvae.model.host import Host
 from samplers.errors import InputError
 
@@ -59,6 +60,7 @@ class TrainingMixin(Host):
         resume_from: str | Path | None = None,
         external_indexing: Sequence[np.ndarray] | None = None,
         on_epoch: Callable[[Trainer], None] | None = None,
+        stream: Stream | None = None,
         progress_bar: bool = True,
     ) -> None:
         """Train the model.
@@ -113,6 +115,9 @@ class TrainingMixin(Host):
             Own split: arrays of training and validation (and test) indices.
         on_epoch
             Called with the trainer after each epoch, the model in evaluation mode; for curves of one's own.
+        stream
+            Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
+            `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
         progress_bar
             Whether to show progress, on stderr.
 
@@ -167,7 +172,7 @@ class TrainingMixin(Host):
         self.train_indices_, self.validation_indices_, self.test_indices_ = split
         self._freeze_for_query()
         folder = checkpoint_dir if checkpoint_dir is not None else resume_from
-        run = _Run(self, config, split, state, None if folder is None else Path(folder), progress_bar)
+        run = _Run(self, config, split, state, None if folder is None else Path(folder), progress_bar, stream)
         if not isinstance(devices, str) and number_of_devices(devices) > 1:
             answer = launch(run.on_rank, devices, accelerator)
             self.module.vae.load_state_dict({name: torch.from_numpy(v) for name, v in answer["vae"].items()})
@@ -200,13 +205,15 @@ class _Run:
     state: dict[str, Any] | None
     folder: Path | None
     progress: bool
+    stream: Stream | None
 
     def trainer(self, ranks: Ranks, device: torch.device) -> Trainer:
         """Return the trainer of this process, its state restored where there is one."""
         source, shard = self.model._source(), (ranks.rank, ranks.world)
+        cells = source.subset(self.split[0], shard)
         trainer = Trainer(
             self.model.module.vae,
-            source.subset(self.split[0], shard),
+            cells if self.stream is None else StreamSource(self.stream, self.model.adata.obs_names, cells),
             source.subset(self.split[1], shard),
             self.model._sampler,
             self.config,
