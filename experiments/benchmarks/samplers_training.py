@@ -122,6 +122,7 @@ def hard(steps: int, rate: float, n: int = 14, g: float = 3.0, seeds: int = 5, c
             ("iid", iid(teacher, chains, seed)),
             ("persistent, 1 sweep", sampled("persistent?num_sweeps=1", chains, seed)),
             ("persistent, 2 sweeps (the default)", sampled("persistent", chains, seed)),
+            ("persistent, 2 sweeps, never refreshed", sampled("persistent?refresh=null", chains, seed)),
             ("PCD-1", plain_chains(n, chains, 1, seed)),
             ("PCD-5", plain_chains(n, chains, 5, seed)),
         ):
@@ -153,7 +154,7 @@ def rows(wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
 
     if wanted("hard"):
         asked = {"persistent, 1 sweep": "<= 2", "persistent, 2 sweeps (the default)": "<= 2"}
-        add("hard training, 14 spins, g = 3, 4,000 steps at .05", hard(4000, 0.05), "iid", asked, "")
+        add("hard training, 14 spins, g = 3, 3,000 steps at .05", hard(3000, 0.05), "iid", asked, "")
         add("the same in leaps: 600 steps at .2", hard(600, 0.2), "iid", {}, "")
     for n in (12, 14):
         if wanted(f"{n} spins"):

@@ -33,7 +33,9 @@ class Persistent(Sampler):
     How chains start: the first draw cools `num_chains` random states by population annealing (64 sweeps from beta 0).
     So does a draw of a problem of another size, or of one so different that less than 5 % of the chains stay
     effective, and a draw with an *integer* seed, which therefore gives the same reads for the same seed; a generator,
-    or no seed, goes on with the chains there are. `initial_states` replace the cooling. A draw with clamped spins
+    or no seed, goes on with the chains there are. `initial_states` replace the cooling. Every `refresh` draws the chains
+    are cooled anew: the noise in the modes' shares adds up from draw to draw, and a mode that no chain holds any more
+    would never be found again (`python -m experiments.benchmarks.samplers_training --only hard`). A draw with clamped spins
     is served by population annealing of its own and leaves the chains alone.
 
     Parameters
@@ -43,6 +45,8 @@ class Persistent(Sampler):
     num_chains
         Number of chains; that of the first draw's reads by default. A draw of more reads takes them in rounds of
         `num_sweeps` sweeps each, a draw of fewer picks chains by their weights.
+    refresh
+        Draws after which the chains are started anew; None keeps them for ever.
     device
         "cpu", or a torch device such as "cuda".
 
@@ -54,11 +58,15 @@ class Persistent(Sampler):
     name = "persistent"
     keeps_chains = True
 
-    def __init__(self, *, num_sweeps: int = 2, num_chains: int | None = None, device: str = "cpu"):
+    def __init__(
+        self, *, num_sweeps: int = 2, num_chains: int | None = None, refresh: int | None = 200, device: str = "cpu"
+    ):
         self.device = device
         self.num_sweeps = whole("num_sweeps", num_sweeps)
         self.num_chains = None if num_chains is None else whole("num_chains", num_chains)
+        self.refresh = None if refresh is None else whole("refresh", refresh)
         self._chains: Any = None
+        self._age = 0  # draws of these chains
         self._beta: float = 1.0
         self._log_weights = np.zeros(0)
         self._rng = np.random.default_rng()
@@ -85,11 +93,13 @@ class Persistent(Sampler):
             "num_sweeps": self.num_sweeps, "independent_reads": False, "resampled": False, "restarted": False,
         }  # fmt: skip
         fresh = self._chains is None or self._chains.n != problem.n or isinstance(seed, int | np.integer)
+        fresh = fresh or self._age == self.refresh
         if fresh or initial_states is not None or not self._follow(kernel, beta, info):
             num = self.num_chains or num_reads
             self._start(kernel, beta, num, initial_states)
             info["restarted"] = True
         chains = self._chains
+        self._age += 1
         rounds = -(-num_reads // chains.num)
         blocks, energies = [], []
         for _ in range(rounds):
@@ -108,6 +118,7 @@ class Persistent(Sampler):
         return Draws(states, np.tile(self._log_weights, rounds)[:num_reads], energy, info=info)
 
     def _start(self, kernel: Any, beta: float, num: int, initial_states: np.ndarray | None) -> None:
+        self._age = 0
         if initial_states is None:
             cooled = cool(kernel, num, beta, START_SWEEPS, self._rng)
             self._chains, self._log_weights = cooled.chains, cooled.log_weights
@@ -139,6 +150,7 @@ class Persistent(Sampler):
             **self._chains.state(),
             "log_weights": self._log_weights.copy(),
             "beta": self._beta,
+            "age": self._age,
             "generator": self._rng.bit_generator.state,
         }
 
@@ -154,6 +166,7 @@ class Persistent(Sampler):
         self._chains = compile_problem(nothing, self.device).restore(state)
         self._log_weights = np.array(state["log_weights"], dtype=np.float64)
         self._beta = float(state["beta"])
+        self._age = int(state.get("age", 0))
         generator = state["generator"]
         self._rng = np.random.Generator(getattr(np.random, generator["bit_generator"])())
         self._rng.bit_generator.state = generator

@@ -67,6 +67,33 @@ def test_state_resumes_bit_by_bit(layout):
         resumed.load_state_dict({"spins": 1})
 
 
+def test_chains_are_refreshed_now_and_then():
+    problem, rng = _drift(1, 1.0)[0], np.random.default_rng(0)
+
+    def restarts(num, **options):
+        sampler = samplers.get("persistent", **options)
+        return [k for k in range(num) if sampler.draw(problem, 100, seed=rng).info["restarted"]]
+
+    assert restarts(12, refresh=5) == [0, 5, 10]
+    assert restarts(12, refresh=None) == [0]
+    assert restarts(201) == [0, 200]
+    with pytest.raises(samplers.InputError, match="refresh"):
+        samplers.get("persistent", refresh=0)
+
+
+def test_a_resumed_sampler_refreshes_when_the_first_would():
+    problem = _drift(1, 1.0)[0]
+    sampler, resumed = (samplers.get("persistent", refresh=7) for _ in range(2))
+    for _ in range(5):
+        sampler.draw(problem, 100)
+    resumed.load_state_dict(sampler.state_dict())
+    for _ in range(5):
+        one, two = sampler.draw(problem, 100), resumed.draw(problem, 100)
+        assert one.info["restarted"] == two.info["restarted"]
+        assert np.array_equal(one.states, two.states)
+    assert two.info["restarted"] is False and sampler.draw(problem, 100).info["restarted"] is False
+
+
 def test_a_state_is_a_snapshot():
     sampler = samplers.get("persistent")
     sampler.draw(_drift(1, 1.0)[0], 100)
