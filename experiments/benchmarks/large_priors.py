@@ -1,0 +1,128 @@
+"""A prior of 2,048 bits trains: time a step, negative phase, memory, and its chains' moments against parallel tempering.
+
+Dense couplings (a Boltzmann machine) and bipartite ones (a restricted Boltzmann machine), inside a whole QBM-VAE on
+synthetic counts. The floor is the same distance between two halves of the parallel tempering's reads. Run with
+`python -m experiments.benchmarks.large_priors`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+
+def measure(topology: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Train one model and return its row."""
+    import logging
+
+    import numpy as np
+    import torch
+
+    import samplers
+    from experiments.benchmarks.training_speed import synthetic
+    from qbmvae import QBMVAE
+
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(1)
+    adata = synthetic(args.cells, args.genes, 0.1, 0)
+    QBMVAE.setup_anndata(adata, batch_key="batch")
+    hidden = {"n_hidden_units": args.hidden} if topology == "bipartite" else {}
+    model = QBMVAE(adata, n_latent=args.bits, topology=topology, sampler="persistent?num_sweeps=2", **hidden)
+    # without couplings there would be nothing to sample: the prior learns fast
+    options = {"prior_learning_rate": 1e-3, "kl_warmup": 0.0, "num_chains": args.chains, "cycle_consistency": 0.0}
+    cpu = time.process_time()
+    # log Z is estimated after each epoch: what a step takes is found from the trainer's own clock
+    steps: list[float] = []
+    from qbmvae.core.trainer import Trainer
+
+    original = Trainer._step
+
+    def timed(self: Trainer, *rest: Any) -> None:
+        start = time.process_time()
+        original(self, *rest)
+        steps.append(time.process_time() - start)
+
+    Trainer._step = timed  # type: ignore[method-assign, assignment]
+    model.train(
+        max_epochs=args.epochs, batch_size=128, train_size=1.0, progress_bar=False, accelerator="cpu", **options
+    )
+    Trainer._step = original  # type: ignore[method-assign]
+    cpu = time.process_time() - cpu
+    phase, prior = model.trainer.negative_phase, model.module.vae.prior
+    problem = prior.problem()
+    start = time.process_time()
+    chains = np.concatenate([phase.draw(prior).resample(seed=0).states for _ in range(args.rounds)])
+    draw = (time.process_time() - start) / args.rounds
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    reference = samplers.get("parallel-tempering", num_sweeps=args.tempering).draw(problem, args.reads, seed=1)
+    rng = np.random.default_rng(0)
+    i, j = rng.integers(problem.n, size=(2, 20_000))
+    i, j = i[i != j], j[i != j]
+
+    def moments(states: np.ndarray) -> np.ndarray:
+        spins = states.astype(np.float32)
+        return np.concatenate([spins.mean(0), (spins[:, i] * spins[:, j]).mean(0)])
+
+    def distance(one: np.ndarray, other: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((moments(one) - moments(other)) ** 2)))
+
+    halves = rng.permutation(args.reads)
+    half = args.reads // 2
+    return {
+        "topology": topology,
+        "spins": problem.n,
+        "step_s": float(np.median(steps)),
+        "draw_s": draw,
+        "train_s": cpu,
+        "peak_rss_gb": memory,
+        "ess": phase.effective_sample_size / args.chains,
+        "coupling_sd": float(prior.W.std() if topology == "dense" else prior.couplings.std()),
+        "round_trips": reference.info["round_trips"],
+        # equal numbers of reads on both sides of each distance
+        "distance": distance(chains[rng.permutation(len(chains))[:half]], reference.states[halves[:half]]),
+        "floor": distance(reference.states[halves[:half]], reference.states[halves[half:]]),
+    }
+
+
+def main() -> None:
+    """Run the benchmark and print a table; each topology in a process of its own, for its own peak memory."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bits", type=int, default=2048)
+    parser.add_argument("--hidden", type=int, default=2048, help="hidden units of the bipartite prior")
+    parser.add_argument("--cells", type=int, default=2560)
+    parser.add_argument("--genes", type=int, default=1000)
+    parser.add_argument("--chains", type=int, default=256)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=2, help="draws of the chains whose moments are compared")
+    parser.add_argument("--reads", type=int, default=512, help="of parallel tempering")
+    parser.add_argument("--tempering", type=int, default=160, help="sweeps of parallel tempering")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--child", choices=["dense", "bipartite"], help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(measure(args.child, args)))
+        return
+    from experiments.benchmarks.report import finish
+
+    rows = []
+    for topology in ("dense", "bipartite"):
+        command = [sys.executable, "-m", "experiments.benchmarks.large_priors", "--child", topology, *sys.argv[1:]]
+        answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        rows.append(json.loads(answer.stdout.strip().splitlines()[-1]))
+    finish(f"Priors of {args.bits} bits, {args.chains} chains x 2 sweeps, batch 128, 1 thread", rows, args.out)
+
+
+if __name__ == "__main__":
+    main()
