@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-#: What takes ten minutes or more and is asked for by name, and helpers without a table of their own.
-NOT_BY_DEFAULT = {"soak"}
+#: What takes minutes or needs a GPU and is asked for by name, and helpers without a table of their own.
+NOT_BY_DEFAULT = {"gpu", "kill_resume", "large_priors", "soak"}
 HELPERS = {"__main__", "cells", "equal_time", "report"}
 
 
