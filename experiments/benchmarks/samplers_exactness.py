@@ -154,21 +154,28 @@ def drifting(n: int, chains: int, seeds: int = 3, steps: int = 300) -> dict[str,
 
     Plain chains (PCD-1) take our sweeps, Gibbs and Metropolis in turn, and beside them Gibbs sweeps alone.
     """
-    kinds = ("persistent", "plain PCD", "plain PCD, Gibbs sweeps alone", "reference, half to half")
+    kept = {
+        "persistent": samplers.get("persistent", num_sweeps=1),
+        "persistent, never refreshed": samplers.get("persistent", num_sweeps=1, refresh=None),
+    }
+    kinds = (*kept, "plain PCD", "plain PCD, Gibbs sweeps alone", "reference, half to half")
     errors: dict[str, list[float]] = {kind: [] for kind in kinds}
     for seed in range(seeds):
         end, rng = spin_glass(n, 1.5, seed), np.random.default_rng(seed)
         second, doubt = reference(end, 8 * chains)
-        sampler = samplers.get("persistent", num_sweeps=1)
         pcd, gibbs = Chains.random(chains, n, rng), Chains.random(chains, n, rng)
         for k in range(1, steps + 1):
             problem = end.scaled(k / steps)
-            draws = sampler.draw(problem, chains, seed=rng)
+            # an integer starts the chains of another seed afresh
+            draws = {
+                name: sampler.draw(problem, chains, seed=seed if k == 1 else rng) for name, sampler in kept.items()
+            }
             kernel = Kernel(problem)
             kernel.sweep(pcd, 1.0)
             gibbs.phase = 0
             kernel.sweep(gibbs, 1.0)
-        errors["persistent"].append(moment_error(draws, second))
+        for name in kept:
+            errors[name].append(moment_error(draws[name], second))
         errors["plain PCD"].append(moment_error(Draws(pcd.states()), second))
         errors["plain PCD, Gibbs sweeps alone"].append(moment_error(Draws(gibbs.states()), second))
         errors["reference, half to half"].append(doubt)
@@ -208,6 +215,7 @@ def rows(wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
         ("SK n=256 g=1.5, 300 sweeps, 512 reads", lambda: large_glass(512), {"population-annealing": "<= 1.3"}),
         ("SK n=256 g=1.5, 300 sweeps, 4,096 reads", lambda: large_glass(4096), {"population-annealing": "<= 1.3"}),
         ("drift to g=1.5 in 300 steps, n=256, 1,024 chains", lambda: drifting(256, 1024), {"persistent": "<= 1.8 and <= .65 x PCD"}),
+        ("drift to g=1.5 in 300 steps, n=256, 4,096 chains", lambda: drifting(256, 4096), {"persistent": "<= 1.8 and <= .65 x PCD"}),
         ("drift to g=1.5 in 300 steps, n=64, 512 chains", lambda: drifting(64, 512), {"persistent": "<= 1.8"}),
         ("log Z n=18, absolute error", log_z, {"population-annealing": "<= .03", "ais": "<= .03"}),
     ]  # fmt: skip

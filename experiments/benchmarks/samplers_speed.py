@@ -11,6 +11,7 @@ import os
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_variable] = "1"
 
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -20,6 +21,11 @@ import samplers  # noqa: E402
 from experiments.benchmarks.report import arguments, best_of, finish  # noqa: E402
 
 READS, SWEEPS = 1024, 100
+
+
+def _amx() -> bool:
+    info = Path("/proc/cpuinfo")
+    return info.exists() and "amx_int8" in info.read_text()
 
 
 def problems() -> dict[str, tuple[samplers.Ising, float]]:
@@ -42,8 +48,8 @@ def problems() -> dict[str, tuple[samplers.Ising, float]]:
     return {
         "dense 128": (dense(128), 18),
         "dense 256": (dense(256), 18),
-        "dense 512": (dense(512), 11),
-        "dense 1024": (dense(1024), 15),
+        "dense 512": (dense(512), 22 if _amx() else 11),
+        "dense 1024": (dense(1024), 30 if _amx() else 15),
         "rbm 256^2": (rbm(256), 20),
         "rbm 512^2": (rbm(512), 45),
         "sparse 1000, degree 4": (sparse(1000, 4), 6),

@@ -28,13 +28,13 @@ from samplers.strategies.exact import states_of  # noqa: E402
 #: Every local backend that samples, deep enough for g = 1.5; machines are finished by their correction sweeps.
 LOCAL = {
     "exact": "exact",
-    "gibbs": "gibbs?num_sweeps=30",
+    "gibbs": "gibbs",
     "persistent": "persistent",
     "population-annealing": "population-annealing?num_sweeps=24",
     "parallel-tempering": "parallel-tempering?num_sweeps=24",
-    "simulated-annealing": "simulated-annealing?num_sweeps=30",
-    "coherent-ising, 30 correction sweeps": "coherent-ising?correction_sweeps=30",
-    "simulated-bifurcation, 30 correction sweeps": "simulated-bifurcation?correction_sweeps=30",
+    "simulated-annealing": "simulated-annealing?num_sweeps=100",
+    "coherent-ising, 100 correction sweeps": "coherent-ising?correction_sweeps=100",
+    "simulated-bifurcation, 100 correction sweeps": "simulated-bifurcation?correction_sweeps=100",
 }
 Moments = tuple[np.ndarray, np.ndarray]
 
