@@ -68,8 +68,12 @@ class NegativePhase:
         return prior.negative_energy_moments(states, weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the generator's state and, where the sampler keeps chains, theirs."""
-        state: dict[str, Any] = {"rng": self.rng.bit_generator.state, "started": self._started}
+        """Return the generator's state, the last effective sample size and, where the sampler keeps chains, theirs."""
+        state: dict[str, Any] = {
+            "rng": self.rng.bit_generator.state,
+            "started": self._started,
+            "effective_sample_size": self.effective_sample_size,
+        }
         if hasattr(self.sampler, "state_dict"):
             state["sampler"] = self.sampler.state_dict()
         return state
@@ -78,5 +82,7 @@ class NegativePhase:
         """Restore what `state_dict` returned."""
         self.rng.bit_generator.state = state["rng"]
         self._started = state["started"]
+        # earlier checkpoints have none
+        self.effective_sample_size = state.get("effective_sample_size", self.effective_sample_size)
         if "sampler" in state:
             self.sampler.load_state_dict(state["sampler"])  # type: ignore[attr-defined]
