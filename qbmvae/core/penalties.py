@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import numba
+import numpy as np
 import torch
 from torch import Tensor
+
+from qbmvae.core.fused.elementary import FAST
 
 
 class _BatchMeanGap(torch.autograd.Function):
     @staticmethod
     def forward(ctx, code, batch):
-        sizes = torch.bincount(batch)
-        sums = torch.zeros(len(sizes), code.shape[1], dtype=code.dtype, device=code.device).index_add_(0, batch, code)
-        gaps = sums / sizes.clamp(min=1).unsqueeze(-1) - sums.sum(0) / len(batch)
+        if code.device.type == "cpu":
+            sizes = np.bincount(batch.numpy())
+            gaps = torch.zeros(len(sizes), code.shape[1], dtype=code.dtype)
+            value = torch.tensor(_gaps(code.detach().numpy(), batch.numpy(), sizes, gaps.numpy()), dtype=code.dtype)
+        else:
+            counts = torch.bincount(batch)
+            sums = torch.zeros(len(counts), code.shape[1], dtype=code.dtype, device=code.device)
+            sums.index_add_(0, batch, code)
+            gaps = sums / counts.clamp(min=1).unsqueeze(-1) - sums.sum(0) / len(batch)
+            value = (counts.to(code) @ gaps.square()).sum() / len(batch)
         ctx.save_for_backward(gaps, batch)
-        return (sizes.to(code) @ gaps.square()).sum() / len(batch)
+        return value
 
     @staticmethod
     def backward(ctx, grad):
@@ -24,4 +35,25 @@ class _BatchMeanGap(torch.autograd.Function):
 
 def batch_mean_gap(code: Tensor, batch: Tensor) -> Tensor:
     """Return sum_b share_b * ||mean code of batch b - mean code||^2 (a linear MMD), scalar."""
-    return _BatchMeanGap.apply(code, batch)
+    return _BatchMeanGap.apply(code.contiguous(), batch)
+
+
+@numba.njit(error_model="numpy", fastmath=FAST, cache=True)
+def _gaps(code, batch, sizes, gaps):
+    """Write each batch's mean code less the mean of all, and return the penalty."""
+    n, width = code.shape
+    mean = np.zeros(width)
+    for i in range(n):
+        row, own = gaps[batch[i]], code[i]
+        for j in range(width):
+            row[j] += own[j]
+    for b in range(len(sizes)):
+        for j in range(width):
+            mean[j] += gaps[b, j] / n
+    total = 0.0
+    for b in range(len(sizes)):
+        for j in range(width):
+            # a batch without cells here has no mean and no weight
+            gaps[b, j] = gaps[b, j] / sizes[b] - mean[j] if sizes[b] > 0 else 0.0
+            total += gaps[b, j] * gaps[b, j] * sizes[b] / n
+    return total

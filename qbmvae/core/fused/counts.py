@@ -78,10 +78,8 @@ def gamma_table(theta):
 
 
 @numba.njit(error_model="numpy", cache=True)
-def _count(x, t, table):
-    """Return what `gamma_table` holds for a count x, whatever its size, from the table of this theta t."""
-    if x < 8.5:
-        return table[int(x), 0], table[int(x), 1]
+def _large_count(x, t, table):
+    """Return what `gamma_table` would hold for a count x above 8, from the table of this theta t."""
     high, psi_high = _stirling(x + t)
     factorial = _FACTORIALS[int(x)] if x < 1023.5 else _stirling(x + 1.0)[0]
     return table[_TABLE, 0] + high - factorial, table[_TABLE, 1] + t * psi_high
@@ -210,8 +208,12 @@ def negative_binomial(
             share, log_odds = np.empty(last - first), np.empty(last - first, dtype=np.float32)
         _odds(mean, theta[r], indices[first:last], share, log_odds)
         for k in range(first, last):
-            x, g = np.float64(data[k]), indices[k]
-            gammas, psis = _count(x, theta[r, g], table[r, g])
+            # unsigned: no test for indices counted from the end
+            x, g = np.float64(data[k]), np.uint32(indices[k])
+            if x < 8.5:
+                gammas, psis = table[r, g, np.uint32(x), 0], table[r, g, np.uint32(x), 1]
+            else:
+                gammas, psis = _large_count(x, theta[r, g], table[r, g])
             push = x * share[k - first]
             total += x * log_odds[k - first] + gammas
             out[g] += np.float32(push)
@@ -275,7 +277,10 @@ def zero_inflated(
             g = indices[k]
             t, mu, d = theta[r, g], max(np.float64(mean[g]), 1e-30), np.float64(dropout[i, g])
             share = t / (t + mu)
-            gammas, psis = _count(x, t, table[r, g])
+            if x < 8.5:
+                gammas, psis = table[r, g, int(x), 0], table[r, g, int(x), 1]
+            else:
+                gammas, psis = _large_count(x, t, table[r, g])
             nb = x * math.log(mu / (t + mu)) + gammas - t * math.log1p(mu / t)
             total += nb - max(d, 0.0) - math.log1p(math.exp(-abs(d))) - part[g]
             push = x * share - mu * share

@@ -63,11 +63,11 @@ class BoltzmannPrior(DiscretePrior):
     def problem(self) -> Ising:
         """Return the Ising problem over the latent bits."""
         bias = self.bias.detach().double().cpu().numpy()
-        couplings = self.W.detach().double().cpu().numpy()
-        # Adam rounds the two halves apart by an ulp
-        problem = Ising.from_binary(bias, (couplings + couplings.T) / 2)
+        # Adam rounds the two halves apart by an ulp; halving is exact, so that a float32 sum is as good
+        couplings = self.W.detach()
+        problem = Ising.from_binary(bias, torch.add(couplings, couplings.T).mul_(0.5).double().cpu().numpy())
         # a sparse kernel pays on hardware graphs, a dense one elsewhere
-        if self.mask.float().mean() < 0.1:
+        if int(torch.count_nonzero(self.mask)) < 0.1 * self.mask.numel():
             return Ising(problem.h, problem.sparse, offset=problem.offset)
         return problem
 
