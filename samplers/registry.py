@@ -70,7 +70,7 @@ _BUILTIN: dict[str, _Builtin] = {
     "simulated-bifurcation": _Builtin("samplers.machines.bifurcation:SimulatedBifurcation", "heated, discrete or ballistic simulated bifurcation, finished by correction sweeps", "optimiser"),
     "simulated-bifurcation-package": _Builtin("samplers.machines.bifurcation_package:SimulatedBifurcationPackage", "the simulated-bifurcation package", "optimiser", False, "simulated_bifurcation", "machines"),
     "openjij": _Builtin("samplers.machines.openjij:OpenJij", "OpenJij's simulated (quantum) annealing", "optimiser", False, "openjij", "machines"),
-    "mock-machine": _Builtin("samplers.machines.mock:MockMachine", "a stand-in for hardware: hidden gain, coefficient bits, ranges, readout flips", "optimiser"),
+    "mock-machine": _Builtin("samplers.machines.mock:MockMachine", "a stand-in for hardware: hidden gain, coefficient bits, ranges, readout flips"),
     "dwave": _Builtin("samplers.remote.dwave:DWave", "a D-Wave QPU over a fixed cached embedding", "sampler", True, "dwave.system", "dwave"),
     "kaiwu": _Builtin("samplers.remote.kaiwu:Kaiwu", "QBoson's coherent Ising machine", "optimiser", True, "kaiwu", "", "install QBoson's Kaiwu SDK (closed, from its vendor)"),
     "amplify": _Builtin("samplers.remote.amplify:Amplify", "Fixstars Amplify's annealing engine", "optimiser", True, "amplify", "amplify"),

@@ -81,3 +81,9 @@ def test_entry_points(monkeypatch):
     assert isinstance(samplers.get("theirs"), Mine)
     listed = samplers.available()
     assert listed["theirs"].usable and not listed["broken"].usable and "no such library" in listed["broken"].why_not
+
+
+def test_the_listing_says_what_the_samplers_say_of_themselves():
+    for name, listed in samplers.available().items():
+        if listed.usable and not listed.remote:
+            assert samplers.get(name).kind == listed.kind, name
