@@ -28,44 +28,59 @@ class Adam(torch.optim.Adam):
         super().__init__(groups, fused=True)
         every = [p for group in self.param_groups for p in group["params"]]
         self._plain = any(p.device.type != "cpu" or p.dtype != torch.float32 for p in every)
-        self._views: dict[Tensor, tuple[np.ndarray, ...]] = {}
+        self._open: list[list[_Parameter]] | None = None
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what either class's `state_dict` returned."""
         super().load_state_dict(state_dict)
         # the averages are new tensors now
-        self._views = {}
+        self._open = None
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Update every parameter that has a gradient."""
         if self._plain or closure is not None:
             return super().step(closure)
-        one = np.float32(1.0)
-        for group in self.param_groups:
-            present = [p for p in group["params"] if p.grad is not None]
-            for p in present:
-                if p not in self._views:
-                    self._views[p] = self._open(p)
-            torch._foreach_add_([self.state[p]["step"] for p in present], 1.0)
-            beta1, beta2, eps, decay = (np.float32(v) for v in (*group["betas"], group["eps"], group["weight_decay"]))
-            for p in present:
-                step, average, squares = self._views[p][0], self._views[p][2], self._views[p][3]
-                count = float(step[()])
+        if self._open is None:
+            # a look-up by tensor costs as much as a small parameter's update
+            self._open = [[_Parameter(p, self.state[p]) for p in group["params"]] for group in self.param_groups]
+        for group, parameters in zip(self.param_groups, self._open, strict=True):
+            beta1, beta2 = group["betas"]
+            shares = np.float32(1.0) - np.float32(beta1), np.float32(1.0) - np.float32(beta2)
+            eps, decay = np.float32(group["eps"]), np.float32(group["weight_decay"])
+            count, rate, inverse_root = 0.0, np.float32(0), np.float32(0)
+            for p in parameters:
+                gradient = p.tensor.grad
+                if gradient is None:
+                    continue
+                p.step += 1.0
+                if p.step[()] != count:
+                    count = float(p.step[()])
+                    rate = np.float32(group["lr"] / (1.0 - beta1**count))
+                    inverse_root = np.float32((1.0 - beta2**count) ** -0.5)
                 _update(
-                    self._views[p][1], p.grad.numpy().reshape(-1), average, squares, one - beta1, one - beta2,
-                    np.float32(group["lr"] / (1.0 - group["betas"][0] ** count)),
-                    np.float32((1.0 - group["betas"][1] ** count) ** -0.5), eps, decay,
-                )  # fmt: skip
+                    p.values,
+                    gradient.numpy().reshape(-1),
+                    p.average,
+                    p.squares,
+                    *shares,
+                    rate,
+                    inverse_root,
+                    eps,
+                    decay,
+                )
         return None
 
-    def _open(self, p: Tensor) -> tuple[np.ndarray, ...]:
-        """Return arrays over the step count, the values and both averages of a parameter, made where there are none."""
-        state = self.state[p]
+
+class _Parameter:
+    """Arrays over a parameter's step count, values and both averages, which are made where there are none."""
+
+    def __init__(self, tensor: Tensor, state: dict[str, Any]):
         if not state:
             state["step"] = torch.zeros(())
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
-        return state["step"].numpy(), _flat(p), _flat(state["exp_avg"]), _flat(state["exp_avg_sq"])
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(tensor), torch.zeros_like(tensor)
+        self.tensor, self.step, self.values = tensor, state["step"].numpy(), _flat(tensor)
+        self.average, self.squares = _flat(state["exp_avg"]), _flat(state["exp_avg_sq"])
 
 
 def _flat(tensor: Tensor) -> np.ndarray:

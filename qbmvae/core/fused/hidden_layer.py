@@ -31,7 +31,7 @@ class _HiddenLayer(torch.autograd.Function):
             norm.running_mean.numpy(), norm.running_var.numpy(), np.uint32(dropout * 2**32), factor, stream(),
             inverse, out.numpy(),
         )  # fmt: skip
-        norm.num_batches_tracked += 1
+        norm.num_batches_tracked.add_(1)
         # y now holds the normalised values
         ctx.save_for_backward(y, out, weight, scale, x)
         ctx.block, ctx.design, ctx.inverse, ctx.factor, ctx.n_table = block, design, inverse, factor, len(table)
