@@ -30,8 +30,9 @@ def make_cells(
         (n_genes,) predicted shift.
     how
         "shift": every value plus delta, negative values cut. "scale": each gene's share of expressing cells follows the
-        change of its mean as a Poisson count's would, p -> 1 - (1 - p)^r, then its values are rescaled; the pseudobulk
-        is exactly max(control_mean + delta, 0), whichever cells were drawn.
+        change of its mean as a Poisson count's would, p -> 1 - (1 - p)^r, then its values are rescaled, none beyond the
+        largest of the controls (or of the predicted means); the pseudobulk is exactly max(control_mean + delta, 0),
+        whichever cells were drawn.
     """
     rows = rng.choice(controls.shape[0], n_cells, replace=controls.shape[0] < n_cells)
     drawn = controls[np.sort(rows)]
@@ -45,12 +46,18 @@ def make_cells(
     target = np.maximum(control_mean + delta, 0.0).astype(np.float64)
     count = np.diff(columns.indptr)
     mean = np.asarray(columns.sum(axis=0), dtype=np.float64).ravel() / n_cells
+    highest = controls.data.max(initial=0.0) if sp.issparse(controls) else np.max(controls, initial=0.0)
+    cap = float(max(highest, target.max(initial=0.0)))
     wanted = _wanted(count / n_cells, mean, target, n_cells)
+    if cap > 0:
+        # enough cells to hold the total without a value beyond the cap
+        wanted = np.maximum(wanted, np.ceil(target * n_cells / cap - 1e-9).astype(np.int64))
     indptr = np.concatenate([[0], np.cumsum(wanted)])
     data, indices = np.empty(indptr[-1], np.float32), np.empty(indptr[-1], np.int32)
     _fill(
-        columns.data, columns.indices, columns.indptr, target, n_cells, indptr, data, indices, int(rng.integers(2**31))
-    )
+        columns.data, columns.indices, columns.indptr, target, cap, n_cells, indptr, data, indices,
+        int(rng.integers(2**31)),
+    )  # fmt: skip
     return sp.csc_matrix((data, indices, indptr), shape=columns.shape).tocsr()
 
 
@@ -71,6 +78,7 @@ def _fill(
     rows: np.ndarray,
     old_indptr: np.ndarray,
     target: np.ndarray,
+    cap: float,
     n_cells: int,
     indptr: np.ndarray,
     data: np.ndarray,
@@ -111,8 +119,21 @@ def _fill(
             if value[order[i]] == 0:
                 value[order[i]] = fresh
             total += value[order[i]]
-        factor = target[j] * n_cells / total
+        # rescale; what would pass the cap stays there, and the others take its share
+        left, free = target[j] * n_cells, total
+        factor = left / free
+        again = True
+        while again:
+            again = False
+            for i in range(wanted):
+                v = value[order[i]]
+                if 0 < v and v * factor > cap * (1 + 1e-6):
+                    value[order[i]] = -1.0
+                    left, free, again = left - cap, free - v, True
+            if again:
+                factor = left / free if free > 1e-9 else 0.0
         chosen = np.sort(order[:wanted])
         for i in range(wanted):
             indices[indptr[j] + i] = chosen[i]
-            data[indptr[j] + i] = value[chosen[i]] * factor
+            v = value[chosen[i]]
+            data[indptr[j] + i] = cap if v < 0 else v * factor

@@ -65,3 +65,19 @@ def test_diagnostics_tell_a_collapse():
     np.testing.assert_allclose(np.abs(points), np.abs(reference.transform(spread)), atol=1e-6)
     # two effects span one direction: all of the variance lies in the coordinates given
     assert diagnostics.principal_coordinates(spread[:2])[1].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rescaled_values_stay_within_those_of_the_controls(seed):
+    rng = np.random.default_rng(seed)
+    controls = sp.csr_matrix(
+        np.where(rng.random((200, 40)) < 0.6, rng.gamma(1.0, 1.5, (200, 40)), 0).astype(np.float32)
+    )
+    mean = np.asarray(controls.mean(0), dtype=np.float64).ravel()
+    # effects as large as the values themselves
+    delta = rng.normal(0, 3, 40).clip(-8, controls.max() - mean)
+    cells = make_cells(controls, mean, delta, 12, rng=rng)
+    assert cells.data.min() >= 0 and cells.data.max() <= controls.max() * (1 + 1e-5)
+    np.testing.assert_allclose(
+        np.asarray(cells.mean(0)).ravel(), np.maximum(mean + delta, 0), rtol=1e-4, atol=0.05 / 12
+    )
