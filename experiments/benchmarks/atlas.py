@@ -21,7 +21,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 
 #: Cells that a training sees at least, in as many epochs as that takes.
-LEAST_CELLS = 50_000
+LEAST_CELLS = 200_000
 
 
 def write(path: Path, n_cells: int, n_genes: int, density: float = 0.1, block: int = 20_000) -> None:

@@ -76,7 +76,7 @@ class BlockSource:
             return
         owner = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
         order = np.concatenate(groups)
-        loaded: dict[int, tuple[np.ndarray, np.ndarray, CsrBlock]] = {}
+        loaded: dict[int, tuple[np.ndarray, CsrBlock]] = {}
         for part in np.array_split(np.arange(len(order)), self.steps(batch_size))[start:]:
             wanted = np.unique(owner[part])
             for old in [g for g in loaded if g < wanted[0]]:
@@ -86,9 +86,8 @@ class BlockSource:
                 if g not in loaded:
                     loaded[g] = self._load(groups[g])
                 mine = order[part[owner[part] == g]]
-                first_rows, offsets, block = loaded[g]
-                at = np.searchsorted(first_rows, mine, side="right") - 1
-                local = offsets[at] + mine - first_rows[at]
+                there, block = loaded[g]
+                local = np.searchsorted(there, mine)
                 pieces.append(take_rows(block.indptr, block.indices, block.data, local, block.n_columns))
             yield make_batch(order[part], stack(pieces), self.library, self.categories, self.continuous, device)
 
@@ -113,13 +112,17 @@ class BlockSource:
             groups.append(rng.permutation(self.rows[np.concatenate(chosen)]))
         return groups
 
-    def _load(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, CsrBlock]:
-        """Read the blocks that hold `rows`; return first row and offset of each, and the rows read."""
-        blocks = np.unique(rows // self.block_size)
-        first_rows = blocks * self.block_size
-        parts = [self.store.read(int(r), min(int(r) + self.block_size, self.store.shape[0])) for r in first_rows]
-        offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])[:-1]])
-        return first_rows, offsets, stack(parts)
+    def _load(self, rows: np.ndarray) -> tuple[np.ndarray, CsrBlock]:
+        """Read `rows`, block by block, and return them in ascending order: few cells of many blocks stay few."""
+        wanted = np.unique(rows)
+        parts = []
+        for mine in np.split(wanted, np.flatnonzero(np.diff(wanted // self.block_size)) + 1):
+            first = int(mine[0]) // self.block_size * self.block_size
+            part = self.store.read(first, min(first + self.block_size, self.store.shape[0]))
+            if len(mine) < len(part):
+                part = take_rows(part.indptr, part.indices, part.data, mine - first, part.n_columns)
+            parts.append(part)
+        return wanted, stack(parts)
 
     @property
     def n_columns(self) -> int:

@@ -152,3 +152,22 @@ def test_faults_on_disk_are_named(adata, tmp_path, files):
     adata.write_h5ad(tmp_path / "csc.h5ad")
     with pytest.raises(InputError, match="convert it to CSR"):
         open_atlas(tmp_path / "csc.h5ad")
+
+
+def test_few_cells_of_many_blocks_take_the_memory_of_few():
+    x = sp.random(500, 30, 0.3, format="csr", random_state=0, dtype=np.float32)
+    held = []
+
+    class Watched(BlockSource):
+        def _load(self, rows):
+            answer = super()._load(rows)
+            held.append(len(answer[-1]))
+            return answer
+
+    source = Watched(DatasetRows(x), [np.zeros(500, dtype=np.int64)], rows=np.arange(3, 500, 17), block_size=16)
+    batches = list(source.epoch(10, None))
+    np.testing.assert_array_equal(np.concatenate([b.rows for b in batches]), np.arange(3, 500, 17))
+    for batch in batches:
+        np.testing.assert_array_equal(batch.x.dense().numpy(), x[batch.rows].toarray())
+    # once all 500 cells of the blocks were held for these 30
+    assert sum(held) == 30
