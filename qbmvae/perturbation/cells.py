@@ -46,7 +46,7 @@ def make_cells(
     target = np.maximum(control_mean + delta, 0.0).astype(np.float64)
     count = np.diff(columns.indptr)
     mean = np.asarray(columns.sum(axis=0), dtype=np.float64).ravel() / n_cells
-    highest = controls.data.max(initial=0.0) if sp.issparse(controls) else np.max(controls, initial=0.0)
+    highest = np.max(np.asarray(controls.data if sp.issparse(controls) else controls), initial=0.0)
     cap = float(max(highest, target.max(initial=0.0)))
     wanted = _wanted(count / n_cells, mean, target, n_cells)
     if cap > 0:
