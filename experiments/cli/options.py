@@ -32,7 +32,7 @@ Threads = Annotated[
 # given by the command itself, or of no use on a command line
 LEFT_OUT = {
     "self", "cls", "adata", "registry", "kwargs", "seed", "external_indexing", "on_epoch", "progress_bar",
-    "checkpoint_dir", "resume_from",
+    "stream", "checkpoint_dir", "resume_from",
 }  # fmt: skip
 PARTS = ("setup", "model", "train")
 
