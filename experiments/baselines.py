@@ -221,6 +221,7 @@ METHODS: dict[str, Method] = {
     "published-exact": Method(fit_published, "the same preset with the exact KL", {"exact_kl": True}),
     "qbmvae": Method(fit_qbmvae, "ours, defaults"),
     "qbmvae-kl1": _own("ours, KL weight 1 instead of 2", train={"kl_weight": 1.0}),
+    "qbmvae-trajectory": _own("ours, KL weight .25: smoother along trajectories", train={"kl_weight": 0.25}),
     "qbmvae-probabilities": _own("ours, the bits' probabilities as embedding", representation="probabilities"),
     "vae": Method(fit_qbmvae, "our network, standard Gaussian prior", {"prior": "gaussian", "n_latent": 10}),
     "mixture": _own("ours with a mixture of Gaussians, 10 dimensions", prior="gaussian-mixture", n_latent=10),
