@@ -32,7 +32,11 @@ def plan(problem: Ising, most_entries: int = MOST_ENTRIES) -> Elimination | None
     entries = 0
     remaining = set(range(problem.n))
     while remaining:
-        spin = _cheapest(near, remaining)
+        least = min(len(near[i]) for i in remaining)
+        # the next table has no fewer dimensions, whichever spin goes: a dense graph needs no search for it
+        if entries + 2 ** (least + 1) > most_entries:
+            return None
+        spin = _cheapest(near, remaining, least)
         clique = near.pop(spin)
         remaining.discard(spin)
         entries += 2 ** (len(clique) + 1) if len(clique) < 60 else most_entries + 1
@@ -54,9 +58,8 @@ def _neighbours(problem: Ising) -> dict[int, set[int]]:
     return near
 
 
-def _cheapest(near: dict[int, set[int]], remaining: set[int]) -> int:
-    """Return the spin of least fill-in among those of least degree (ties by index)."""
-    least = min(len(near[i]) for i in remaining)
+def _cheapest(near: dict[int, set[int]], remaining: set[int], least: int) -> int:
+    """Return the spin of least fill-in among those of the least degree, or one more (ties by index)."""
     if least <= 1:
         return min(i for i in remaining if len(near[i]) == least)
     best, best_fill = -1, None
