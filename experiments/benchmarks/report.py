@@ -41,6 +41,11 @@ def arguments(description: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
+def selected(options: argparse.Namespace, name: str) -> bool:
+    """Return whether `--only` asks for a row."""
+    return not options.only or any(name.startswith(start) for start in options.only)
+
+
 def finish(title: str, rows: list[dict[str, Any]], out: Path | None) -> None:
     """Print the rows as a table under the machine's name, and write them to `out`."""
     print(f"\n{title}\n{machine()}\n")

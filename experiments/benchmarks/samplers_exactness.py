@@ -13,12 +13,13 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OP
     os.environ[_variable] = "1"
 
 from collections.abc import Callable  # noqa: E402
+from functools import partial  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
 import samplers  # noqa: E402
-from experiments.benchmarks.report import arguments, finish  # noqa: E402
+from experiments.benchmarks.report import arguments, finish, selected  # noqa: E402
 from samplers import Draws, Ising  # noqa: E402
 from samplers.kernels.chains import Chains  # noqa: E402
 from samplers.kernels.dispatch import Kernel  # noqa: E402
@@ -228,7 +229,7 @@ def rows(wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
 
 def main() -> None:
     options = arguments(__doc__)
-    measured = rows(lambda name: not options.only or any(name.startswith(o) for o in options.only))
+    measured = rows(partial(selected, options))
     finish("Sampling error over the floor of independent exact samples", measured, options.out)
 
 

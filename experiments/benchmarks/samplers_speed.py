@@ -18,7 +18,7 @@ import numpy as np  # noqa: E402
 from dwave.samplers import SimulatedAnnealingSampler  # noqa: E402
 
 import samplers  # noqa: E402
-from experiments.benchmarks.report import arguments, best_of, finish  # noqa: E402
+from experiments.benchmarks.report import arguments, best_of, finish, selected  # noqa: E402
 
 READS, SWEEPS = 1024, 100
 
@@ -88,11 +88,7 @@ def against_simulated_annealing(name: str, problem: samplers.Ising, asked: float
 
 def main() -> None:
     options = arguments(__doc__)
-
-    def wanted(name: str) -> bool:
-        return not options.only or any(name.startswith(o) for o in options.only)
-
-    rows = [against_simulated_annealing(k, *v) for k, v in problems().items() if wanted(k)]
+    rows = [against_simulated_annealing(k, *v) for k, v in problems().items() if selected(options, k)]
     finish("Sampling speed against SimulatedAnnealingSampler (constant beta), CPU time, one thread", rows, options.out)
 
 

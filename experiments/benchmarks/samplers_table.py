@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
 import samplers  # noqa: E402
-from experiments.benchmarks.report import arguments, best_of, finish  # noqa: E402
+from experiments.benchmarks.report import arguments, best_of, finish, selected  # noqa: E402
 from experiments.benchmarks.samplers_exactness import moment_error, spin_glass  # noqa: E402
 from samplers import Draws, InputError  # noqa: E402
 from samplers.strategies.exact import exact_moments  # noqa: E402
@@ -82,7 +82,7 @@ def main() -> None:
     rows = []
     with threadpool_limits(1):
         for name in names:
-            if not options.only or any(name.startswith(o) for o in options.only):
+            if selected(options, name):
                 rows.append(row(name))
                 print(rows[-1], file=sys.stderr, flush=True)
     finish(f"Every local backend with its defaults, {READS} reads", rows, options.out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from samplers.errors import InputError, nearest
 
 Representation = Literal["probabilities", "logits", "bits", "arcsine", "denoised"]
 DEFAULT = "denoised"
-REPRESENTATIONS = ("probabilities", "logits", "bits", "arcsine", "denoised")
+REPRESENTATIONS = get_args(Representation)
 
 
 class LatentMixin(Host):
