@@ -13,12 +13,14 @@ import numpy as np
 
 from experiments import evaluation, runs
 from experiments.baselines import METHODS, fit
+from experiments.clock import Clock
 from experiments.compare_report import write_report
 from experiments.comparison import Comparison, DataSpec, ModelSpec, load_config
 from experiments.datasets import NAMED, load, select_hvgs
 from experiments.executors import each
 from experiments.fitted import Fitted, Task
 from experiments.results import CONFIG, cell_path, read_result, results_table
+from experiments.tasks.arrays import stratified_subsample
 from samplers.errors import InputError
 
 if TYPE_CHECKING:
@@ -134,6 +136,10 @@ def prepared(
     start = data.root
     if start is None and "iroot" in adata.uns:
         start = str(adata.obs_names[int(adata.uns["iroot"])])
+    if data.n_cells is not None:
+        keys = [k for k in (data.batch_key, data.label_key) if k is not None]
+        strata = adata.obs[keys].astype(str).agg("\x00".join, axis=1) if keys else np.zeros(adata.n_obs)
+        adata = adata[stratified_subsample(strata, data.n_cells)].copy()
     if data.n_top_genes is not None:
         adata = select_hvgs(adata, data.n_top_genes, data.batch_key, data.layer)
     sc.pp.filter_genes(adata, min_counts=1)
@@ -158,26 +164,33 @@ def score_cell(
     """Return the scores of one cell of the grid, and its embedding keyed by obs_names."""
     from experiments.heldout import held_out_scores
 
-    tasks = data.tasks or comparison.tasks
+    clock = Clock()
+    tasks = comparison.cell_tasks(data, model, seed)
     on_all = tuple(t for t in tasks if t in FITTED_ON_ALL)
-    adata, rows, found, ceilings = prepared(data, comparison.data_root, on_all, comparison.max_cells)
+    with clock("preparation"):
+        # of the data set's tasks, not of this cell's: prepared once for all models
+        needed = tuple(t for t in data.tasks or comparison.tasks if t in FITTED_ON_ALL)
+        adata, rows, found, ceilings = prepared(data, comparison.data_root, needed, comparison.max_cells)
     task = _task(comparison, data, adata, seed)
-    fitted = fit(model.method, task, **model.options)
+    with clock("fit"):
+        fitted = fit(model.method, task, **model.options)
     x = fitted.embed(None)[rows]
-    scores: dict[str, Any] = evaluation.score(x, found, on_all, seed=seed) if on_all else {}
-    scores |= held_out_scores(model, task, tasks, data)
+    scores: dict[str, Any] = evaluation.score(x, found, on_all, seed=seed, clock=clock) if on_all else {}
+    scores |= held_out_scores(model, task, tasks, data, clock)
     by_epoch = {}
     if found.label is not None and found.batch is not None and "integration" in tasks:
         from experiments.tasks.integration import integration
 
-        for epoch, snapshot in sorted(fitted.by_epoch.items()):
-            by_epoch[epoch] = integration(snapshot[rows], found.batch, found.label, found.pca, beside=False)
+        with clock("snapshots"):
+            for epoch, snapshot in sorted(fitted.by_epoch.items()):
+                by_epoch[epoch] = integration(snapshot[rows], found.batch, found.label, found.pca, beside=False)
     result = {
         "scores": scores,
         "by_epoch": by_epoch,
         "ceilings": ceilings,
         "seconds": fitted.seconds,
         "cpu_seconds": fitted.cpu_seconds,
+        "costs": clock.seconds,
         "cells": adata.n_obs,
         "genes": adata.n_vars,
         "dimensions": int(x.shape[1]),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from experiments import compare_details as details
 from experiments import plots, runs, statistics
 from experiments.baselines import METHODS
 from experiments.report import figure, page, some_cells, table
@@ -61,7 +62,9 @@ def write_report(folder: str | Path, target: str | Path) -> None:
     raw = runs.read_json(folder / CONFIG)
     try:
         datasets = tuple(DataSpec(**{k: _tuples(v) for k, v in d.items()}) for d in raw.pop("datasets"))
-        models = tuple(ModelSpec(**m) for m in raw.pop("models"))
+        models = tuple(
+            ModelSpec(**{k: v if k == "options" else _tuples(v) for k, v in m.items()}) for m in raw.pop("models")
+        )
         comparison = Comparison(datasets=datasets, models=models, **{k: _tuples(v) for k, v in raw.items()})
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / CONFIG} is damaged: {error}") from None
@@ -75,10 +78,14 @@ def write_report(folder: str | Path, target: str | Path) -> None:
     sections = [
         verdict_section(results, comparison.ours, ablations),
         *score_sections(results, comparison.ours),
+        *details.pair_section(results),
+        *details.rare_section(results),
         *cost_sections(results, comparison),
         *embedding_sections(done, comparison.ours),
         *curve_sections(done),
-        *ceiling_section(done),
+        *details.ceiling_section(done),
+        *details.control_section(results),
+        *details.part_section(done),
     ]
     failed = [c for c in cells if "error" in c]
     if failed:
@@ -114,19 +121,20 @@ def verdict_section(results: pd.DataFrame, ours: str, ablations: set[str]) -> di
         if ours not in grid or len(grid.columns) < 2:
             continue
         signed = grid if more else -grid
-        means = signed.groupby(level="dataset").mean().mean()
-        rivals = [m for m in means.dropna().sort_values(ascending=False).index if m != ours and m not in ablations]
-        if not rivals:
+        differences = statistics.paired(signed[[m for m in signed if m not in ablations or m == ours]], ours)
+        whole = differences.xs("mean", level="dataset") if len(differences) else differences
+        # a model that cannot run everywhere is compared where it can, but is the best other only with the most sets
+        sets = differences.drop("mean", level="dataset").groupby(level="model").size() if len(whole) else whole
+        rivals = whole[sets.reindex(whole.index) == sets.max()] if len(whole) else whole
+        if not len(rivals):
             continue
-        best = rivals[0]
-        difference = statistics.paired(signed[[ours, best]].dropna(), ours)
-        if (best, "mean") not in difference.index:
-            continue
-        d = difference.loc[(best, "mean")]
-        own, other = (abs(v) if not more else v for v in (means[ours], means[best]))
+        best = str(rivals.difference.idxmin())
+        d = whole.loc[best]
+        both = grid[[ours, best]].dropna().groupby(level="dataset").mean().mean()
         rows.append(
-            {"score": name, "ours": own, "best other": best, "its score": other, "difference": d.difference,
-             "low": d.low, "high": d.high, "claim": statistics.verdict(d.difference, d.low, d.high)}
+            {"score": name, "ours": both[ours], "best other": best, "its score": both[best], "difference": d.difference,
+             "low": d.low, "high": d.high, "data sets": int(sets[best]),
+             "claim": statistics.verdict(d.difference, d.low, d.high)}
         )  # fmt: skip
     texts = [
         "Ours against the model with the best mean over the data sets. The difference is paired by seed and data set, "
@@ -235,20 +243,3 @@ def curve_sections(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
             )
     text = "Likelihoods differ between some models (AUTOZI, sysVI, the published preset): compare curves of equal likelihood."
     return [{"title": "Training curves", "texts": [text], "figures": figures}] if figures else []
-
-
-def ceiling_section(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the noise ceilings of each data set."""
-    rows = {c["dataset"]: {k: v.get("mean") for k, v in c["ceilings"].items()} for c in done}
-    frame = pd.DataFrame.from_dict(rows, orient="index").astype(float)
-    if frame.empty or frame.isna().all(axis=None):
-        return []
-    frame.index.name = "data set"
-    frame = frame.rename(
-        columns={"classification_f1": "macro-F1 within batches", "pseudotime_spearman": "pseudotime, split halves"}
-    )
-    text = (
-        "What the data allow: macro-F1 of classifiers that see one batch alone, and the agreement of pseudotimes from two "
-        "halves of each cell's counts (stepped up to full depth). Means over batches; not strict bounds."
-    )
-    return [{"title": "Noise ceilings", "texts": [text], "tables": [table(frame, best=None)]}]

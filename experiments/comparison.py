@@ -44,6 +44,8 @@ class DataSpec:
         In the place of the comparison's.
     models
         Names of the models to run here; all by default.
+    n_cells
+        Take a stratified subsample of this size, the same for every model and seed; all cells by default.
     optional
         Leave the set out where its file is not there.
     note
@@ -64,17 +66,32 @@ class DataSpec:
     novel_type: str | None = None
     max_epochs: int | None = None
     models: tuple[str, ...] | None = None
+    n_cells: int | None = None
     optional: bool = False
     note: str = ""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model of a comparison: a method of `experiments.baselines.METHODS` with options, under a name of its own."""
+    """A model of a comparison: a method of `experiments.baselines.METHODS` with options, under a name of its own.
+
+    Attributes
+    ----------
+    name
+        Its name in tables.
+    method, options
+        What fits it.
+    seeds
+        Those of the comparison's seeds that it runs with; all by default. Give two or more: one has no spread.
+    tasks
+        Those of the tasks that it is scored on; all by default.
+    """
 
     name: str
     method: str
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seeds: tuple[int, ...] | None = None
+    tasks: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,9 @@ class Comparison:
         Name of the model that the others are compared with.
     tasks
         Of `TASKS`.
+    task_seeds
+        Tasks that run with some of the seeds only: name to seeds. Each of "classification" (with "generation"),
+        "held-out-batches" and "novelty" trains a model anew.
     max_epochs, batch_size, n_hidden, n_layers
         The budget of every model that trains.
     snapshots
@@ -107,6 +127,7 @@ class Comparison:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     ours: str = "qbmvae"
     tasks: tuple[str, ...] = TASKS
+    task_seeds: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     max_epochs: int = 100
     batch_size: int = 128
     n_hidden: int = 128
@@ -126,18 +147,27 @@ class Comparison:
             for data in self.datasets
             for model in self.models
             if (i == 0 or not METHODS[model.method].deterministic)
+            and (model.seeds is None or seed in model.seeds)
             and (data.models is None or model.name in data.models)
         ]
+
+    def cell_tasks(self, data: DataSpec, model: ModelSpec, seed: int) -> tuple[str, ...]:
+        """Return the tasks of a cell of the grid."""
+        return tuple(
+            task
+            for task in data.tasks or self.tasks
+            if (model.tasks is None or task in model.tasks) and seed in self.task_seeds.get(task, (seed,))
+        )
 
     def cell_hash(self, data: DataSpec, model: ModelSpec, seed: int) -> str:
         """Return a hash of everything that a cell's result depends on, versions aside."""
         budget = {f: getattr(self, f) for f in ("max_epochs", "batch_size", "n_hidden", "n_layers", "max_cells")}
         snapshots = self.snapshots if seed == self.seeds[0] else ()
         described = {
-            "data": {**dataclasses.asdict(data), "note": "", "models": None, "optional": False},
+            "data": {**dataclasses.asdict(data), "note": "", "models": None, "optional": False, "tasks": None},
             "model": {"method": model.method, "options": model.options, "preset": METHODS[model.method].options},
             "seed": seed,
-            "tasks": self.tasks,
+            "tasks": self.cell_tasks(data, model, seed),
             "budget": budget,
             "snapshots": snapshots,
         }
@@ -215,6 +245,8 @@ def _build(kind: Any, values: Any, where: str) -> Any:
             value = tuple(tuple(v) if isinstance(v, list) else v for v in value)
         elif wanted.startswith("tuple") and not (value is None and "None" in wanted):
             value = (value,)
+        elif wanted.startswith("dict") and not isinstance(value, dict):
+            raise InputError(f"{where}: {key} takes a mapping, not {value!r}")
         elif wanted.startswith("int") and value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             raise InputError(f"{where}: {key} takes a whole number, not {value!r}")
         made[key] = value
@@ -230,11 +262,16 @@ def _check(comparison: Comparison, path: Path) -> None:
         for name in names:
             if "/" in name or "__" in name or name.startswith("."):
                 raise InputError(f"{path}: the name {name!r} cannot be part of a file name")
-    for tasks in (comparison.tasks, *(d.tasks or () for d in comparison.datasets)):
+    given: tuple[DataSpec | ModelSpec, ...] = (*comparison.datasets, *comparison.models)
+    for tasks in (comparison.tasks, tuple(comparison.task_seeds), *(entry.tasks or () for entry in given)):
         for task in tasks:
             if task not in TASKS:
                 raise InputError(f"{path}: there is no task {task!r}{nearest(task, TASKS)}")
     if not comparison.seeds or not all(isinstance(s, int) and s >= 0 for s in comparison.seeds):
         raise InputError(f"{path}: seeds are whole numbers from 0, one or more, not {list(comparison.seeds)}")
+    narrowed = {m.name: m.seeds for m in comparison.models if m.seeds is not None} | comparison.task_seeds
+    for name, seeds in narrowed.items():
+        if not seeds or not isinstance(seeds, list | tuple):
+            raise InputError(f"{path}: the seeds of {name!r} are a list of whole numbers, one or more, not {seeds!r}")
     if comparison.ours not in {m.name for m in comparison.models}:
         raise InputError(f"{path}: ours names {comparison.ours!r}, which is not among the models")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from experiments.clock import Clock
 from experiments.datasets import counts_of, log_normalised, require_key, unintegrated_pca
 from experiments.tasks.arrays import check_embedding, nearest_neighbors, stratified_subsample
 from samplers.errors import InputError
@@ -166,6 +167,7 @@ def score(
     classifiers: Sequence[str] = ("xgboost", "logistic", "knn"),
     pairs: Sequence[Sequence[str]] = (),
     seed: int = 0,
+    clock: Clock | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Score an embedding by the tasks that the data define.
 
@@ -183,6 +185,8 @@ def score(
         Names of types that are hard to tell apart.
     seed
         Seed of folds, classifiers and clusters.
+    clock
+        Takes the time of each task.
 
     Returns
     -------
@@ -191,21 +195,29 @@ def score(
     """
     from experiments.tasks import clustering, integration, scgraph
 
+    clock = clock or Clock()
     x = check_embedding(embedding, len(found.pca))
-    graph = nearest_neighbors(x, 90)
+    with clock("neighbours"):
+        graph = nearest_neighbors(x, 90)
     nothing = np.zeros(len(x), dtype=np.int64)
     scores: dict[str, dict[str, Any]] = {}
     if "integration" in tasks and found.label is not None:
         batch = nothing if found.batch is None else found.batch
-        scores["integration"] = integration.integration(x, batch, found.label, found.pca, graph)
+        with clock("integration"):
+            scores["integration"] = integration.integration(x, batch, found.label, found.pca, graph)
     if "scgraph" in tasks and len(found.consensus) > 2:
-        scores["scgraph"] = scgraph.scgraph(x, found.label, found.consensus)
+        with clock("scgraph"):
+            scores["scgraph"] = scgraph.scgraph(x, found.label, found.consensus)
     if "clustering" in tasks and found.label is not None:
-        scores["clustering"] = clustering.clustering(x, found.label, graph, seed)
+        with clock("clustering"):
+            scores["clustering"] = clustering.clustering(x, found.label, graph, seed)
+            scores["clustering"]["rare_types"] = clustering.rare_clusters(graph, found.label, seed)
     if "classification" in tasks and found.label is not None and len(np.unique(found.label)) > 1:
-        scores["classification"] = classification_scores(x, found, classifiers, pairs, graph, seed)
+        with clock("classification"):
+            scores["classification"] = classification_scores(x, found, classifiers, pairs, graph, seed)
     if "trajectory" in tasks and (found.times or found.targets is not None):
-        scores["trajectory"] = trajectory_scores(x, found, seed)
+        with clock("trajectory"):
+            scores["trajectory"] = trajectory_scores(x, found, seed)
     return scores
 
 

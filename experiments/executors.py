@@ -12,7 +12,14 @@ from typing import Any
 from samplers.errors import InputError, MissingExtraError
 
 # one thread a process, or they slow each other down
-THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+THREADS = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    # XLA's pool
+    "NPROC": "1",
+}
 
 
 def each(
@@ -45,7 +52,8 @@ def each(
         for call in calls:
             yield function(*call)
     else:
-        os.environ.update(THREADS)
+        # what the user has set stays
+        os.environ.update({k: v for k, v in THREADS.items() if k not in os.environ})
         # fork copies threads' locks
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             for future in as_completed([pool.submit(function, *call) for call in calls]):

@@ -95,3 +95,26 @@ def best_cluster_f1(clusters: Any, label: Any, value: Any) -> float:
         hit = np.sum(inside & (clusters == c))
         best = max(best, 2 * hit / (np.sum(clusters == c) + inside.sum()))
     return float(best)
+
+
+def rare_clusters(neighbors: Any, label: Any, seed: int = 0, share: float = 0.02) -> dict[str, dict[str, float]]:
+    """Return, for every type with less than a `share` of the cells, the F1 of the cluster that matches it best.
+
+    Parameters
+    ----------
+    neighbors
+        `nearest_neighbors(embedding, k >= 15)`; Leiden communities of its 15-neighbour graph at resolution 1.
+    label
+        Types, `(n_cells,)`.
+    seed
+        Seed of the communities.
+    share
+        What counts as rare.
+    """
+    label = np.asarray(label).astype(str)
+    names, counts = np.unique(label, return_counts=True)
+    rare = names[counts < share * len(label)]
+    if not len(rare):
+        return {}
+    clusters = leiden(neighbors.subset_neighbors(min(15, neighbors.n_neighbors)).knn_graph_connectivities, 1.0, seed)
+    return {str(n): {"cluster_f1": best_cluster_f1(clusters, label, n)} for n in rare}

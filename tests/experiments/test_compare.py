@@ -45,6 +45,8 @@ def test_a_grid_runs_resumes_and_reports(config, tmp_path):
     assert first == {"cells": 3, "ran": 3, "failed": 0, "out": str(out)}
     assert any("absent is left out" in line for line in lines)
     results = pd.read_parquet(out / "results.parquet")
+    stored = json.loads(cell_path(out, "cells", "qbmvae", 0).read_text())
+    assert {"preparation", "fit", "clustering", "novelty"} <= set(stored["costs"])
     assert set(results.model) == {"qbmvae", "pca"} and {"generation", "novelty"} <= set(results.task)
     assert not results.duplicated(["dataset", "model", "seed", "task", "metric", "epoch"]).any()
     page = (out / "report.html").read_text()
@@ -94,6 +96,10 @@ def test_settings_are_checked(config):
         ({"tasks": ["integratoin"]}, "no task 'integratoin'"),
         ({"seeds": []}, "seeds"),
         ({"max_epochs": "many"}, "whole number"),
+        ({"task_seeds": {"noveltie": [0]}}, "no task 'noveltie'"),
+        ({"task_seeds": {"novelty": 0}}, "seeds of 'novelty'"),
+        ({"task_seeds": [0]}, "takes a mapping"),
+        ({"models": ["qbmvae", {"name": "vae", "seeds": []}]}, "seeds of 'vae'"),
         ({"datasets": ["cell"]}, "no dataset 'cell'"),
     ):
         with pytest.raises(InputError, match=message):
@@ -109,6 +115,38 @@ def test_what_a_cell_depends_on_is_in_its_hash(config):
         assert load_config(config, overrides).cell_hash(data, model, 0) != base.cell_hash(data, model, 0)
     assert load_config(config, {"name": "other"}).cell_hash(data, model, 0) == base.cell_hash(data, model, 0)
     assert base.cell_hash(data, model, 1) != base.cell_hash(data, model, 0)
+
+
+def test_models_and_tasks_may_run_with_some_of_the_seeds(config):
+    models = ["qbmvae", {"name": "vae", "seeds": [1], "tasks": ["clustering", "novelty"]}]
+    comparison = load_config(config, {"models": models, "task_seeds": {"novelty": [0]}})
+    assert [(m.name, s) for _, m, s in comparison.cells() if _.name == "cells"] == [
+        ("qbmvae", 0),
+        ("qbmvae", 1),
+        ("vae", 1),
+    ]
+    data, (ours, vae) = comparison.datasets[0], comparison.models
+    assert "novelty" in comparison.cell_tasks(data, ours, 0) and "novelty" not in comparison.cell_tasks(data, ours, 1)
+    assert comparison.cell_tasks(data, vae, 1) == ("clustering",)
+    # a cell's result depends on its own tasks alone: another's do not cost it
+    before = load_config(config, {"models": models})
+    assert before.cell_hash(data, vae, 1) != comparison.cell_hash(data, vae, 1)
+    assert before.cell_hash(data, ours, 0) == comparison.cell_hash(data, ours, 0)
+
+
+def test_a_subsample_is_every_models(config):
+    from dataclasses import replace
+
+    from experiments.compare import prepared
+
+    comparison = load_config(config)
+    data = replace(comparison.datasets[0], n_cells=60)
+    adata, rows, *_ = prepared(data, comparison.data_root, ("clustering",), 10_000)
+    assert abs(adata.n_obs - 60) <= 4 and len(rows) == adata.n_obs
+    assert adata.obs.cell_type.nunique() == 5
+    assert comparison.cell_hash(data, comparison.models[0], 0) != comparison.cell_hash(
+        comparison.datasets[0], comparison.models[0], 0
+    )
 
 
 @pytest.mark.parametrize("name", ["paper", "ablation", "public"])

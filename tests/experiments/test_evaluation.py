@@ -121,3 +121,19 @@ def test_a_held_out_type_is_novel(cells):
     assert scores["auroc"] > 0.7
     with pytest.raises(InputError, match="'type 9'"):
         held_out_type(ModelSpec("pca", "pca", {}), Task(cells, "batch", "cell_type"), "type 9")
+
+
+def test_a_gene_that_the_held_out_cells_alone_express_stops_no_model(cells):
+    from experiments.comparison import DataSpec, ModelSpec
+    from experiments.fitted import Task
+    from experiments.heldout import held_out_scores
+
+    counts = cells.X.toarray() if hasattr(cells.X, "toarray") else np.array(cells.X)
+    only_one_type = cells.copy()
+    counts[(cells.obs.cell_type != "type 1").to_numpy(), 0] = 0
+    counts[(cells.obs.cell_type == "type 1").to_numpy(), 0] = 3
+    only_one_type.X = counts
+    task = Task(only_one_type, "batch", "cell_type", max_epochs=1, n_hidden=8, n_layers=1)
+    data = DataSpec("cells", "cells.h5ad", novel_type="type 1")
+    scores = held_out_scores(ModelSpec("qbmvae", "qbmvae"), task, ("novelty",), data)
+    assert 0 <= scores["novelty"]["auroc"] <= 1
