@@ -59,13 +59,16 @@ class NegativePhase:
         self.effective_sample_size = len(draws) if draws.log_weights is None else draws.effective_sample_size
         return draws
 
-    def log_partition_surrogate(self, prior: DiscretePrior) -> Tensor:
-        """Return a scalar whose gradient with respect to the prior estimates that of log Z."""
+    def reads(self, prior: DiscretePrior) -> tuple[Tensor, Tensor]:
+        """Draw, and return spins, `(n_reads, n_spins)`, and normalised weights, `(n_reads,)`, on the prior's device."""
         draws = self.draw(prior)
         device = next(prior.parameters()).device
         states = torch.from_numpy(draws.states).to(device, torch.float32)
-        weights = torch.from_numpy(draws.weights).to(device, torch.float32)
-        return prior.negative_energy_moments(states, weights)
+        return states, torch.from_numpy(draws.weights).to(device, torch.float32)
+
+    def log_partition_surrogate(self, prior: DiscretePrior) -> Tensor:
+        """Return a scalar whose gradient with respect to the prior estimates that of log Z."""
+        return prior.negative_energy_moments(*self.reads(prior))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the generator's state, the last effective sample size and, where the sampler keeps chains, theirs."""

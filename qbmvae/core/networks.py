@@ -124,6 +124,20 @@ class ConditionalLinear(nn.Module):
             parts.append(self.slopes)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
+    @property
+    def n_biased(self) -> int:
+        """Leading rows of the table that hold the bias."""
+        return next((len(r) for r in self.rows if len(r) > 1), 1)
+
+    def table_rows(self, table: Tensor) -> list[tuple[nn.Parameter, Tensor]]:
+        """Return parameters other than the bias, each with its rows of a tensor of the table's shape."""
+        parts = [r for r in self.rows if len(r) > 1]
+        start = 0 if parts else 1
+        if self.slopes is not None:
+            parts.append(self.slopes)
+        ends = start + np.cumsum([len(part) for part in parts], dtype=int)
+        return [(part, table[end - len(part) : end]) for part, end in zip(parts, ends, strict=True)]
+
     def design(self, covariates: Covariates, n_cells: int) -> CsrBlock:
         """Return which rows of the table each cell adds up, `(n_cells, n_rows)`."""
         n_continuous = 0 if self.slopes is None else len(self.slopes)

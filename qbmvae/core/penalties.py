@@ -10,27 +10,35 @@ from torch import Tensor
 from qbmvae.core.fused.elementary import FAST
 
 
+def forward(code: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the penalty of `batch_mean_gap` and each batch's mean code less the mean of all; no autograd."""
+    if code.device.type == "cpu":
+        sizes = np.bincount(batch.numpy())
+        gaps = torch.zeros(len(sizes), code.shape[1], dtype=code.dtype)
+        return torch.tensor(_gaps(code.numpy(), batch.numpy(), sizes, gaps.numpy()), dtype=code.dtype), gaps
+    counts = torch.bincount(batch)
+    sums = torch.zeros(len(counts), code.shape[1], dtype=code.dtype, device=code.device)
+    sums.index_add_(0, batch, code)
+    gaps = sums / counts.clamp(min=1).unsqueeze(-1) - sums.sum(0) / len(batch)
+    return (counts.to(code) @ gaps.square()).sum() / len(batch), gaps
+
+
+def backward(grad: Tensor | float, gaps: Tensor, batch: Tensor) -> Tensor:
+    """Return the gradient of the code."""
+    # the gaps' weighted mean is zero: what remains is each cell's own batch
+    return (gaps * (2 * grad / len(batch)))[batch]
+
+
 class _BatchMeanGap(torch.autograd.Function):
     @staticmethod
     def forward(ctx, code, batch):
-        if code.device.type == "cpu":
-            sizes = np.bincount(batch.numpy())
-            gaps = torch.zeros(len(sizes), code.shape[1], dtype=code.dtype)
-            value = torch.tensor(_gaps(code.detach().numpy(), batch.numpy(), sizes, gaps.numpy()), dtype=code.dtype)
-        else:
-            counts = torch.bincount(batch)
-            sums = torch.zeros(len(counts), code.shape[1], dtype=code.dtype, device=code.device)
-            sums.index_add_(0, batch, code)
-            gaps = sums / counts.clamp(min=1).unsqueeze(-1) - sums.sum(0) / len(batch)
-            value = (counts.to(code) @ gaps.square()).sum() / len(batch)
+        value, gaps = forward(code.detach(), batch)
         ctx.save_for_backward(gaps, batch)
         return value
 
     @staticmethod
     def backward(ctx, grad):
-        # the gaps' weighted mean is zero: what remains is each cell's own batch
-        gaps, batch = ctx.saved_tensors
-        return (gaps * (2 * grad / len(batch)))[batch], None
+        return backward(grad, *ctx.saved_tensors), None
 
 
 def batch_mean_gap(code: Tensor, batch: Tensor) -> Tensor:

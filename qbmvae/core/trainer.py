@@ -20,7 +20,8 @@ from qbmvae.core.fused.adam import Adam
 from qbmvae.core.negative_phase import NegativePhase
 from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.core.training_config import PRECISIONS, TrainingConfig
-from qbmvae.core.vae import VAE, Batch
+from qbmvae.core.step import Step, applies
+from qbmvae.core.vae import VAE, Batch, Losses
 from samplers.errors import InputError
 from samplers.partition_function import log_partition
 from samplers.sampler import Sampler
@@ -112,6 +113,8 @@ class Trainer:
         # chains of different ranks must differ: their moments are averaged
         chains, seed = -(-config.num_chains // ranks.world), config.seed + 7919 * ranks.rank
         self.negative_phase = NegativePhase(sampler, chains, seed) if sampled else None
+        # without the autograd engine, where that is known
+        self.step = Step(vae) if applies(vae, config.cycle_consistency) else None
         prior = {id(p) for p in vae.prior.parameters()}
         network = [p for p in vae.parameters() if p.requires_grad and id(p) not in prior]
         groups = [{"params": network, "lr": config.learning_rate, "weight_decay": config.weight_decay}]
@@ -195,20 +198,7 @@ class Trainer:
         self._checkpoint()
 
     def _step(self, batch: Batch, step: int) -> None:
-        weight = self.kl_weight(step)
-        log_partition: torch.Tensor | float = 0.0
-        if isinstance(self.vae.prior, DiscretePrior):
-            if self.negative_phase is not None:
-                log_partition = self.negative_phase.log_partition_surrogate(self.vae.prior)
-            else:
-                log_partition = self.vae.prior.log_partition() or 0.0
-        losses = self.vae.losses(
-            batch, log_partition, weight, self.config.batch_matching, self.config.cycle_consistency
-        )
-        for group in self.optimiser.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-        losses.total.backward()
+        losses = self._descend(batch, self.kl_weight(step))
         total = self.ranks.average_gradients(self.vae.parameters(), losses.total).item()
         if not np.isfinite(total):
             rows = "" if batch.rows is None else f" among cells {batch.rows[:5].tolist()}..."
@@ -231,6 +221,25 @@ class Trainer:
             **{name: penalty.item() * n for name, penalty in losses.penalties.items()},
         }.items():
             self.sums[name] += value
+
+    def _descend(self, batch: Batch, weight: float) -> Losses:
+        """Compute losses and gradients."""
+        prior, config = self.vae.prior, self.config
+        if self.step is not None and self.step.takes(batch):
+            assert self.negative_phase is not None
+            return self.step(batch, self.negative_phase.reads(self.step.prior), weight, config.batch_matching)
+        log_partition: torch.Tensor | float = 0.0
+        if isinstance(prior, DiscretePrior):
+            if self.negative_phase is not None:
+                log_partition = self.negative_phase.log_partition_surrogate(prior)
+            else:
+                log_partition = prior.log_partition() or 0.0
+        losses = self.vae.losses(batch, log_partition, weight, config.batch_matching, config.cycle_consistency)
+        for group in self.optimiser.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+        losses.total.backward()
+        return losses
 
     def _record_training(self) -> None:
         self.ranks.average_statistics(self.vae)

@@ -12,27 +12,38 @@ from qbmvae.core.fused.noise import stream
 from samplers.kernels.rng import LANES, fill_bits, uniform
 
 
+def forward(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return bits, probabilities, entropies and the slope of the relaxation; no autograd."""
+    bits, slope, q = torch.empty_like(logits), torch.empty_like(logits), torch.empty_like(logits)
+    entropy = torch.empty(len(logits))
+    _forward(
+        logits.numpy(), np.float32(1.0 / temperature), stream(), bits.numpy(), slope.numpy(), q.numpy(), entropy.numpy()
+    )
+    return bits, q, entropy, slope
+
+
+def backward(
+    logits: Tensor, slope: Tensor, q: Tensor, grad_bits: Tensor, grad_q: Tensor, grad_entropy: Tensor
+) -> Tensor:
+    """Return the gradient of the logits from those of bits, probabilities and entropies."""
+    out = torch.empty_like(logits)
+    _backward(
+        logits.numpy(), slope.numpy(), q.numpy(), grad_bits.numpy(), grad_q.numpy(), grad_entropy.numpy(), out.numpy()
+    )
+    return out
+
+
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, temperature):
-        bits, slope, q = torch.empty_like(logits), torch.empty_like(logits), torch.empty_like(logits)
-        entropy = torch.empty(len(logits))
-        _forward(
-            logits.detach().numpy(), np.float32(1.0 / temperature), stream(), bits.numpy(), slope.numpy(), q.numpy(),
-            entropy.numpy(),
-        )  # fmt: skip
+        bits, q, entropy, slope = forward(logits.detach(), temperature)
         ctx.save_for_backward(logits, slope, q)
         return bits, q, entropy
 
     @staticmethod
     def backward(ctx, grad_bits, grad_q, grad_entropy):
-        logits, slope, q = ctx.saved_tensors
-        out = torch.empty_like(logits)
-        _backward(
-            logits.numpy(), slope.numpy(), q.numpy(), grad_bits.contiguous().numpy(), grad_q.contiguous().numpy(),
-            grad_entropy.contiguous().numpy(), out.numpy(),
-        )  # fmt: skip
-        return out, None
+        grads = grad_bits.contiguous(), grad_q.contiguous(), grad_entropy.contiguous()
+        return backward(*ctx.saved_tensors, *grads), None
 
 
 def straight_through(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:

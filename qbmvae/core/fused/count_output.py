@@ -12,7 +12,7 @@ tables up to 8, Stirling's series above. The kernels are in `fused.counts`.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,52 +24,93 @@ from qbmvae.core.fused.sparse_linear import accumulate_rows, add_rows
 
 #: Cells whose logits are held at once: 2,000 genes of 128 cells stay in a core's cache.
 CHUNK = 128
+#: The same where products round their inputs to bfloat16: rounding the weights for every chunk costs more.
+ROUNDED_CHUNK = 512
+
+
+@dataclass
+class Gradients:
+    """Where the gradients go.
+
+    Attributes
+    ----------
+    hidden
+        `(n_cells, n_hidden)`.
+    log_theta
+        `(n_rows, n_genes)`.
+    heads
+        Weight's and table's, for each head.
+    """
+
+    hidden: Tensor
+    log_theta: Tensor
+    heads: list[tuple[Tensor, Tensor]]
+
+
+def evaluate(
+    hidden: Tensor,
+    heads: list[tuple[Tensor, Tensor]],
+    design: CsrBlock,
+    log_theta: Tensor,
+    library: Tensor,
+    block: CsrBlock,
+    rows: np.ndarray,
+    factor: float,
+    gradients: Gradients | None,
+) -> tuple[Tensor, Tensor]:
+    """Return what `count_output` does and write the gradients, if they are wanted; no autograd."""
+    n, n_genes = len(hidden), log_theta.shape[1]
+    dispersion = counts.Dispersion(log_theta.numpy(), factor)
+    values = np.empty(n)
+    chunk = min(n, CHUNK if torch.get_float32_matmul_precision() == "highest" else ROUNDED_CHUNK)
+    # torch's memory is aligned to 64 bytes, numpy's is not: MKL's products differ in the last bit with alignment
+    buffers = [torch.empty(chunk, n_genes) for _ in heads]
+    kernel = counts.negative_binomial if len(heads) == 1 else counts.zero_inflated
+    for start in range(0, n, chunk):
+        part = slice(start, min(start + chunk, n))
+        edges = slice(start, part.stop + 1)
+        x, logits = hidden[part], [b[: part.stop - start] for b in buffers]
+        picked = design.indptr[edges], design.indices, design.data
+        for out, (weight, table) in zip(logits, heads, strict=True):
+            torch.mm(x, weight, out=out)
+            add_rows(*picked, table.numpy(), out.numpy())
+        kernel(
+            *(b.numpy() for b in logits), library[part].numpy(), rows[part], block.indptr[edges], block.indices,
+            block.data, *dispersion.arguments, values[part],
+        )  # fmt: skip
+        if gradients is None:
+            continue
+        dx = gradients.hidden[part]
+        for k, (slope, (weight, _), (dweight, dtable)) in enumerate(zip(logits, heads, gradients.heads, strict=True)):
+            dx.addmm_(slope, weight.T, beta=int(k > 0))
+            dweight.addmm_(x.T, slope, beta=int(start > 0))
+            accumulate_rows(*picked, slope.numpy(), (dtable if start else dtable.zero_()).numpy())
+    if gradients is not None:
+        dispersion.write_gradient(gradients.log_theta.numpy())
+    return torch.tensor(factor * values.sum(), dtype=torch.float32), torch.from_numpy(values).float()
 
 
 class _CountOutput(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, log_theta, design, library, block, rows, factor, with_gradient, *heads):
-        # a head is a weight and a table: the means' logits, and the dropouts' where there are two
-        x, weights, tables = hidden.detach(), [w.detach() for w in heads[::2]], [t.detach() for t in heads[1::2]]
-        n, n_genes = len(x), weights[0].shape[1]
-        dispersion = counts.Dispersion(log_theta.detach().numpy(), factor)
-        values = np.empty(n)
-        # torch's memory is aligned to 64 bytes, numpy's is not: MKL's products differ in the last bit with alignment
-        buffers = [torch.empty(min(CHUNK, n), n_genes) for _ in weights]
-        dx = torch.zeros_like(x) if with_gradient else None
-        dweights = [torch.empty_like(w) for w in weights] if with_gradient else []
-        dtables = [torch.zeros_like(t) for t in tables] if with_gradient else []
-        for start in range(0, n, CHUNK):
-            part = slice(start, min(start + CHUNK, n))
-            edges = slice(start, part.stop + 1)
-            logits = [b[: part.stop - start] for b in buffers]
-            for out, weight, table in zip(logits, weights, tables, strict=True):
-                torch.mm(x[part], weight, out=out)
-                add_rows(design.indptr[edges], design.indices, design.data, table.numpy(), out.numpy())
-            kernel = counts.negative_binomial if len(heads) == 2 else counts.zero_inflated
-            kernel(
-                *(b.numpy() for b in logits), library[part].numpy(), rows[part], block.indptr[edges], block.indices,
-                block.data, *dispersion.arguments, values[part],
-            )  # fmt: skip
-            if dx is None:
-                continue
-            for slope, weight, dw, dt in zip(logits, weights, dweights, dtables, strict=True):
-                dx[part].addmm_(slope, weight.T)
-                dw.addmm_(x[part].T, slope, beta=int(start > 0))
-                accumulate_rows(design.indptr[edges], design.indices, design.data, slope.numpy(), dt.numpy())
-        ctx.gradients = dx, torch.from_numpy(dispersion.gradient()), dweights, dtables
-        cells = torch.from_numpy(values).float()
+    def forward(ctx, hidden, log_theta, design, library, block, rows, factor, with_gradient, *flat):
+        hidden, log_theta = hidden.detach(), log_theta.detach()
+        heads = [(w.detach(), t.detach()) for w, t in zip(flat[::2], flat[1::2], strict=True)]
+        gradients = None
+        if with_gradient:
+            empty = [(torch.empty_like(w), torch.empty_like(t)) for w, t in heads]
+            gradients = Gradients(torch.empty_like(hidden), torch.empty_like(log_theta), empty)
+        total, cells = evaluate(hidden, heads, design, log_theta, library, block, rows, factor, gradients)
+        ctx.gradients = gradients
         ctx.mark_non_differentiable(cells)
-        return torch.tensor(factor * values.sum(), dtype=x.dtype), cells
+        return total, cells
 
     @staticmethod
     def backward(ctx, grad, _):
-        dx, dtheta, dweights, dtables = ctx.gradients
-        every: list[Any] = [dx, dtheta, *dweights, *dtables]
+        own = ctx.gradients
+        every = [own.hidden, own.log_theta, *(tensor for head in own.heads for tensor in head)]
         if float(grad) != 1.0:
             every = [g * grad for g in every]
-        heads = [g for pair in zip(every[2 : 2 + len(dweights)], every[2 + len(dweights) :], strict=True) for g in pair]
-        return every[0], every[1], None, None, None, None, None, None, *heads
+        return every[0], every[1], None, None, None, None, None, None, *every[2:]
 
 
 def count_output(

@@ -40,9 +40,9 @@ class Dispersion:
             self._theta32, self._inverse, self._theta, self._table, self._factor, self._gradient, self._slopes,
         )  # fmt: skip
 
-    def gradient(self) -> np.ndarray:
-        """Return the gradient of `log_theta` that the kernels added up, float32."""
-        return (self._gradient + self._slopes * self._factor).astype(np.float32)
+    def write_gradient(self, out: np.ndarray) -> None:
+        """Write the gradient of `log_theta` that the kernels added up, float32."""
+        np.add(self._gradient, self._slopes * self._factor, out=out, casting="same_kind")
 
 
 @numba.njit(error_model="numpy", cache=True)

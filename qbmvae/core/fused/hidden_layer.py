@@ -14,50 +14,78 @@ from qbmvae.core.fused.sparse_linear import accumulate_rows, add_rows
 from samplers.kernels.rng import LANES, fill_bits
 
 
+def forward(
+    x: Tensor | CsrBlock, weight: Tensor, table: Tensor, design: CsrBlock, norm: nn.BatchNorm1d, dropout: float
+) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Return the layer's output, the normalised values and each column's inverse standard deviation; no autograd.
+
+    Parameters are those of `hidden_layer`.
+    """
+    if isinstance(x, CsrBlock):
+        y = torch.zeros(len(x), weight.shape[1])
+        add_rows(x.indptr, x.indices, x.data, weight.numpy(), y.numpy())
+    else:
+        y = torch.mm(x, weight)
+    add_rows(design.indptr, design.indices, design.data, table.numpy(), y.numpy())
+    out, inverse = torch.empty_like(y), np.empty(y.shape[1], dtype=np.float32)
+    _normalise(
+        y.numpy(), norm.weight.detach().numpy(), norm.bias.detach().numpy(), np.float32(norm.eps),
+        np.float32(norm.momentum), norm.running_mean.numpy(), norm.running_var.numpy(), np.uint32(dropout * 2**32),
+        _factor(dropout), stream(), inverse, out.numpy(),
+    )  # fmt: skip
+    norm.num_batches_tracked.add_(1)
+    # y now holds the normalised values
+    return out, y, inverse
+
+
+def backward(
+    grad: Tensor, out: Tensor, normalised: Tensor, inverse: np.ndarray, scale: Tensor, dropout: float, dnorm: Tensor
+) -> Tensor:
+    """Return the gradient of what was normalised; write those of the normalisation's weight and bias, `(2, n_out)`."""
+    dy = torch.empty_like(normalised)
+    _normalise_backward(
+        grad.numpy(), normalised.numpy(), out.numpy(), scale.numpy(), inverse, _factor(dropout), dy.numpy(),
+        dnorm.numpy(),
+    )  # fmt: skip
+    return dy
+
+
+def transposed_product(x: Tensor | CsrBlock, dy: Tensor, out: Tensor) -> None:
+    """Write x.T @ dy: the gradient of a weight whose product with `x` has the gradient `dy`, or of a table."""
+    if isinstance(x, CsrBlock):
+        accumulate_rows(x.indptr, x.indices, x.data, dy.numpy(), out.zero_().numpy())
+    else:
+        torch.mm(x.T, dy, out=out)
+
+
+def _factor(dropout: float) -> np.float32:
+    return np.float32(1.0 / (1.0 - dropout))
+
+
 class _HiddenLayer(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, block, weight, table, scale, shift, design, norm, dropout):
-        table, scale, shift = table.detach(), scale.detach(), shift.detach()
-        if block is None:
-            y = torch.mm(x.detach(), weight.detach())
-        else:
-            y = torch.zeros(len(block), weight.shape[1])
-            add_rows(block.indptr, block.indices, block.data, weight.detach().numpy(), y.numpy())
-        add_rows(design.indptr, design.indices, design.data, table.numpy(), y.numpy())
-        out, inverse = torch.empty_like(y), np.empty(y.shape[1], dtype=np.float32)
-        factor = np.float32(1.0 / (1.0 - dropout))
-        _normalise(
-            y.numpy(), scale.numpy(), shift.numpy(), np.float32(norm.eps), np.float32(norm.momentum),
-            norm.running_mean.numpy(), norm.running_var.numpy(), np.uint32(dropout * 2**32), factor, stream(),
-            inverse, out.numpy(),
-        )  # fmt: skip
-        norm.num_batches_tracked.add_(1)
-        # y now holds the normalised values
-        ctx.save_for_backward(y, out, weight, scale, x)
-        ctx.block, ctx.design, ctx.inverse, ctx.factor, ctx.n_table = block, design, inverse, factor, len(table)
+        out, normalised, ctx.inverse = forward(
+            x.detach() if block is None else block, weight.detach(), table.detach(), design, norm, dropout
+        )
+        ctx.save_for_backward(normalised, out, weight, scale, x)
+        ctx.block, ctx.design, ctx.dropout, ctx.table_shape = block, design, dropout, table.shape
         return out
 
     @staticmethod
     def backward(ctx, grad):
-        y, out, weight, scale, x = ctx.saved_tensors
-        dy, parts = torch.empty_like(y), torch.empty(2, y.shape[1])
-        _normalise_backward(
-            grad.contiguous().numpy(), y.numpy(), out.numpy(), scale.numpy(), ctx.inverse, ctx.factor,
-            dy.numpy(), parts.numpy(),
-        )  # fmt: skip
-        wanted = ctx.needs_input_grad
+        normalised, out, weight, scale, x = ctx.saved_tensors
+        dnorm, wanted = torch.empty(2, out.shape[1]), ctx.needs_input_grad
+        dy = backward(grad.contiguous(), out, normalised, ctx.inverse, scale, ctx.dropout, dnorm)
         dx = torch.mm(dy, weight.T) if wanted[0] else None
-        dw = dt = None
-        if wanted[2]:
-            if ctx.block is None:
-                dw = torch.mm(x.T, dy)
-            else:
-                dw = torch.zeros_like(weight)
-                accumulate_rows(ctx.block.indptr, ctx.block.indices, ctx.block.data, dy.numpy(), dw.numpy())
-        if wanted[3]:
-            dt, design = torch.zeros(ctx.n_table, y.shape[1]), ctx.design
-            accumulate_rows(design.indptr, design.indices, design.data, dy.numpy(), dt.numpy())
-        return dx, None, dw, dt, parts[0], parts[1], None, None, None
+        # a query trains its own rows of the table alone
+        dw = torch.empty_like(weight) if wanted[2] else None
+        dt = torch.empty(ctx.table_shape) if wanted[3] else None
+        if dw is not None:
+            transposed_product(x if ctx.block is None else ctx.block, dy, dw)
+        if dt is not None:
+            transposed_product(ctx.design, dy, dt)
+        return dx, None, dw, dt, dnorm[0], dnorm[1], None, None, None
 
 
 def hidden_layer(

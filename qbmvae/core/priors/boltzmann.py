@@ -46,9 +46,10 @@ class BoltzmannPrior(DiscretePrior):
         # symmetric and masked from the start, and kept so by projecting the gradient
         self.W = nn.Parameter(couplings, requires_grad=frozen_couplings_scale is None)
         if self.W.requires_grad:
-            self.W.register_hook(self._project)
+            self.W.register_hook(self.project)
 
-    def _project(self, gradient: Tensor) -> Tensor:
+    def project(self, gradient: Tensor) -> Tensor:
+        """Return the part of a gradient of W that keeps it symmetric and inside the mask."""
         return (gradient + gradient.T) * 0.5 * self.mask
 
     def energy(self, z: Tensor) -> Tensor:
@@ -78,11 +79,29 @@ class BoltzmannPrior(DiscretePrior):
         :math:`\mu = \sigma(b + W z)`: the same mean, a smaller variance.
         """
         with torch.no_grad():
-            z = states.add(1).mul_(0.5)
-            mu = torch.addmm(self.bias, z, self.W).sigmoid_().mul_(weights[:, None])
-            # E[z_i mu_j]: the gradient's projection makes it symmetric
-            first, second = mu.sum(0), torch.mm(z.T, mu)
+            first, second = self.moments(states, weights)
         return self.bias @ first + 0.5 * (self.W * second).sum()
+
+    @torch.no_grad()
+    def moments(self, states: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return E[mu_i], `(n_latent,)`, and E[z_i mu_j], `(n_latent, n_latent)`, of `negative_energy_moments`."""
+        z = states.add(1).mul_(0.5)
+        mu = torch.addmm(self.bias, z, self.W).sigmoid_().mul_(weights[:, None])
+        # E[z_i mu_j]: the gradient's projection makes it symmetric
+        return mu.sum(0), torch.mm(z.T, mu)
+
+
+def quadratic_energy(q: Tensor, bias: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
+    """Return -b.q - q'Wq/2 of each row, and q W; no autograd."""
+    pushed = q @ W
+    return -(q * (bias + 0.5 * pushed)).sum(-1), pushed
+
+
+def quadratic_energy_backward(grad: Tensor, q: Tensor, bias: Tensor, pushed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of q, the fields and (not yet projected) the couplings from that of each row's energy."""
+    down = -grad.unsqueeze(-1)
+    weighted = q * down
+    return down * (bias + pushed), weighted.sum(0), 0.5 * (weighted.T @ q)
 
 
 class _QuadraticEnergy(torch.autograd.Function):
@@ -90,16 +109,13 @@ class _QuadraticEnergy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, q, bias, W):
-        pushed = q @ W
+        energy, pushed = quadratic_energy(q, bias, W)
         ctx.save_for_backward(q, bias, pushed)
-        return -(q * (bias + 0.5 * pushed)).sum(-1)
+        return energy
 
     @staticmethod
     def backward(ctx, grad):
-        q, bias, pushed = ctx.saved_tensors
-        weighted = q * -grad.unsqueeze(-1)
-        dW = 0.5 * (weighted.T @ q) if ctx.needs_input_grad[2] else None
-        return -grad.unsqueeze(-1) * (bias + pushed), weighted.sum(0), dW
+        return quadratic_energy_backward(grad, *ctx.saved_tensors)
 
 
 class RestrictedBoltzmannPrior(DiscretePrior):
