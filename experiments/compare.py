@@ -18,7 +18,7 @@ from experiments.compare_report import write_report
 from experiments.comparison import Comparison, DataSpec, ModelSpec, load_config
 from experiments.datasets import NAMED, load, select_hvgs
 from experiments.executors import each
-from experiments.fitted import Fitted, Task
+from experiments.fitted import Fitted, Task, quiet
 from experiments.results import CONFIG, cell_path, read_result, results_table
 from experiments.tasks.arrays import stratified_subsample
 from samplers.errors import InputError
@@ -112,7 +112,9 @@ def run_cell(
     }
     error = None
     try:
-        scores, arrays = score_cell(comparison, data, model, seed)
+        # scvi-tools logs to stdout, which belongs to the results
+        with quiet():
+            scores, arrays = score_cell(comparison, data, model, seed)
         result |= scores
         runs.write_atomically(path.with_suffix(".npz"), lambda p: np.savez_compressed(p, **arrays))
     except MemoryError:

@@ -198,11 +198,27 @@ def cost_sections(results: pd.DataFrame, comparison: Any) -> list[dict[str, Any]
             series = {
                 m: dict(zip(g.epoch, g.value, strict=True)) for m, g in part.sort_values("epoch").groupby("model")
             }
+            last = results[(results.epoch < 0) & (results.metric == "Total") & (results.dataset == dataset)]
+            for model, points in series.items():
+                # the end of the training is no snapshot; early stopping and longer budgets have ends of their own
+                end = _last_epoch(comparison, dataset, model)
+                final = last[(last.model == model) & (last.seed == comparison.seeds[0])].value
+                if end is not None and len(final):
+                    points[end] = float(final.iloc[0])
             figures += figure(
                 plots.lines(series, "epoch", "scib-metrics Total", str(dataset)), f"{dataset}, first seed"
             )
         sections.append({"title": "Scores by epoch", "figures": figures})
     return sections
+
+
+def _last_epoch(comparison: Any, dataset: Any, model: Any) -> int | None:
+    """Return the epochs of a model's budget on a data set; None where it has a budget of its own."""
+    data = next(d for d in comparison.datasets if d.name == dataset)
+    spec = next(m for m in comparison.models if m.name == model)
+    if "max_epochs" in {**METHODS[spec.method].options, **spec.options}:
+        return None
+    return data.max_epochs or comparison.max_epochs
 
 
 def embedding_sections(done: list[dict[str, Any]], ours: str, n_models: int = 4) -> list[dict[str, Any]]:
