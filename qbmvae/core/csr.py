@@ -71,12 +71,18 @@ def take_rows(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, rows: n
 
 
 @numba.njit(cache=True)
+def _copy(theirs, mine):
+    for k in range(len(mine)):
+        mine[k] = theirs[k]
+
+
+@numba.njit(cache=True)
 def _gather(indptr, indices, data, rows, block, columns, values):
     for i in range(len(rows)):
-        start = indptr[rows[i]]
-        for k in range(block[i + 1] - block[i]):
-            columns[block[i] + k] = indices[start + k]
-            values[block[i] + k] = data[start + k]
+        start, first, size = indptr[rows[i]], block[i], block[i + 1] - block[i]
+        # one array at a time: a loop that writes two does not vectorise
+        _copy(indices[start : start + size], columns[first : first + size])
+        _copy(data[start : start + size], values[first : first + size])
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)

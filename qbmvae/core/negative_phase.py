@@ -63,12 +63,13 @@ class NegativePhase:
         """Draw, and return spins, `(n_reads, n_spins)`, and normalised weights, `(n_reads,)`, on the prior's device."""
         draws = self.draw(prior)
         device = next(prior.parameters()).device
-        states = torch.from_numpy(draws.states).to(device, torch.float32)
-        return states, torch.from_numpy(draws.weights).to(device, torch.float32)
+        weights = torch.from_numpy(draws.weights.astype(np.float32))
+        return torch.from_numpy(draws.states).to(device), weights.to(device)
 
     def log_partition_surrogate(self, prior: DiscretePrior) -> Tensor:
         """Return a scalar whose gradient with respect to the prior estimates that of log Z."""
-        return prior.negative_energy_moments(*self.reads(prior))
+        states, weights = self.reads(prior)
+        return prior.negative_energy_moments(states.to(torch.float32), weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the generator's state, the last effective sample size and, where the sampler keeps chains, theirs."""

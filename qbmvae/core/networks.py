@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,16 @@ from torch.nn import functional as F
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused.hidden_layer import hidden_layer
 from qbmvae.core.fused.sparse_linear import sparse_linear
+
+
+@functools.lru_cache(maxsize=16)
+def _ones(n: int, width: int) -> np.ndarray:
+    return np.ones((n, width), dtype=np.float32)
+
+
+@functools.lru_cache(maxsize=16)
+def _edges(n: int, width: int) -> np.ndarray:
+    return np.arange(n + 1, dtype=np.int64) * width
 
 
 @dataclass
@@ -50,24 +61,19 @@ class Covariates:
         # every layer of a network asks for the same
         key = (*sizes, n_continuous, n_cells)
         if key not in self._designs:
-            columns, values, width = [], [], 0
-            for size, codes in zip(sizes, self.categories, strict=False):
-                if size > 1:
-                    columns.append(codes.numpy() + width)
-                    width += size
-            values += [np.ones(n_cells, dtype=np.float32)] * max(1, len(columns))
-            if not columns:
-                columns, width = [np.zeros(n_cells, dtype=np.int64)], 1
-            if n_continuous and self.continuous is not None:
-                columns += [np.full(n_cells, width + j) for j in range(n_continuous)]
-                values += list(self.continuous.numpy().T)
-                width += n_continuous
-            self._designs[key] = CsrBlock(
-                np.arange(n_cells + 1, dtype=np.int64) * len(columns),
-                np.stack(columns, 1).astype(np.int32).ravel(),
-                np.stack(values, 1).ravel(),
-                width,
-            )
+            picked, width = [(size, codes) for size, codes in zip(sizes, self.categories, strict=False) if size > 1], 0
+            extra = 0 if self.continuous is None else n_continuous
+            columns = np.zeros((n_cells, max(1, len(picked)) + extra), dtype=np.int32)
+            for k, (size, codes) in enumerate(picked):
+                np.add(codes.numpy(), width, out=columns[:, k], casting="same_kind")
+                width += size
+            width = max(1, width)
+            values = _ones(*columns.shape)
+            if extra and self.continuous is not None:
+                columns[:, -extra:] = np.arange(width, width + extra)
+                values = values.copy()
+                values[:, -extra:] = self.continuous.numpy()
+            self._designs[key] = CsrBlock(_edges(*columns.shape), columns.ravel(), values.ravel(), width + extra)
         return self._designs[key]
 
     def with_batch(self, batch: Tensor) -> Covariates:
@@ -128,15 +134,6 @@ class ConditionalLinear(nn.Module):
     def n_biased(self) -> int:
         """Leading rows of the table that hold the bias."""
         return next((len(r) for r in self.rows if len(r) > 1), 1)
-
-    def table_rows(self, table: Tensor) -> list[tuple[nn.Parameter, Tensor]]:
-        """Return parameters other than the bias, each with its rows of a tensor of the table's shape."""
-        parts = [r for r in self.rows if len(r) > 1]
-        start = 0 if parts else 1
-        if self.slopes is not None:
-            parts.append(self.slopes)
-        ends = start + np.cumsum([len(part) for part in parts], dtype=int)
-        return [(part, table[end - len(part) : end]) for part, end in zip(parts, ends, strict=True)]
 
     def design(self, covariates: Covariates, n_cells: int) -> CsrBlock:
         """Return which rows of the table each cell adds up, `(n_cells, n_rows)`."""

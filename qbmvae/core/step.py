@@ -1,11 +1,13 @@
 """A whole training step without the autograd engine: the fused layers' forward and backward functions, one after another.
 
-It is the objective of `VAE.losses` in its commonest form (see `applies`), made of the functions that `VAE.losses` itself
-runs through autograd: tests hold the two to the same gradients. On a small minibatch that engine is half of a step.
+It is the objective of `VAE.losses` in its commonest form (see `applies`), made of the kernels that `VAE.losses` itself runs
+through autograd; tests hold the two to the same gradients. On a small minibatch most of a step is not arithmetic: each
+step walks through more memory than the caches hold, and finds its own code cold again. Few calls are what counts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from qbmvae.core import penalties, relaxations
-from qbmvae.core.batch import Batch, Losses
+from qbmvae.core.batch import Batch
 from qbmvae.core.csr import CsrBlock
-from qbmvae.core.fused import bits, count_output, hidden_layer
-from qbmvae.core.networks import ConditionalLinear, Covariates, Hidden
-from qbmvae.core.priors.boltzmann import BoltzmannPrior, quadratic_energy, quadratic_energy_backward
+from qbmvae.core.fused import bits, count_output, hidden_layer, noise
+from qbmvae.core.fused.prior import code_gradient, prior_gradient
+from qbmvae.core.fused.tables import Tables
+from qbmvae.core.networks import ConditionalLinear, Hidden
+from qbmvae.core.priors.boltzmann import BoltzmannPrior
 from qbmvae.core.vae import VAE
 
 
@@ -40,19 +44,23 @@ class Step:
     Parameters
     ----------
     vae
-        The model, in training mode when called.
+        The model, in training mode when called; its parameters must stay where they are in memory.
     """
 
     def __init__(self, vae: VAE):
-        self.vae = vae
-        prior = vae.prior
-        assert isinstance(prior, BoltzmannPrior)
-        self.prior = prior
-        self._encoder = [_Gradients(layer, norm) for layer, norm in zip(*_layers(vae.encoder), strict=True)]
-        self._decoder = [_Gradients(layer, norm) for layer, norm in zip(*_layers(vae.decoder), strict=True)]
-        heads = [vae.output, vae.dropout_output] if vae.gene_likelihood == "zinb" else [vae.output]
-        self._heads = [_Gradients(layer) for layer in heads]
-        self._posterior, self._log_theta = _empty(vae.posterior.weight), _empty(vae.log_dispersion)
+        assert isinstance(vae.prior, BoltzmannPrior)
+        self.vae, self.prior = vae, vae.prior
+        self._encoder, self._decoder = _Network(vae.encoder), _Network(vae.decoder)
+        outputs = [vae.output, vae.dropout_output] if vae.gene_likelihood == "zinb" else [vae.output]
+        self._heads = [_Layer(layer) for layer in outputs]
+        layers = [*self._encoder.layers, *self._decoder.layers, *self._heads]
+        self._tables = Tables([layer.module for layer in layers], [(layer.table, layer.dtable) for layer in layers])
+        single = (vae.posterior.weight, vae.posterior.bias, vae.log_dispersion, vae.prior.bias, vae.prior.W)
+        self._values = [p.detach() for p in single]
+        self._gradients = [torch.empty_like(p) for p in self._values]
+        self._all = [*zip(single, self._gradients, strict=True), *self._tables.parameters]
+        for layer in layers:
+            self._all += layer.parameters()
 
     @staticmethod
     def takes(batch: Batch) -> bool:
@@ -62,8 +70,8 @@ class Step:
     @torch.no_grad()
     def __call__(
         self, batch: Batch, reads: tuple[Tensor, Tensor], kl_weight: float = 1.0, batch_matching: float = 0.0
-    ) -> Losses:
-        """Return what `VAE.losses` does, gradients written.
+    ) -> tuple[float, dict[str, float]]:
+        """Write the gradients of `VAE.losses`; return its total, and its terms summed over cells.
 
         Parameters
         ----------
@@ -74,115 +82,113 @@ class Step:
         kl_weight, batch_matching
             As in `VAE.losses`.
         """
-        vae, n, covariates = self.vae, len(batch), batch.covariates
-        encoded = _forward(vae.encoder, vae.transform(batch.x), covariates)
-        hidden = encoded[-1].out
-        logits = torch.addmm(vae.posterior.bias, hidden, vae.posterior.weight.T)
+        vae, n = self.vae, len(batch)
+        weight, bias, log_theta, fields, couplings = self._values
+        dweight, dbias, dlog_theta, dfields, dcouplings = self._gradients
+        streams = iter(noise.streams(len(self._encoder.layers) + len(self._decoder.layers) + 1))
+        self._tables.fill()
+        # forward
+        design = self._encoder.design(batch)
+        encoded = self._encoder.forward(vae.transform(batch.x), design, streams)
+        logits = torch.addmm(bias, encoded[-1].out, weight.T)
         temperature = vae.estimator_parameter or relaxations.DEFAULTS["straight-through"]
-        z, q, entropy, slope = bits.forward(logits, temperature)
-        decoded = _forward(vae.decoder, z.mul(2).sub_(1), covariates)
-
-        loss, cells, grad = self._likelihood(batch, decoded[-1].out)
-        grad_spins = _backward(decoded, self._decoder, grad, vae.decoder.dropout.p)
-        share = torch.full((n,), kl_weight).div_(n)
-        energy, surrogate, grad_q = self._energy(q, reads, kl_weight, share)
-        kl = energy.sub_(entropy)
-        total, terms = loss + kl_weight * (kl.mean() + surrogate), {}
-        if batch_matching and vae.n_categories[0] > 1:
-            gap, gaps = penalties.forward(q, covariates.categories[0])
-            terms["batch_matching"] = batch_matching * gap
-            total += terms["batch_matching"]
-            grad_q += penalties.backward(batch_matching, gaps, covariates.categories[0])
-        grad = bits.backward(logits, slope, q, grad_spins.mul_(2), grad_q, share.neg_())
-        torch.mm(grad.T, hidden, out=self._posterior)
-        vae.posterior.weight.grad, vae.posterior.bias.grad = self._posterior, grad.sum(0)
-        _backward(encoded, self._encoder, torch.mm(grad, vae.posterior.weight), vae.encoder.dropout.p)
-        return Losses(total, -cells, kl, terms)
-
-    def _likelihood(self, batch: Batch, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean loss, each cell's log-likelihood and the gradient of the last hidden layer."""
-        vae, codes = self.vae, batch.covariates.categories[0]
-        rows = codes if vae.dispersion == "gene-batch" else torch.zeros_like(codes)
-        grad, n = torch.empty_like(hidden), len(batch)
-        assert isinstance(batch.x, CsrBlock)
+        spins, q, entropy, slope = bits.forward(logits, temperature, next(streams), off=-1.0)
+        conditions = self._decoder.design(batch)
+        decoded = self._decoder.forward(spins, conditions, streams)
+        # the likelihood, and back through the decoder
+        codes = batch.covariates.categories[0].numpy()
+        grad = torch.empty_like(decoded[-1].out)
         loss, cells = count_output.evaluate(
-            hidden, [(own.layer.weight, own.layer.table()) for own in self._heads],
-            vae.output.design(batch.covariates, n), vae.log_dispersion, batch.library, batch.x, rows.numpy(), -1.0 / n,
-            count_output.Gradients(grad, self._log_theta, [(own.weight, own.table) for own in self._heads]),
+            decoded[-1].out, [(own.weight, own.table) for own in self._heads], conditions, log_theta, batch.library,
+            batch.x, codes if vae.dispersion == "gene-batch" else np.zeros_like(codes), -1.0 / n,
+            count_output.Gradients(grad, dlog_theta, [(own.dweight, own.dtable) for own in self._heads]),
         )  # fmt: skip
-        for own in self._heads:
-            own.assign()
-        vae.log_dispersion.grad = self._log_theta
-        return loss, cells, grad
+        grad = self._decoder.backward(decoded, conditions, grad)
+        # KL and batch matching
+        share, pull = np.float32(kl_weight) / np.float32(n), 0.0
+        penalty, gaps = 0.0, np.zeros((vae.n_categories[0], vae.n_latent), dtype=np.float32)
+        if batch_matching and vae.n_categories[0] > 1:
+            penalty, gaps = penalties.gaps(q.numpy(), codes)
+            pull = 2.0 * batch_matching / n
+        back = torch.empty_like(logits)
+        kl = code_gradient(
+            logits.numpy(), slope.numpy(), q.numpy(), torch.mm(q, couplings).numpy(), fields.numpy(), entropy.numpy(),
+            grad.numpy(), gaps, codes, share, np.float32(pull), back.numpy(), dfields.numpy(),
+        )  # fmt: skip
+        first, second = self.prior.moments(*reads)
+        surrogate = prior_gradient(
+            first.numpy(), second.numpy(), torch.mm(q.T, q).numpy(), share, np.float32(kl_weight), fields.numpy(),
+            couplings.numpy(), self.prior.mask.numpy(), dfields.numpy(), dcouplings.numpy(),
+        )  # fmt: skip
+        # back through the encoder
+        torch.mm(back.T, encoded[-1].out, out=dweight)
+        torch.sum(back, 0, out=dbias)
+        self._encoder.backward(encoded, design, torch.mm(back, weight), to_input=False)
+        self._tables.sum_biases()
+        self._hand_over()
+        total = loss + kl_weight * (kl / n + surrogate) + batch_matching * penalty
+        terms = {"reconstruction": -float(cells.sum()), "kl": kl}
+        return total, terms | ({"batch_matching": batch_matching * penalty * n} if pull else {})
 
-    def _energy(
-        self, q: Tensor, reads: tuple[Tensor, Tensor], kl_weight: float, share: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the cells' expected energies, log Z's surrogate and the gradient of q; `share` is that of an energy."""
-        prior = self.prior
-        energy, pushed = quadratic_energy(q, prior.bias, prior.W)
-        grad, grad_bias, grad_couplings = quadratic_energy_backward(share, q, prior.bias, pushed)
-        first, second = prior.moments(*reads)
-        prior.bias.grad = grad_bias.add_(first, alpha=kl_weight)
-        prior.W.grad = prior.project(grad_couplings.add_(second, alpha=0.5 * kl_weight))
-        return energy, prior.bias @ first + 0.5 * (prior.W * second).sum(), grad
+    def _hand_over(self) -> None:
+        # once, unless someone has taken the gradients away since
+        if self.vae.posterior.weight.grad is not self._gradients[0]:
+            for parameter, gradient in self._all:
+                parameter.grad = gradient
+
+
+class _Layer:
+    """A layer's tensors, without autograd, and the places of their gradients."""
+
+    def __init__(self, module: ConditionalLinear, norm: nn.BatchNorm1d | None = None):
+        self.module, self._norm_module = module, norm
+        self.weight, self.table = module.weight.detach(), module.table().detach().clone()
+        self.dweight, self.dtable = torch.empty_like(self.weight), torch.empty_like(self.table)
+        if norm is not None:
+            self.norm, self.dnorm = hidden_layer.Norm.of(norm), torch.empty(2, len(norm.weight))
+
+    def parameters(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """Return the parameters outside the table, each with the place of its gradient."""
+        own, norm = [(self.module.weight, self.dweight)], self._norm_module
+        return own if norm is None else [*own, (norm.weight, self.dnorm[0]), (norm.bias, self.dnorm[1])]
 
 
 class _Passed(NamedTuple):
     """A hidden layer after its forward pass."""
 
     x: Tensor | CsrBlock
-    design: CsrBlock
     out: Tensor
     normalised: Tensor
     inverse: np.ndarray
 
 
-class _Gradients:
-    """Where a layer's gradients are written, used again by every step; with those of its normalisation, if it has one."""
+class _Network:
+    """The hidden layers of encoder or decoder."""
 
-    def __init__(self, layer: ConditionalLinear, norm: nn.BatchNorm1d | None = None):
-        self.layer, self.scale = layer, None if norm is None else norm.weight.detach()
-        self.weight, self.table = _empty(layer.weight), torch.empty_like(layer.table(), requires_grad=False)
-        self._bias = _empty(layer.bias)
-        self._all = [(layer.weight, self.weight), (layer.bias, self._bias), *layer.table_rows(self.table)]
-        if norm is not None:
-            self.norm = torch.empty(2, len(layer.bias))
-            self._all += [(norm.weight, self.norm[0]), (norm.bias, self.norm[1])]
+    def __init__(self, module: Hidden):
+        self.dropout, self._first = module.dropout.p, module.layers[0]
+        self.layers = [_Layer(layer, norm) for layer, norm in zip(module.layers, module.norms, strict=True)]  # type: ignore[arg-type]
 
-    def assign(self) -> None:
-        """Hand the parameters their gradients; the table's rows are views."""
-        # the bias rides on the first covariate's rows
-        torch.sum(self.table[: self.layer.n_biased], 0, out=self._bias)
-        for parameter, gradient in self._all:
-            parameter.grad = gradient
+    def design(self, batch: Batch) -> CsrBlock:
+        """Return the design that all layers share."""
+        assert isinstance(self._first, ConditionalLinear)
+        return self._first.design(batch.covariates, len(batch))
 
+    def forward(self, x: Tensor | CsrBlock, design: CsrBlock, streams: Iterator[np.ndarray]) -> list[_Passed]:
+        passed = []
+        for own in self.layers:
+            out = hidden_layer.forward(x, own.weight, own.table, design, own.norm, self.dropout, next(streams))
+            passed.append(_Passed(x, *out))
+            x = out[0]
+        return passed
 
-def _empty(parameter: nn.Parameter) -> Tensor:
-    return torch.empty_like(parameter, requires_grad=False)
-
-
-def _layers(network: Hidden) -> tuple[nn.ModuleList, nn.ModuleList]:
-    return network.layers, network.norms
-
-
-def _forward(network: Hidden, x: Tensor | CsrBlock, covariates: Covariates) -> list[_Passed]:
-    passed: list[_Passed] = []
-    for layer, norm in zip(*_layers(network), strict=True):
-        design = layer.design(covariates, len(x))
-        out, normalised, inverse = hidden_layer.forward(x, layer.weight, layer.table(), design, norm, network.dropout.p)
-        passed.append(_Passed(x, design, out, normalised, inverse))
-        x = out
-    return passed
-
-
-def _backward(passed: list[_Passed], gradients: list[_Gradients], grad: Tensor, dropout: float) -> Tensor:
-    """Write the gradients of hidden layers, and return that of the first one's input, if that is dense."""
-    for own, at in zip(reversed(gradients), reversed(passed), strict=True):
-        dy = hidden_layer.backward(grad, at.out, at.normalised, at.inverse, own.scale, dropout, own.norm)
-        hidden_layer.transposed_product(at.x, dy, own.weight)
-        hidden_layer.transposed_product(at.design, dy, own.table)
-        own.assign()
-        if isinstance(at.x, Tensor):
-            grad = torch.mm(dy, own.layer.weight.T)
-    return grad
+    def backward(self, passed: list[_Passed], design: CsrBlock, grad: Tensor, to_input: bool = True) -> Tensor:
+        """Write the layers' gradients, and return that of the first one's input."""
+        for k, (own, at) in reversed(list(enumerate(zip(self.layers, passed, strict=True)))):
+            grad = hidden_layer.backward(
+                grad, at.out, at.normalised, at.inverse, own.norm.scale, self.dropout, design, own.dnorm, own.dtable
+            )
+            hidden_layer.weight_gradient(at.x, grad, own.dweight)
+            if k or to_input:
+                grad = torch.mm(grad, own.weight.T)
+        return grad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -19,9 +20,9 @@ from qbmvae.core.distributed import Ranks
 from qbmvae.core.fused.adam import Adam
 from qbmvae.core.negative_phase import NegativePhase
 from qbmvae.core.priors.base import DiscretePrior
-from qbmvae.core.training_config import PRECISIONS, TrainingConfig
 from qbmvae.core.step import Step, applies
-from qbmvae.core.vae import VAE, Batch, Losses
+from qbmvae.core.training_config import PRECISIONS, TrainingConfig
+from qbmvae.core.vae import VAE, Batch
 from samplers.errors import InputError
 from samplers.partition_function import log_partition
 from samplers.sampler import Sampler
@@ -198,9 +199,8 @@ class Trainer:
         self._checkpoint()
 
     def _step(self, batch: Batch, step: int) -> None:
-        losses = self._descend(batch, self.kl_weight(step))
-        total = self.ranks.average_gradients(self.vae.parameters(), losses.total).item()
-        if not np.isfinite(total):
+        total, terms = self._descend(batch, self.kl_weight(step))
+        if not math.isfinite(total):
             rows = "" if batch.rows is None else f" among cells {batch.rows[:5].tolist()}..."
             raise InputError(
                 f"the loss became {total} at step {step}{rows}: check these rows for extreme counts, or lower the "
@@ -213,21 +213,19 @@ class Trainer:
             group["lr"] = group["base_lr"] * factor
         self.optimiser.step()
         n = len(batch)
-        for name, value in {
-            "n": n,
-            "loss": total * n,
-            "reconstruction": losses.reconstruction.sum().item(),
-            "kl": losses.kl.sum().item(),
-            **{name: penalty.item() * n for name, penalty in losses.penalties.items()},
-        }.items():
+        for name, value in {"n": n, "loss": total * n, **terms}.items():
             self.sums[name] += value
 
-    def _descend(self, batch: Batch, weight: float) -> Losses:
-        """Compute losses and gradients."""
+    def _descend(self, batch: Batch, weight: float) -> tuple[float, dict[str, float]]:
+        """Compute gradients; return the loss, averaged over ranks, and its terms summed over this rank's cells."""
         prior, config = self.vae.prior, self.config
         if self.step is not None and self.step.takes(batch):
             assert self.negative_phase is not None
-            return self.step(batch, self.negative_phase.reads(self.step.prior), weight, config.batch_matching)
+            reads = self.negative_phase.reads(self.step.prior)
+            total, terms = self.step(batch, reads, weight, config.batch_matching)
+            if self.ranks.world > 1:
+                total = self.ranks.average_gradients(self.vae.parameters(), torch.tensor(total)).item()
+            return total, terms
         log_partition: torch.Tensor | float = 0.0
         if isinstance(prior, DiscretePrior):
             if self.negative_phase is not None:
@@ -239,7 +237,9 @@ class Trainer:
             for parameter in group["params"]:
                 parameter.grad = None
         losses.total.backward()
-        return losses
+        total = self.ranks.average_gradients(self.vae.parameters(), losses.total).item()
+        terms = {"reconstruction": losses.reconstruction.sum().item(), "kl": losses.kl.sum().item()}
+        return total, terms | {name: penalty.item() * len(batch) for name, penalty in losses.penalties.items()}
 
     def _record_training(self) -> None:
         self.ranks.average_statistics(self.vae)

@@ -22,11 +22,11 @@ def decoded(vae: VAE, code: Tensor, categories: Sequence[int], device: torch.dev
     batches there are); a Gaussian likelihood's means are returned as they are.
     """
     nowhere = Covariates((), averaged=tuple(categories))
-    rows = []
-    for part in code.split(CHUNK):
+    out = torch.empty(len(code), vae.n_input)
+    for part, rows in zip(code.split(CHUNK), out.split(CHUNK), strict=True):
         scale = vae.scale(vae.decode_logits(part.to(device), nowhere)[0])
-        rows.append((scale if vae.gene_likelihood == "gaussian" else torch.log1p(1e4 * scale)).cpu())
-    return torch.cat(rows) if rows else torch.zeros(0, vae.n_input)
+        rows.copy_(scale if vae.gene_likelihood == "gaussian" else scale.mul_(1e4).log1p_())
+    return out
 
 
 @torch.inference_mode()
@@ -40,9 +40,10 @@ def principal_components(expression: Tensor, n_components: int, seed: int = 0) -
     components = torch.zeros(n_components, expression.shape[1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        # a few more than asked for: the last ones of a randomised decomposition are rough
+        # a few more than asked for: the last ones of a randomised decomposition are rough. One power iteration will
+        # do: what a decoder of so many hidden units says has hardly more dimensions than these
         wide = min(rank + 10, *expression.shape)
-        found = torch.pca_lowrank(expression - mean, q=wide, center=False, niter=4)[2].T[:rank]
+        found = torch.pca_lowrank(expression - mean, q=wide, center=False, niter=1)[2].T[:rank]
     largest = found.gather(1, found.abs().argmax(1, keepdim=True))
     components[:rank] = found * torch.where(largest < 0, -1.0, 1.0)
     return mean, components

@@ -12,12 +12,24 @@ from qbmvae.core.fused.noise import stream
 from samplers.kernels.rng import LANES, fill_bits, uniform
 
 
-def forward(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return bits, probabilities, entropies and the slope of the relaxation; no autograd."""
+def forward(
+    logits: Tensor, temperature: float, streams: np.ndarray, off: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return bits, probabilities, entropies and the slope of the relaxation; no autograd.
+
+    `streams` is what `noise.stream` returns; bits are 1 or `off`: -1 makes them spins.
+    """
     bits, slope, q = torch.empty_like(logits), torch.empty_like(logits), torch.empty_like(logits)
     entropy = torch.empty(len(logits))
     _forward(
-        logits.numpy(), np.float32(1.0 / temperature), stream(), bits.numpy(), slope.numpy(), q.numpy(), entropy.numpy()
+        logits.numpy(),
+        np.float32(1.0 / temperature),
+        np.float32(off),
+        streams,
+        bits.numpy(),
+        slope.numpy(),
+        q.numpy(),
+        entropy.numpy(),
     )
     return bits, q, entropy, slope
 
@@ -36,7 +48,7 @@ def backward(
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, temperature):
-        bits, q, entropy, slope = forward(logits.detach(), temperature)
+        bits, q, entropy, slope = forward(logits.detach(), temperature, stream())
         ctx.save_for_backward(logits, slope, q)
         return bits, q, entropy
 
@@ -65,14 +77,14 @@ def straight_through(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
-def _relax(logits, noise, sharpness, slope, bits):
+def _relax(logits, noise, sharpness, off, slope, bits):
     one, half = np.float32(1.0), np.float32(0.5)
     for k in range(len(noise)):
         # away from 0 and 1, as the plain torch path clamps
         u = min(max(noise[k], np.float32(1e-6)), np.float32(1.0 - 1e-6))
         soft = one / (one + exp32(-sharpness * (logits[k] + log32(u / (one - u)))))
-        slope[k] = sharpness * soft * (one - soft)
-        bits[k] = np.float32(soft > half)
+        slope[k] = (one - off) * sharpness * soft * (one - soft)
+        bits[k] = one if soft > half else off
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
@@ -88,7 +100,7 @@ def _probabilities(logits, q, terms):
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
-def _forward(logits, sharpness, streams, bits, slope, q, entropy):
+def _forward(logits, sharpness, off, streams, bits, slope, q, entropy):
     n, width = logits.shape
     words = np.empty(LANES, dtype=np.uint32)
     noise = np.empty(width, dtype=np.float32)
@@ -98,7 +110,7 @@ def _forward(logits, sharpness, streams, bits, slope, q, entropy):
             fill_bits(streams, words)
             for lane in range(min(LANES, width - first)):
                 noise[first + lane] = uniform(words[lane])
-        _relax(logits[i], noise, sharpness, slope[i], bits[i])
+        _relax(logits[i], noise, sharpness, off, slope[i], bits[i])
         _probabilities(logits[i], q[i], terms)
         total = 0.0
         for j in range(width):

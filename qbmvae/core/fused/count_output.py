@@ -20,7 +20,6 @@ from torch import Tensor
 
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused import counts
-from qbmvae.core.fused.sparse_linear import accumulate_rows, add_rows
 
 #: Cells whose logits are held at once: 2,000 genes of 128 cells stay in a core's cache.
 CHUNK = 128
@@ -57,11 +56,15 @@ def evaluate(
     rows: np.ndarray,
     factor: float,
     gradients: Gradients | None,
-) -> tuple[Tensor, Tensor]:
-    """Return what `count_output` does and write the gradients, if they are wanted; no autograd."""
+) -> tuple[float, np.ndarray]:
+    """Return what `count_output` does, in float64, and write the gradients, if they are wanted; no autograd."""
     n, n_genes = len(hidden), log_theta.shape[1]
     dispersion = counts.Dispersion(log_theta.numpy(), factor)
-    values = np.empty(n)
+    values, sizes = np.empty(n), library.numpy()
+    tables = [table.numpy() for _, table in heads]
+    dtables = [np.empty_like(t) for t in tables] if gradients is None else [t.numpy() for _, t in gradients.heads]
+    for dtable in dtables:
+        dtable.fill(0.0)
     chunk = min(n, CHUNK if torch.get_float32_matmul_precision() == "highest" else ROUNDED_CHUNK)
     # torch's memory is aligned to 64 bytes, numpy's is not: MKL's products differ in the last bit with alignment
     buffers = [torch.empty(chunk, n_genes) for _ in heads]
@@ -69,25 +72,28 @@ def evaluate(
     for start in range(0, n, chunk):
         part = slice(start, min(start + chunk, n))
         edges = slice(start, part.stop + 1)
-        x, logits = hidden[part], [b[: part.stop - start] for b in buffers]
-        picked = design.indptr[edges], design.indices, design.data
-        for out, (weight, table) in zip(logits, heads, strict=True):
+        x, logits = (hidden, buffers) if chunk == n else (hidden[part], [b[: part.stop - start] for b in buffers])
+        for out, (weight, _) in zip(logits, heads, strict=True):
             torch.mm(x, weight, out=out)
-            add_rows(*picked, table.numpy(), out.numpy())
         kernel(
-            *(b.numpy() for b in logits), library[part].numpy(), rows[part], block.indptr[edges], block.indices,
-            block.data, *dispersion.arguments, values[part],
+            *(b.numpy() for b in logits), sizes[part], rows[part], block.indptr[edges], block.indices, block.data,
+            design.indptr[edges], design.indices, design.data, *tables, *dtables, *dispersion.arguments, values[part],
         )  # fmt: skip
         if gradients is None:
             continue
-        dx = gradients.hidden[part]
-        for k, (slope, (weight, _), (dweight, dtable)) in enumerate(zip(logits, heads, gradients.heads, strict=True)):
-            dx.addmm_(slope, weight.T, beta=int(k > 0))
-            dweight.addmm_(x.T, slope, beta=int(start > 0))
-            accumulate_rows(*picked, slope.numpy(), (dtable if start else dtable.zero_()).numpy())
+        dx = gradients.hidden if chunk == n else gradients.hidden[part]
+        for k, (slope, (weight, _), (dweight, _)) in enumerate(zip(logits, heads, gradients.heads, strict=True)):
+            if k:
+                dx.addmm_(slope, weight.T)
+            else:
+                torch.mm(slope, weight.T, out=dx)
+            if start:
+                dweight.addmm_(x.T, slope)
+            else:
+                torch.mm(x.T, slope, out=dweight)
     if gradients is not None:
         dispersion.write_gradient(gradients.log_theta.numpy())
-    return torch.tensor(factor * values.sum(), dtype=torch.float32), torch.from_numpy(values).float()
+    return factor * float(values.sum()), values
 
 
 class _CountOutput(torch.autograd.Function):
@@ -99,10 +105,10 @@ class _CountOutput(torch.autograd.Function):
         if with_gradient:
             empty = [(torch.empty_like(w), torch.empty_like(t)) for w, t in heads]
             gradients = Gradients(torch.empty_like(hidden), torch.empty_like(log_theta), empty)
-        total, cells = evaluate(hidden, heads, design, log_theta, library, block, rows, factor, gradients)
-        ctx.gradients = gradients
+        total, values = evaluate(hidden, heads, design, log_theta, library, block, rows, factor, gradients)
+        ctx.gradients, cells = gradients, torch.from_numpy(values).float()
         ctx.mark_non_differentiable(cells)
-        return total, cells
+        return torch.tensor(total, dtype=torch.float32), cells
 
     @staticmethod
     def backward(ctx, grad, _):

@@ -27,51 +27,75 @@ class Dispersion:
     """
 
     def __init__(self, log_theta: np.ndarray, factor: float):
-        self._theta = np.exp(log_theta.astype(np.float64))
-        self._table = gamma_table(self._theta)
-        self._theta32, self._inverse = self._theta.astype(np.float32), (1.0 / self._theta).astype(np.float32)
-        self._gradient, self._slopes = np.zeros(self._theta.shape), np.zeros(self._theta.shape, dtype=np.float32)
-        self._factor = factor
-
-    @property
-    def arguments(self) -> tuple:
-        """What the kernels take between the counts and their answer."""
-        return (
-            self._theta32, self._inverse, self._theta, self._table, self._factor, self._gradient, self._slopes,
-        )  # fmt: skip
+        theta = np.exp(log_theta, dtype=np.float64)
+        theta32, inverse, gradient, slopes = _prepare(theta)
+        #: what the kernels take between the tables and their answer
+        self.arguments = theta32, inverse, theta, gamma_table(theta), factor, gradient, slopes
 
     def write_gradient(self, out: np.ndarray) -> None:
         """Write the gradient of `log_theta` that the kernels added up, float32."""
-        np.add(self._gradient, self._slopes * self._factor, out=out, casting="same_kind")
+        *_, factor, gradient, slopes = self.arguments
+        _finish_dispersion(gradient, slopes, factor, out)
+
+
+@numba.njit(error_model="numpy", fastmath=FAST, cache=True)
+def _prepare(theta):
+    """Return theta and its inverse in float32, and zeros of its shape in float64 and float32."""
+    theta32 = theta.astype(np.float32)
+    return theta32, (1.0 / theta).astype(np.float32), np.zeros(theta.shape), np.zeros_like(theta32)
 
 
 @numba.njit(error_model="numpy", cache=True)
-def _stirling(y):
-    """Return log Gamma(y) and digamma(y) for y >= 8, errors below 1e-9 (Abramowitz and Stegun 6.1.41, 6.3.18)."""
+def _finish_dispersion(gradient, slopes, factor, out):
+    for r in range(len(out)):
+        for g in range(out.shape[1]):
+            out[r, g] = np.float32(gradient[r, g] + np.float64(slopes[r, g]) * factor)
+
+
+@numba.njit(error_model="numpy", cache=True)
+def _stirling(y, log_y):
+    """Return log Gamma(y) and digamma(y) for y >= 8, given its logarithm; errors below 1e-9 (Abramowitz and Stegun 6.1.41, 6.3.18)."""
     r = 1.0 / y
     r2 = r * r
-    log_y = math.log(y)
     gamma = (y - 0.5) * log_y - y + 0.9189385332046727 + r * (1 / 12 - r2 * (1 / 360 - r2 * (1 / 1260 - r2 / 1680)))
     psi = log_y - 0.5 * r - r2 * (1 / 12 - r2 * (1 / 120 - r2 * (1 / 252 - r2 / 240)))
     return gamma, psi
 
 
-@numba.njit(error_model="numpy", cache=True)
 def gamma_table(theta):
     """Return log Gamma(theta + k) - log Gamma(theta) - log k! and theta times the digammas' difference, k = 0..8.
 
     `(n_rows, n_genes, 10, 2)`: what a count k adds to the log-likelihood and to its slope in log theta; the last entry
     is what a larger count adds to its own log Gamma(theta + k) - log k! and digamma, which Stirling's series gives.
     """
+    ratios = _ratios(theta)
+    # numpy's logarithm is vectorised
+    return _fill_table(theta, np.log(ratios, out=ratios))
+
+
+@numba.njit(error_model="numpy", cache=True)
+def _ratios(theta):
+    """Return (theta + k) / (k + 1), k = 0..7, and theta + 8."""
+    out = np.empty((_TABLE, *theta.shape))
+    for k in range(_TABLE):
+        divisor = 1.0 if k == _TABLE - 1 else k + 1.0
+        for r in range(theta.shape[0]):
+            for g in range(theta.shape[1]):
+                out[k, r, g] = (theta[r, g] + k) / divisor
+    return out
+
+
+@numba.njit(error_model="numpy", cache=True)
+def _fill_table(theta, logs):
     table = np.zeros((*theta.shape, _TABLE + 1, 2))
     for r in range(theta.shape[0]):
         for g in range(theta.shape[1]):
             t = theta[r, g]
             for k in range(_TABLE - 1):
-                table[r, g, k + 1, 0] = table[r, g, k, 0] + math.log((t + k) / (k + 1))
+                table[r, g, k + 1, 0] = table[r, g, k, 0] + logs[k, r, g]
                 table[r, g, k + 1, 1] = table[r, g, k, 1] + t / (t + k)
             # from theta + 8 on, Stirling holds for every theta
-            low, psi_low = _stirling(t + 8.0)
+            low, psi_low = _stirling(t + 8.0, logs[_TABLE - 1, r, g])
             table[r, g, _TABLE, 0] = table[r, g, 8, 0] + _LOG_8 - low
             table[r, g, _TABLE, 1] = table[r, g, 8, 1] - t * psi_low
     return table
@@ -80,8 +104,8 @@ def gamma_table(theta):
 @numba.njit(error_model="numpy", cache=True)
 def _large_count(x, t, table):
     """Return what `gamma_table` would hold for a count x above 8, from the table of this theta t."""
-    high, psi_high = _stirling(x + t)
-    factorial = _FACTORIALS[int(x)] if x < 1023.5 else _stirling(x + 1.0)[0]
+    high, psi_high = _stirling(x + t, math.log(x + t))
+    factorial = _FACTORIALS[int(x)] if x < 1023.5 else _stirling(x + 1.0, math.log(x + 1.0))[0]
     return table[_TABLE, 0] + high - factorial, table[_TABLE, 1] + t * psi_high
 
 
@@ -156,13 +180,24 @@ def _residuals(mean, inverse, out):
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
-def _odds(mean, theta, genes, share, log_odds):
-    """Write theta / (theta + mu) and log(mu / (theta + mu)) of the non-zero counts' genes."""
-    for k in range(len(genes)):
-        t, mu = theta[genes[k]], np.float64(mean[genes[k]])
-        inverse = 1.0 / (t + mu)
-        share[k] = t * inverse
-        log_odds[k] = log32(max(np.float32(mu * inverse), np.float32(1e-30)))
+def _collect(values, genes, out):
+    for k in range(len(out)):
+        # unsigned: no test for indices counted from the end
+        out[k] = values[np.uint32(genes[k])]
+
+
+@numba.njit(error_model="numpy", fastmath=FAST, cache=True)
+def _shares(mean, theta, out):
+    """Write theta / (theta + mu)."""
+    for k in range(len(out)):
+        out[k] = theta[k] / (theta[k] + np.float64(mean[k]))
+
+
+@numba.njit(error_model="numpy", fastmath=FAST, cache=True)
+def _log_odds(mean, theta, out):
+    """Write log(mu / (theta + mu))."""
+    for k in range(len(out)):
+        out[k] = log32(max(mean[k] / (np.float32(theta[k]) + mean[k]), np.float32(1e-30)))
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
@@ -172,9 +207,32 @@ def _finish(out, mean, residual, factor):
         out[k] = (out[k] - mean[k] * residual) * factor
 
 
+@numba.njit(error_model="numpy", fastmath=FAST, cache=True)
+def _pick(first, last, columns, values, table, out):
+    """Add the rows of a table that a cell's design picks."""
+    for k in range(first, last):
+        row, value = table[columns[k]], values[k]
+        for g in range(len(out)):
+            out[g] += value * row[g]
+
+
+@numba.njit(error_model="numpy", fastmath=FAST, cache=True)
+def _hand_on(first, last, columns, values, slope, gradient):
+    """Add a cell's slopes to the gradients of the rows that its design picks."""
+    for k in range(first, last):
+        row, value = gradient[columns[k]], values[k]
+        for g in range(len(slope)):
+            row[g] += value * slope[g]
+
+
+@numba.njit(cache=True)
+def _buffers(n):
+    return np.empty(n), np.empty(n), np.empty(n, dtype=np.float32), np.empty(n, dtype=np.float32)
+
+
 @numba.njit(error_model="numpy", cache=True)
 def negative_binomial(
-    logits, library, rows, indptr, indices, data,
+    logits, library, rows, indptr, indices, data, picked, columns, values, table_of_logits, table_gradient,
     theta32, inverse, theta, table, factor, theta_gradient, slopes, value,
 ):  # fmt: skip
     """Write each cell's log-likelihood to `value`, and over `logits` their gradient; add that of log theta.
@@ -187,6 +245,10 @@ def negative_binomial(
         Total counts and row of theta of each cell.
     indptr, indices, data
         The counts.
+    picked, columns, values
+        The design, see `Covariates.design`.
+    table_of_logits, table_gradient
+        What the design picks rows of and adds to the logits, and its gradient, added to; `(n_rows, n_genes)`.
     theta32 to slopes
         `Dispersion.arguments`.
     value
@@ -195,18 +257,22 @@ def negative_binomial(
     n_cells, n_genes = logits.shape
     mean = np.empty(n_genes, dtype=np.float32)
     part = np.empty(n_genes, dtype=np.float32)
-    share = np.empty(n_genes)
-    log_odds = np.empty(n_genes, dtype=np.float32)
+    shares, thetas, means, log_odds = _buffers(n_genes)
     for i in range(n_cells):
         r, out = rows[i], logits[i]
-        _softmax(logits[i], library[i], mean)
+        _pick(picked[i], picked[i + 1], columns, values, table_of_logits, out)
+        _softmax(out, library[i], mean)
         _zeros(mean, inverse[r], theta32[r], part, slopes[r])
         _residuals(mean, inverse[r], out)
         total, residual = np.float64(_sum(part)), np.float64(_sum(out))
         first, last = indptr[i], indptr[i + 1]
-        if last - first > n_genes:
-            share, log_odds = np.empty(last - first), np.empty(last - first, dtype=np.float32)
-        _odds(mean, theta[r], indices[first:last], share, log_odds)
+        stored = last - first
+        if stored > len(means):
+            shares, thetas, means, log_odds = _buffers(stored)
+        _collect(mean, indices[first:last], means[:stored])
+        _collect(theta[r], indices[first:last], thetas[:stored])
+        _shares(means, thetas, shares[:stored])
+        _log_odds(means, thetas, log_odds[:stored])
         for k in range(first, last):
             # unsigned: no test for indices counted from the end
             x, g = np.float64(data[k]), np.uint32(indices[k])
@@ -214,12 +280,13 @@ def negative_binomial(
                 gammas, psis = table[r, g, np.uint32(x), 0], table[r, g, np.uint32(x), 1]
             else:
                 gammas, psis = _large_count(x, theta[r, g], table[r, g])
-            push = x * share[k - first]
+            push = x * shares[k - first]
             total += x * log_odds[k - first] + gammas
             out[g] += np.float32(push)
             residual += push
             theta_gradient[r, g] += (psis - push) * factor
         _finish(out, mean, np.float32(residual / library[i]), np.float32(factor))
+        _hand_on(picked[i], picked[i + 1], columns, values, out, table_gradient)
         value[i] = total
 
 
@@ -256,7 +323,8 @@ def _dropout_slopes(dropout, kept, factor):
 
 @numba.njit(error_model="numpy", cache=True)
 def zero_inflated(
-    logits, dropout, library, rows, indptr, indices, data,
+    logits, dropout, library, rows, indptr, indices, data, picked, columns, values,
+    table_of_logits, table_of_dropout, table_gradient, dropout_table_gradient,
     theta32, inverse, theta, table, factor, theta_gradient, slopes, value,
 ):  # fmt: skip
     """As `negative_binomial`, with probability sigmoid(dropout) of a zero; both logits become their gradient."""
@@ -266,7 +334,9 @@ def zero_inflated(
     kept = np.empty(n_genes, dtype=np.float32)
     for i in range(n_cells):
         r, out = rows[i], logits[i]
-        _softmax(logits[i], library[i], mean)
+        _pick(picked[i], picked[i + 1], columns, values, table_of_logits, out)
+        _pick(picked[i], picked[i + 1], columns, values, table_of_dropout, dropout[i])
+        _softmax(out, library[i], mean)
         _inflate(mean, inverse[r], theta32[r], dropout[i], part, slopes[r], kept)
         _inflate_residuals(mean, inverse[r], kept, out)
         total, residual = np.float64(_sum(part)), np.float64(_sum(out))
@@ -292,4 +362,6 @@ def zero_inflated(
             kept[g] = 1.0
         _dropout_slopes(dropout[i], kept, np.float32(factor))
         _finish(out, mean, np.float32(residual / library[i]), np.float32(factor))
+        _hand_on(picked[i], picked[i + 1], columns, values, out, table_gradient)
+        _hand_on(picked[i], picked[i + 1], columns, values, dropout[i], dropout_table_gradient)
         value[i] = total

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 import torch
@@ -10,48 +12,77 @@ from torch import Tensor, nn
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused.elementary import FAST
 from qbmvae.core.fused.noise import stream
-from qbmvae.core.fused.sparse_linear import accumulate_rows, add_rows
+from qbmvae.core.fused.sparse_linear import accumulate_rows, multiply_rows
 from samplers.kernels.rng import LANES, fill_bits
 
 
+class Norm(NamedTuple):
+    """A normalisation's arrays, which are its parameters and running statistics themselves, and its settings."""
+
+    scale: np.ndarray
+    shift: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    count: np.ndarray
+    eps: np.float32
+    momentum: np.float32
+
+    @classmethod
+    def of(cls, norm: nn.BatchNorm1d) -> Norm:
+        """Return those of a module."""
+        tensors = norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.num_batches_tracked
+        return cls(*(t.detach().numpy() for t in tensors), np.float32(norm.eps), np.float32(norm.momentum))  # type: ignore[union-attr]
+
+
 def forward(
-    x: Tensor | CsrBlock, weight: Tensor, table: Tensor, design: CsrBlock, norm: nn.BatchNorm1d, dropout: float
+    x: Tensor | CsrBlock,
+    weight: Tensor,
+    table: Tensor,
+    design: CsrBlock,
+    norm: Norm,
+    dropout: float,
+    streams: np.ndarray,
 ) -> tuple[Tensor, Tensor, np.ndarray]:
     """Return the layer's output, the normalised values and each column's inverse standard deviation; no autograd.
 
-    Parameters are those of `hidden_layer`.
+    Parameters are those of `hidden_layer`; `streams` is what `noise.stream` returns.
     """
     if isinstance(x, CsrBlock):
-        y = torch.zeros(len(x), weight.shape[1])
-        add_rows(x.indptr, x.indices, x.data, weight.numpy(), y.numpy())
+        y = torch.empty(len(x), weight.shape[1])
+        multiply_rows(x.indptr, x.indices, x.data, weight.numpy(), y.numpy())
     else:
         y = torch.mm(x, weight)
-    add_rows(design.indptr, design.indices, design.data, table.numpy(), y.numpy())
     out, inverse = torch.empty_like(y), np.empty(y.shape[1], dtype=np.float32)
     _normalise(
-        y.numpy(), norm.weight.detach().numpy(), norm.bias.detach().numpy(), np.float32(norm.eps),
-        np.float32(norm.momentum), norm.running_mean.numpy(), norm.running_var.numpy(), np.uint32(dropout * 2**32),
-        _factor(dropout), stream(), inverse, out.numpy(),
+        y.numpy(), design.indptr, design.indices, design.data, table.numpy(), *norm, np.uint32(dropout * 2**32),
+        _factor(dropout), streams, inverse, out.numpy(),
     )  # fmt: skip
-    norm.num_batches_tracked.add_(1)
     # y now holds the normalised values
     return out, y, inverse
 
 
 def backward(
-    grad: Tensor, out: Tensor, normalised: Tensor, inverse: np.ndarray, scale: Tensor, dropout: float, dnorm: Tensor
+    grad: Tensor,
+    out: Tensor,
+    normalised: Tensor,
+    inverse: np.ndarray,
+    scale: np.ndarray,
+    dropout: float,
+    design: CsrBlock,
+    dnorm: Tensor,
+    dtable: Tensor,
 ) -> Tensor:
-    """Return the gradient of what was normalised; write those of the normalisation's weight and bias, `(2, n_out)`."""
+    """Return the gradient of `x @ weight`; write those of the normalisation's weight and bias, `(2, n_out)`, and table."""
     dy = torch.empty_like(normalised)
     _normalise_backward(
-        grad.numpy(), normalised.numpy(), out.numpy(), scale.numpy(), inverse, _factor(dropout), dy.numpy(),
-        dnorm.numpy(),
+        grad.numpy(), normalised.numpy(), out.numpy(), scale, inverse, _factor(dropout),
+        design.indptr, design.indices, design.data, dy.numpy(), dnorm.numpy(), dtable.numpy(),
     )  # fmt: skip
     return dy
 
 
-def transposed_product(x: Tensor | CsrBlock, dy: Tensor, out: Tensor) -> None:
-    """Write x.T @ dy: the gradient of a weight whose product with `x` has the gradient `dy`, or of a table."""
+def weight_gradient(x: Tensor | CsrBlock, dy: Tensor, out: Tensor) -> None:
+    """Write the gradient of the weight, x.T @ dy."""
     if isinstance(x, CsrBlock):
         accumulate_rows(x.indptr, x.indices, x.data, dy.numpy(), out.zero_().numpy())
     else:
@@ -65,8 +96,9 @@ def _factor(dropout: float) -> np.float32:
 class _HiddenLayer(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, block, weight, table, scale, shift, design, norm, dropout):
+        own = x.detach() if block is None else block
         out, normalised, ctx.inverse = forward(
-            x.detach() if block is None else block, weight.detach(), table.detach(), design, norm, dropout
+            own, weight.detach(), table.detach(), design, Norm.of(norm), dropout, stream()
         )
         ctx.save_for_backward(normalised, out, weight, scale, x)
         ctx.block, ctx.design, ctx.dropout, ctx.table_shape = block, design, dropout, table.shape
@@ -75,16 +107,15 @@ class _HiddenLayer(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         normalised, out, weight, scale, x = ctx.saved_tensors
-        dnorm, wanted = torch.empty(2, out.shape[1]), ctx.needs_input_grad
-        dy = backward(grad.contiguous(), out, normalised, ctx.inverse, scale, ctx.dropout, dnorm)
+        dnorm, dt, wanted = torch.empty(2, out.shape[1]), torch.empty(ctx.table_shape), ctx.needs_input_grad
+        dy = backward(
+            grad.contiguous(), out, normalised, ctx.inverse, scale.numpy(), ctx.dropout, ctx.design, dnorm, dt
+        )
         dx = torch.mm(dy, weight.T) if wanted[0] else None
-        # a query trains its own rows of the table alone
-        dw = torch.empty_like(weight) if wanted[2] else None
-        dt = torch.empty(ctx.table_shape) if wanted[3] else None
-        if dw is not None:
-            transposed_product(x if ctx.block is None else ctx.block, dy, dw)
-        if dt is not None:
-            transposed_product(ctx.design, dy, dt)
+        dw = None
+        if wanted[2]:
+            dw = torch.empty_like(weight)
+            weight_gradient(x if ctx.block is None else ctx.block, dy, dw)
         return dx, None, dw, dt, dnorm[0], dnorm[1], None, None, None
 
 
@@ -112,14 +143,20 @@ def hidden_layer(
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
 def _normalise(
-    y, scale, shift, eps, momentum, running_mean, running_var, threshold, factor, streams, inverse, out
+    y, indptr, indices, data, table, scale, shift, running_mean, running_var, count, eps, momentum, threshold, factor,
+    streams, inverse, out,
 ):  # fmt: skip
     n, width = y.shape
     # columns side by side: sums over cells run along the fast axis
     mean, variance = np.zeros(width), np.zeros(width)
     for i in range(n):
+        row = y[i]
+        for k in range(indptr[i], indptr[i + 1]):
+            value, added = data[k], table[indices[k]]
+            for j in range(width):
+                row[j] += value * added[j]
         for j in range(width):
-            mean[j] += np.float64(y[i, j])
+            mean[j] += np.float64(row[j])
     for j in range(width):
         mean[j] /= n
     middle = mean.astype(np.float32)
@@ -127,6 +164,7 @@ def _normalise(
         for j in range(width):
             off = np.float64(y[i, j]) - mean[j]
             variance[j] += off * off
+    count += 1
     for j in range(width):
         variance[j] /= n
         inverse[j] = np.float32(1.0 / np.sqrt(variance[j] + np.float64(eps)))
@@ -147,7 +185,9 @@ def _normalise(
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
-def _normalise_backward(grad, normalised, out, scale, inverse, factor, dy, parts):
+def _normalise_backward(
+    grad, normalised, out, scale, inverse, factor, indptr, indices, data, dy, dnorm, dtable
+):  # fmt: skip
     n, width = grad.shape
     along, total = np.zeros(width), np.zeros(width)
     zero = np.float32(0.0)
@@ -160,8 +200,13 @@ def _normalise_backward(grad, normalised, out, scale, inverse, factor, dy, parts
             along[j] += np.float64(d[j] * x[j])
     mean, slope = (total / n).astype(np.float32), (along / n).astype(np.float32)
     for j in range(width):
-        parts[0, j], parts[1, j] = along[j], total[j]
+        dnorm[0, j], dnorm[1, j] = along[j], total[j]
+    dtable[:] = zero
     for i in range(n):
         x, d = normalised[i], dy[i]
         for j in range(width):
             d[j] = (d[j] - mean[j] - x[j] * slope[j]) * scale[j] * inverse[j]
+        for k in range(indptr[i], indptr[i + 1]):
+            value, added = data[k], dtable[indices[k]]
+            for j in range(width):
+                added[j] += value * d[j]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numba
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,8 +15,8 @@ _FAST = {"contract", "nnan", "ninf", "nsz", "arcp"}
 class _SparseLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, weight, block):
-        out = torch.zeros(len(block), weight.shape[1])
-        add_rows(block.indptr, block.indices, block.data, weight.detach().numpy(), out.numpy())
+        out = torch.empty(len(block), weight.shape[1])
+        multiply_rows(block.indptr, block.indices, block.data, weight.detach().numpy(), out.numpy())
         ctx.block, ctx.shape = block, weight.shape
         return out
 
@@ -41,10 +42,11 @@ def sparse_linear(block: CsrBlock, weight: Tensor) -> Tensor:
 
 
 @numba.njit(fastmath=_FAST, cache=True)
-def add_rows(indptr, indices, data, weight, out):
-    """Add block @ weight to `out`, `(n_rows, n_out)`."""
+def multiply_rows(indptr, indices, data, weight, out):
+    """Write block @ weight to `out`, `(n_rows, n_out)`."""
     for i in range(len(indptr) - 1):
         row = out[i]
+        row[:] = np.float32(0.0)
         first, last = indptr[i], indptr[i + 1]
         fours = first + (last - first) // 4 * 4
         # four at a time: the sums are read and written a quarter as often

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from qbmvae.core.fused import prior
 from qbmvae.core.priors.base import DiscretePrior
 from samplers.problem import Ising
 
@@ -63,10 +65,10 @@ class BoltzmannPrior(DiscretePrior):
 
     def problem(self) -> Ising:
         """Return the Ising problem over the latent bits."""
-        bias = self.bias.detach().double().cpu().numpy()
-        # Adam rounds the two halves apart by an ulp; halving is exact, so that a float32 sum is as good
-        couplings = self.W.detach()
-        problem = Ising.from_binary(bias, torch.add(couplings, couplings.T).mul_(0.5).double().cpu().numpy())
+        bias, W = self.bias.detach().cpu().numpy(), self.W.detach().cpu().numpy()
+        h, J = np.empty(len(bias)), np.empty(W.shape)
+        offset = prior.ising(bias, W, J, h)
+        problem = Ising(h, J, offset=offset)
         # a sparse kernel pays on hardware graphs, a dense one elsewhere
         if int(torch.count_nonzero(self.mask)) < 0.1 * self.mask.numel():
             return Ising(problem.h, problem.sparse, offset=problem.offset)
@@ -85,7 +87,13 @@ class BoltzmannPrior(DiscretePrior):
     @torch.no_grad()
     def moments(self, states: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return E[mu_i], `(n_latent,)`, and E[z_i mu_j], `(n_latent, n_latent)`, of `negative_energy_moments`."""
-        z = states.add(1).mul_(0.5)
+        if self.W.device.type == "cpu" and self.W.dtype == torch.float32:
+            first, z = torch.empty_like(self.bias), torch.empty(states.shape)
+            prior.bits_of(states.numpy(), z.numpy())
+            mu = torch.mm(z, self.W)
+            prior.conditional_means(mu.numpy(), self.bias.numpy(), weights.numpy(), first.numpy())
+            return first, torch.mm(z.T, mu)
+        z = states.to(self.W).add(1).mul_(0.5)
         mu = torch.addmm(self.bias, z, self.W).sigmoid_().mul_(weights[:, None])
         # E[z_i mu_j]: the gradient's projection makes it symmetric
         return mu.sum(0), torch.mm(z.T, mu)
