@@ -71,6 +71,21 @@ class Ising:
             raise InputError(f"the offset of an Ising problem must be finite, not {offset}")
 
     @classmethod
+    def unchecked(cls, h: np.ndarray, J: np.ndarray, *, offset: float = 0.0) -> Ising:
+        """Return a dense problem of float64 arrays known to be finite, J symmetric with zero diagonal: one a step is made.
+
+        Parameters
+        ----------
+        h, J, offset
+            As in the constructor; the arrays are kept, not copied.
+        """
+        problem = cls.__new__(cls)
+        problem.h, problem.offset, problem.n_visible = h, float(offset), None
+        problem._dense, problem._sparse, problem._block = J, None, None
+        problem.labels = range(len(h))
+        return problem
+
+    @classmethod
     def bipartite(cls, h_visible: Any, h_hidden: Any, W: Any, *, offset: float = 0.0) -> Ising:
         """Return the problem of a restricted Boltzmann machine.
 

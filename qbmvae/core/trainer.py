@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 
@@ -31,7 +30,7 @@ from samplers.strategies.population_annealing import PopulationAnnealing
 #: Spins up to which log Z is enumerated every epoch.
 ENUMERATED = 16
 #: Chains and sweeps of the estimate of log Z at each epoch, and where epochs are compared by early stopping.
-CURVE, PRECISE_CURVE = (256, 32), (512, 64)
+CURVE, PRECISE_CURVE = (256, 16), (512, 64)
 
 
 class Source(Protocol):

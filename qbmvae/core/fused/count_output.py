@@ -21,8 +21,8 @@ from torch import Tensor
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused import counts
 
-#: Cells whose logits are held at once: 2,000 genes of 128 cells stay in a core's cache.
-CHUNK = 128
+#: Cells whose logits are held at once: with 2,000 genes they stay in a core's second cache.
+CHUNK = 256
 #: The same where products round their inputs to bfloat16: rounding the weights for every chunk costs more.
 ROUNDED_CHUNK = 512
 

@@ -107,7 +107,10 @@ def prior_gradient(first, second, squares, share, kl_weight, bias, W, mask, grad
 
 @numba.njit(error_model="numpy", cache=True)
 def ising(bias, W, J, h):
-    """Write couplings and fields over spins of the symmetric part of W, in float64, and return the constant."""
+    """Write couplings and fields over spins of the symmetric part of W, in float64, and return the constant.
+
+    The constant is not finite where anything is not, or where a bit is coupled to itself.
+    """
     n = len(bias)
     offset = 0.0
     for top in range(0, n, _TILE):
@@ -122,4 +125,6 @@ def ising(bias, W, J, h):
             total += J[i, j]
         h[i] = total - 0.5 * np.float64(bias[i])
         offset += 0.5 * total - 0.5 * np.float64(bias[i])
+        if J[i, i] != 0.0:
+            offset = np.nan
     return offset

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,11 +71,11 @@ class BoltzmannPrior(DiscretePrior):
         bias, W = self.bias.detach().cpu().numpy(), self.W.detach().cpu().numpy()
         h, J = np.empty(len(bias)), np.empty(W.shape)
         offset = prior.ising(bias, W, J, h)
-        problem = Ising(h, J, offset=offset)
         # a sparse kernel pays on hardware graphs, a dense one elsewhere
-        if int(torch.count_nonzero(self.mask)) < 0.1 * self.mask.numel():
-            return Ising(problem.h, problem.sparse, offset=problem.offset)
-        return problem
+        if np.count_nonzero(self.mask.cpu().numpy()) < 0.1 * self.mask.numel():
+            return Ising(h, sp.csr_array(J), offset=offset)
+        # a value that is not finite reaches the constant: the checks then name it
+        return (Ising.unchecked if math.isfinite(offset) else Ising)(h, J, offset=offset)
 
     def negative_energy_moments(self, states: Tensor, weights: Tensor) -> Tensor:
         r"""Return a scalar with the gradient of log Z, each sampled bit once replaced by its conditional mean.
