@@ -11,7 +11,7 @@ from qbmvae.core.networks import Covariates
 from qbmvae.core.vae import VAE
 
 #: Training cells whose decoded expression fixes the components, and the cells decoded at once.
-CELLS, CHUNK = 5000, 512
+CELLS, CHUNK = 3000, 512
 
 
 @torch.inference_mode()

@@ -14,6 +14,9 @@ from qbmvae.core.priors.base import DiscretePrior, entropy
 from qbmvae.model.host import Host
 from samplers.errors import InputError
 
+#: Sweeps of the first estimate of log Z, and its largest standard error, in nats, for which it is the last.
+QUICK_SWEEPS, LOG_Z_ERROR = 64, 0.003
+
 
 class InferenceMixin(Host):
     """Inference of `QBMVAE`; every number is in nats, every array in the order of `obs_names`."""
@@ -166,7 +169,10 @@ class InferenceMixin(Host):
             return float(closed.detach()), 0.0
         from samplers.partition_function import log_partition
 
-        value, error = log_partition(prior.problem(), seed=seed)
+        problem = prior.problem()
+        value, error = log_partition(problem, seed=seed, num_sweeps=QUICK_SWEEPS)
+        if error > LOG_Z_ERROR:
+            value, error = log_partition(problem, seed=seed)
         return float(value), float(error)
 
     def _boltzmann(self, what: str) -> DiscretePrior:

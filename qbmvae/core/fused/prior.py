@@ -105,7 +105,8 @@ def prior_gradient(first, second, squares, share, kl_weight, bias, W, mask, grad
     return total
 
 
-@numba.njit(error_model="numpy", cache=True)
+# what is not finite must stay so
+@numba.njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"}, cache=True)
 def ising(bias, W, J, h):
     """Write couplings and fields over spins of the symmetric part of W, in float64, and return the constant.
 
