@@ -83,6 +83,7 @@ class Step:
             As in `VAE.losses`.
         """
         vae, n = self.vae, len(batch)
+        assert isinstance(batch.x, CsrBlock)
         weight, bias, log_theta, fields, couplings = self._values
         dweight, dbias, dlog_theta, dfields, dcouplings = self._gradients
         streams = iter(noise.streams(len(self._encoder.layers) + len(self._decoder.layers) + 1))

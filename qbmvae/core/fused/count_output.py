@@ -13,6 +13,7 @@ tables up to 8, Stirling's series above. The kernels are in `fused.counts`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ def evaluate(
     chunk = min(n, CHUNK if torch.get_float32_matmul_precision() == "highest" else ROUNDED_CHUNK)
     # torch's memory is aligned to 64 bytes, numpy's is not: MKL's products differ in the last bit with alignment
     buffers = [torch.empty(chunk, n_genes) for _ in heads]
-    kernel = counts.negative_binomial if len(heads) == 1 else counts.zero_inflated
+    kernel: Any = counts.negative_binomial if len(heads) == 1 else counts.zero_inflated
     for start in range(0, n, chunk):
         part = slice(start, min(start + chunk, n))
         edges = slice(start, part.stop + 1)

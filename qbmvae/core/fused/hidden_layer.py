@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -23,15 +23,16 @@ class Norm(NamedTuple):
     shift: np.ndarray
     mean: np.ndarray
     variance: np.ndarray
-    count: np.ndarray
+    batches: np.ndarray
     eps: np.float32
     momentum: np.float32
 
     @classmethod
     def of(cls, norm: nn.BatchNorm1d) -> Norm:
         """Return those of a module."""
-        tensors = norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.num_batches_tracked
-        return cls(*(t.detach().numpy() for t in tensors), np.float32(norm.eps), np.float32(norm.momentum))  # type: ignore[union-attr]
+        tensors: list[Any] = [norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.num_batches_tracked]
+        scale, shift, mean, variance, batches = (t.detach().numpy() for t in tensors)
+        return cls(scale, shift, mean, variance, batches, np.float32(norm.eps), np.float32(norm.momentum or 0.0))
 
 
 def forward(
