@@ -33,7 +33,7 @@ def judge_run(
     tasks: Sequence[str] = evaluation.TASKS,
     pairs: Sequence[Sequence[str]] = (),
     against: Sequence[str] = ("pca",),
-    representation: str = "denoised",
+    representation: str = "expression",
     max_cells: int = 10_000,
     seed: int = 0,
     say: Callable[[str], None] = print,

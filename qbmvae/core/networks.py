@@ -46,6 +46,11 @@ class Covariates:
     averaged: tuple[int, ...] = ()
     _designs: dict[tuple[int, ...], CsrBlock] = field(default_factory=dict, repr=False, compare=False)
 
+    def rows(self, rows: slice) -> Covariates:
+        """Return the covariates of some of the cells."""
+        continuous = None if self.continuous is None else self.continuous[rows]
+        return Covariates(tuple(codes[rows] for codes in self.categories), continuous, self.averaged)
+
     def design(self, sizes: tuple[int, ...], n_continuous: int, n_cells: int) -> CsrBlock:
         """Return one sparse row a cell that picks its rows of `ConditionalLinear.table`.
 

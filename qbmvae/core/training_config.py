@@ -52,7 +52,7 @@ class TrainingConfig:
     prior_learning_rate: float = 1e-3
     weight_decay: float = 0.0
     learning_rate_decay: float = 0.0
-    kl_weight: float = 2.0
+    kl_weight: float = 0.25
     kl_warmup: float = 0.25
     batch_matching: float = 1.0
     cycle_consistency: float = 0.0

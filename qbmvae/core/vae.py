@@ -284,10 +284,7 @@ class VAE(nn.Module):
         # a quarter of the (shuffled) cells estimates the same mean for a quarter of the cost
         n = min(len(batch), max(CYCLE_CELLS, len(batch) // 4))
         own = batch.covariates.categories[0][:n]
-        continuous = batch.covariates.continuous
-        covariates = Covariates(
-            tuple(c[:n] for c in batch.covariates.categories), None if continuous is None else continuous[:n]
-        ).with_batch(own[torch.randperm(n, device=own.device)])
+        covariates = batch.covariates.rows(slice(n)).with_batch(own[torch.randperm(n, device=own.device)])
         logits, _ = self.decode_logits(z[:n], covariates)
         mean = self.scale(logits)
         if self.gene_likelihood != "gaussian":

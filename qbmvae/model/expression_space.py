@@ -1,12 +1,26 @@
-"""Coordinates of cells in the space of decoded expression: principal components that are fixed when training ends."""
+r"""Coordinates of cells in the space of expression: what the model expects of each gene, on fixed principal components.
+
+A negative binomial count is Poisson with a rate drawn from a Gamma distribution of mean :math:`\mu = L \rho_s(z)` and
+shape :math:`\theta`. Given the code z and the counts x of a cell of batch s, the rate's expectation is
+
+.. math:: E[\lambda \mid x, z] = \mu\, \frac{\theta + x}{\theta + \mu}
+
+(the conjugate posterior): the decoder's mean, moved toward the count by as much as the gene's dispersion allows. The batch
+enters the ratio, which says what is the cell's own, while the mean in front averages the covariates out. Rates are compared
+on the scale on which counts have unit variance, :math:`2\sqrt\theta\,\mathrm{arsinh}\sqrt{\mu / \theta}` (Anscombe 1948;
+the Fisher-Rao distance between negative binomials of one dispersion), at the training cells' median library.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from qbmvae.core.batch import Batch
+from qbmvae.core.csr import CsrBlock
 from qbmvae.core.networks import Covariates
 from qbmvae.core.vae import VAE
 
@@ -14,19 +28,80 @@ from qbmvae.core.vae import VAE
 CELLS, CHUNK = 3000, 512
 
 
-@torch.inference_mode()
-def decoded(vae: VAE, code: Tensor, categories: Sequence[int], device: torch.device | str) -> Tensor:
-    """Return log1p of 1e4 times the expected frequencies, `(n_cells, n_genes)`, each covariate averaged out.
+@dataclass
+class ExpressionSpace:
+    """Where cells are placed.
 
-    The rows of the first `categories` of each covariate are averaged in every layer (one decoding a cell, however many
-    batches there are); a Gaussian likelihood's means are returned as they are.
+    Attributes
+    ----------
+    vae
+        The model.
+    categories
+        How many categories of each covariate are averaged out, the batch first.
+    library
+        Total counts at which rates are compared.
+    device
+        Where to compute.
     """
-    nowhere = Covariates((), averaged=tuple(categories))
-    out = torch.empty(len(code), vae.n_input)
-    for part, rows in zip(code.split(CHUNK), out.split(CHUNK), strict=True):
-        scale = vae.scale(vae.decode_logits(part.to(device), nowhere)[0])
-        rows.copy_(scale if vae.gene_likelihood == "gaussian" else scale.mul_(1e4).log1p_())
-    return out
+
+    vae: VAE
+    categories: Sequence[int]
+    library: float
+    device: torch.device | str
+
+    @torch.inference_mode()
+    def decoded(self, code: Tensor) -> Tensor:
+        """Return the stabilised rates that the code alone lets expect, `(n_cells, n_genes)` on the CPU.
+
+        The rows of the covariates' categories are averaged in every layer: one decoding a cell, however many batches.
+        """
+        parts = [self._stabilise(self._averaged(part)).cpu() for part in code.split(CHUNK)]
+        return torch.cat(parts) if parts else torch.zeros(0, self.vae.n_input)
+
+    @torch.inference_mode()
+    def expected(self, code: Tensor, batch: Batch) -> Tensor:
+        """Return the stabilised rates that the code and the counts let expect, `(n_cells, n_genes)` on the CPU.
+
+        Equal to `decoded` for a likelihood without a rate of its own in each cell (Poisson, Gaussian).
+        """
+        if self.vae.gene_likelihood not in ("nb", "zinb"):
+            return self.decoded(code)
+        parts = []
+        x = batch.x.dense(self.device) if isinstance(batch.x, CsrBlock) else batch.x.to(self.device)
+        for start in range(0, len(code), CHUNK):
+            rows = slice(start, start + CHUNK)
+            averaged = self._averaged(code[rows])
+            ratio = self._ratio(code[rows].to(self.device), x[rows], batch.library[rows], batch.covariates.rows(rows))
+            parts.append(self._stabilise(averaged * ratio).cpu())
+        return torch.cat(parts) if parts else torch.zeros(0, self.vae.n_input)
+
+    def _averaged(self, code: Tensor) -> Tensor:
+        nowhere = Covariates((), averaged=tuple(self.categories))
+        return self.vae.scale(self.vae.decode_logits(code.to(self.device), nowhere)[0])
+
+    def _ratio(self, code: Tensor, x: Tensor, library: Tensor, covariates: Covariates) -> Tensor:
+        """Return the expected rate given the counts over that without them."""
+        logits, hidden = self.vae.decode_logits(code, covariates)
+        mean = library.to(self.device).unsqueeze(-1) * torch.softmax(logits, -1)
+        theta = self.vae.log_dispersions(covariates).exp()
+        ratio = (theta + x) / (theta + mean)
+        if self.vae.gene_likelihood == "zinb":
+            # a zero that was dropped says nothing about the rate
+            log_zero = theta * torch.log(theta / (theta + mean))
+            dropped = torch.sigmoid(self.vae.dropout_output(hidden, covariates) - log_zero)
+            ratio = torch.where(x < 0.5, ratio + dropped * (1 - ratio), ratio)
+        return ratio
+
+    def _stabilise(self, scale: Tensor) -> Tensor:
+        likelihood = self.vae.gene_likelihood
+        if likelihood == "gaussian":
+            return scale
+        mean = self.library * scale
+        if likelihood == "poisson":
+            return 2 * mean.sqrt()
+        # of dispersions by batch, the geometric mean
+        root = (0.5 * self.vae.log_dispersion[: self.categories[0]].mean(0)).exp()
+        return 2 * root * torch.asinh(mean.sqrt() / root)
 
 
 @torch.inference_mode()

@@ -12,12 +12,19 @@ from anndata import AnnData
 
 from qbmvae.core.vae import Batch
 from qbmvae.model import expression_space
+from qbmvae.model.expression_space import ExpressionSpace
 from qbmvae.model.host import Host
 from samplers.errors import InputError, nearest
 
-Representation = Literal["probabilities", "logits", "bits", "arcsine", "denoised"]
-DEFAULT = "denoised"
+Representation = Literal["expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
+DEFAULT = "expression"
 REPRESENTATIONS = get_args(Representation)
+#: Those that any prior has.
+CONTINUOUS = ("expression", "denoised", "probabilities")
+#: Where minified data keep the coordinates that need counts.
+EXPRESSION_KEY = "_qbmvae_expression"
+#: Mean and components of the axes, see `expression_space.principal_components`.
+Axes = tuple[torch.Tensor, torch.Tensor]
 
 
 class LatentMixin(Host):
@@ -43,38 +50,55 @@ class LatentMixin(Host):
         indices
             Cells to use; all by default.
         representation
-            "denoised" (default): coordinates of the decoded expression, log1p(1e4 x expected frequencies) with the
-            covariates averaged out, on its principal components over training cells, fixed when training ends. Of the
-            code itself: "probabilities" q, "logits", "bits" (q > 1/2, in {0, 1}) and "arcsine"
-            :math:`2 \arcsin \sqrt{q}` (the Fisher-Rao coordinates of a Bernoulli). A continuous prior has
-            "probabilities" in the sense of the posterior's location, and "denoised".
+            "expression" (default): each gene's expected rate given the cell's code and counts, with the covariates
+            averaged out, see `qbmvae.model.expression_space`; on the principal components of the decoded expression of
+            training cells, fixed when training ends. "denoised": the same of the code alone. Of the code itself:
+            "probabilities" q, "logits", "bits" (q > 1/2, in {0, 1}) and "arcsine" :math:`2 \arcsin \sqrt{q}` (the
+            Fisher-Rao coordinates of a Bernoulli). A continuous prior has the first three; its "probabilities" are the
+            posterior's location.
         batch_size
             Cells at once.
         return_dist
             Return the posterior's mean and variance instead, as scvi-tools does.
         n_components
-            Leading components of "denoised"; all `n_latent` by default.
+            Leading components of "expression" and "denoised"; all `n_latent` by default.
 
         Returns
         -------
         `(n_cells, n_latent)` float32.
         """
         vae, chosen = self.module.vae, self._known(representation)
-        parameters = self._posterior_parameters(adata, indices, batch_size)
         if return_dist:
+            parameters = self._posterior_parameters(adata, indices, batch_size)
             if vae.prior.discrete:
                 q = torch.sigmoid(parameters)
                 return q.numpy(), (q * (1 - q)).numpy()
             posterior = vae.normal(parameters)
             return posterior.loc.numpy(), posterior.scale.square().numpy()
-        return self._represent(parameters, chosen, n_components)
+        self._check_if_trained(warn=False)
+        if chosen == "expression" and self._is_minified(adata):
+            return self._kept_expression(indices)[:, :n_components]
+        space, axes = self._space_and_axes(adata, indices, batch_size) if chosen in CONTINUOUS[:2] else (None, None)
+        found = [
+            self._represent(parameters, batch, chosen, space, axes)[:, :n_components]
+            for parameters, batch in self._parts(adata, indices, batch_size)
+        ]
+        return np.concatenate(found) if found else np.zeros((0, vae.n_latent), dtype=np.float32)[:, :n_components]
 
-    def _represent(self, parameters: torch.Tensor, representation: str, n_components: int | None = None) -> np.ndarray:
-        """Return a representation of the posterior's parameters, cell by cell."""
+    def _represent(
+        self,
+        parameters: torch.Tensor,
+        batch: Batch | None,
+        representation: str,
+        space: ExpressionSpace | None = None,
+        axes: Axes | None = None,
+    ) -> np.ndarray:
+        """Return a representation of the posterior's parameters, and of the counts they were found for, cell by cell."""
         code = self.module.vae.code(parameters)
+        if space is not None and axes is not None:
+            near = space.decoded(code) if representation == "denoised" or batch is None else space.expected(code, batch)
+            return expression_space.coordinates(near, *axes).numpy()
         match representation:
-            case "denoised":
-                return self._denoised(code, n_components)
             case "logits":
                 return parameters.numpy()
             case "bits":
@@ -87,7 +111,7 @@ class LatentMixin(Host):
         chosen = representation or DEFAULT
         if chosen not in REPRESENTATIONS:
             raise InputError(f"there is no representation {chosen!r}{nearest(chosen, REPRESENTATIONS)}")
-        if not self.module.vae.prior.discrete and chosen not in ("probabilities", "denoised"):
+        if not self.module.vae.prior.discrete and chosen not in CONTINUOUS:
             raise InputError(f"a continuous prior has no {chosen!r}: use representation=None or 'denoised'")
         return chosen
 
@@ -125,11 +149,17 @@ class LatentMixin(Host):
         self._check_if_trained(warn=False)
         adata = self._validate_anndata(adata)
         width, n_bits = vae.n_latent, vae.n_latent if vae.prior.discrete else 0
-        parts = self._parameter_batches(adata, None, batch_size)
+        kept = self._kept_expression(None) if chosen == "expression" and self._is_minified(adata) else None
+        space, axes = None, None
+        if chosen in CONTINUOUS[:2] and kept is None:
+            space, axes = self._space_and_axes(adata, None, batch_size)
         with latents.writer(Path(path), adata.obs, width, n_bits) as write:
-            for parameters in parts:
-                codes = self._represent(parameters, "bits") if n_bits else None
-                write(self._represent(parameters, chosen), codes)
+            done = 0
+            for parameters, batch in self._parts(adata, None, batch_size):
+                codes = self._represent(parameters, None, "bits") if n_bits else None
+                rows = slice(done, done + len(parameters))
+                write(self._represent(parameters, batch, chosen, space, axes) if kept is None else kept[rows], codes)
+                done = rows.stop
         return adata.n_obs, width
 
     def get_codes(self, adata: AnnData | None = None, indices: Sequence[int] | None = None) -> np.ndarray:
@@ -139,23 +169,27 @@ class LatentMixin(Host):
     def _posterior_parameters(self, adata: Any, indices: Any, batch_size: int | None) -> torch.Tensor:
         """Return bit logits, or location and log variance, `(n_cells, ...)` on the CPU."""
         self._check_if_trained(warn=False)
-        parts = list(self._parameter_batches(adata, indices, batch_size))
+        parts = [parameters for parameters, _ in self._parts(adata, indices, batch_size)]
         return torch.cat(parts) if parts else torch.zeros(0, self.module.vae.posterior.out_features)
 
-    def _parameter_batches(self, adata: Any, indices: Any, batch_size: int | None) -> Iterator[torch.Tensor]:
+    def _is_minified(self, adata: Any) -> bool:
+        return self.minified_data_type is not None and (adata is None or adata is self.adata)
+
+    def _parts(self, adata: Any, indices: Any, batch_size: int | None) -> Iterator[tuple[torch.Tensor, Batch | None]]:
+        """Yield the posterior's parameters on the CPU, with the cells they belong to; minified data hold no counts."""
         vae = self.module.vae
-        if self.minified_data_type is not None and (adata is None or adata is self.adata):
+        if self._is_minified(adata):
             manager = self.adata_manager
             q = torch.from_numpy(np.asarray(manager.get_from_registry("latent_qzm"), dtype=np.float32))
             variance = torch.from_numpy(np.asarray(manager.get_from_registry("latent_qzv"), dtype=np.float32))
             rows = slice(None) if indices is None else np.asarray(indices)
             if vae.prior.discrete:
-                yield torch.logit(q.clamp(1e-6, 1 - 1e-6))[rows]
+                yield torch.logit(q.clamp(1e-6, 1 - 1e-6))[rows], None
             else:
-                yield torch.cat([q, variance.clamp(min=1e-8).log()], -1)[rows]
+                yield torch.cat([q, variance.clamp(min=1e-8).log()], -1)[rows], None
             return
         for batch in self._batches(adata, indices, batch_size):
-            yield vae.encode(batch.x, batch.covariates).cpu()
+            yield vae.encode(batch.x, batch.covariates).cpu(), batch
 
     def _batches(self, adata: Any, indices: Any, batch_size: int | None) -> Iterator[Batch]:
         source = self._source(adata, indices)
@@ -164,32 +198,51 @@ class LatentMixin(Host):
         self.module.eval()
         return source.epoch(batch_size or 1024, None, device=self.device)
 
-    def _denoised(self, code: torch.Tensor, n_components: int | None) -> np.ndarray:
-        """Return coordinates in expression space; while training goes on, on the axes of these very cells."""
+    # -- expression space -------------------------------------------------------------------------------------------
+
+    def minify_adata(self, *args: Any, **kwargs: Any) -> None:
+        """Replace the counts by the posterior's parameters, as scvi-tools does; the default embedding is kept too."""
+        kept = self.get_latent_representation() if self.is_trained_ else None
+        super().minify_adata(*args, **kwargs)  # type: ignore[misc]
+        if kept is not None and self.adata is not None:
+            self.adata.obsm[EXPRESSION_KEY] = kept
+
+    def _kept_expression(self, indices: Any) -> np.ndarray:
+        adata = self.adata
+        if adata is None or EXPRESSION_KEY not in adata.obsm:
+            raise InputError(
+                f"'expression' needs the counts, and these minified data lack obsm[{EXPRESSION_KEY!r}]: minify with "
+                "model.minify_adata(), or use representation='denoised'"
+            )
+        kept = np.asarray(adata.obsm[EXPRESSION_KEY], dtype=np.float32)
+        return kept if indices is None else kept[np.asarray(indices)]
+
+    def _space(self, library: float) -> ExpressionSpace:
+        return ExpressionSpace(self.module.vae, self.module.averaged_categories.tolist(), library, self.device)
+
+    def _space_and_axes(self, adata: Any, indices: Any, batch_size: int | None) -> tuple[ExpressionSpace, Axes]:
+        """Return what training has fixed; while it goes on, what these very cells give."""
         module = self.module
         if module.has_expression_axes:
             axes = module.expression_mean, module.expression_components
-        else:
-            axes = expression_space.principal_components(self._decoded(code), module.n_latent)
-        # chunk by chunk: the expression of many cells would not fit
-        parts = [
-            expression_space.coordinates(self._decoded(part), axes[0], axes[1][:n_components])
-            for part in code.split(expression_space.CELLS)
-        ]
-        return torch.cat(parts).numpy()
+            return self._space(float(module.expression_library)), axes
+        return self._find_axes(adata, indices, batch_size)
 
-    def _decoded(self, code: torch.Tensor) -> torch.Tensor:
-        module = self.module
-        return expression_space.decoded(module.vae, code, module.averaged_categories.tolist(), self.device)
+    def _find_axes(self, adata: Any, indices: Any, batch_size: int | None) -> tuple[ExpressionSpace, Axes]:
+        found = list(self._parts(adata, indices, batch_size))
+        libraries = [batch.library.cpu() for _, batch in found if batch is not None]
+        space = self._space(float(torch.cat(libraries).median()) if libraries else 1e4)
+        code = self.module.vae.code(torch.cat([parameters for parameters, _ in found]))
+        return space, expression_space.principal_components(space.decoded(code), self.module.n_latent)
 
     def _fix_expression_axes(self, seed: int) -> None:
-        """Find the axes of "denoised" on training cells; a model of a query keeps its reference's."""
+        """Find the axes of expression space on training cells; a model of a query keeps its reference's."""
         module, cells = self.module, self.train_indices_
         if cells is None or (module.vae.frozen_statistics and module.has_expression_axes):
             return
         if len(cells) > expression_space.CELLS:
             cells = np.random.default_rng(seed).choice(cells, expression_space.CELLS, replace=False)
-        code = module.vae.code(self._posterior_parameters(None, np.sort(cells), None))
-        mean, components = expression_space.principal_components(self._decoded(code), module.n_latent)
+        space, (mean, components) = self._find_axes(None, np.sort(cells), None)
         module.expression_mean.copy_(mean)
         module.expression_components.copy_(components)
+        module.expression_library.fill_(space.library)

@@ -45,6 +45,7 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
     log_partition_error: Tensor
     expression_mean: Tensor
     expression_components: Tensor
+    expression_library: Tensor
     averaged_categories: Tensor
 
     def __init__(self, **options: Any):
@@ -55,15 +56,16 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
         # log Z after training: KL(q || p) of a cell is complete with it
         self.register_buffer("log_partition", torch.zeros((), dtype=torch.float64))
         self.register_buffer("log_partition_error", torch.zeros((), dtype=torch.float64))
-        # the axes of the representation "denoised"; zero until training has found them
+        # where the representations "expression" and "denoised" place cells; zero until training has found it
         self.register_buffer("expression_mean", torch.zeros(self.vae.n_input))
         self.register_buffer("expression_components", torch.zeros(self.n_latent, self.vae.n_input))
-        # categories that it averages over: those of the first training, so that a query's new ones move no cell
+        self.register_buffer("expression_library", torch.zeros((), dtype=torch.float64))
+        # categories that they average over: those of the first training, so that a query's new ones move no cell
         self.register_buffer("averaged_categories", torch.tensor(self.vae.n_categories))
 
     @property
     def has_expression_axes(self) -> bool:
-        """Whether training has fixed the axes of the representation "denoised"."""
+        """Whether training has fixed the axes of the representations "expression" and "denoised"."""
         return bool(self.expression_components.any())
 
     def covariates(self, tensors: dict[str, Tensor]) -> Covariates:

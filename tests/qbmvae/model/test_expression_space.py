@@ -3,27 +3,38 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import integrate, stats
 from scipy.spatial.distance import pdist
 
 from qbmvae import QBMVAE
 from qbmvae.core.networks import Covariates
-from qbmvae.model.expression_space import decoded, principal_components
+from qbmvae.core.vae import VAE, Batch
+from qbmvae.model.expression_space import ExpressionSpace, principal_components
+
+
+def space_of(model, categories=None):
+    module = model.module
+    averaged = module.averaged_categories.tolist() if categories is None else categories
+    return ExpressionSpace(module.vae, averaged, float(module.expression_library), "cpu")
+
+
+def probabilities(model):
+    return torch.from_numpy(model.get_latent_representation(representation="probabilities"))
 
 
 def expression(model, batch):
-    vae = model.module.vae
-    q = torch.from_numpy(model.get_latent_representation(representation="probabilities"))
-    codes = torch.full((len(q),), batch)
+    vae, q = model.module.vae, probabilities(model)
     with torch.inference_mode():
-        return torch.log1p(1e4 * vae.scale(vae.decode_logits(q, Covariates((codes,)))[0])).numpy()
+        scale = vae.scale(vae.decode_logits(q, Covariates((torch.full((len(q),), batch),)))[0])
+    theta = vae.log_dispersion.detach().exp()
+    return (2 * theta.sqrt() * torch.asinh((float(model.module.expression_library) * scale / theta).sqrt())).numpy()
 
 
 def test_coordinates_are_those_of_a_full_decomposition(trained):
     from sklearn.decomposition import PCA
 
-    z = trained.get_latent_representation()
-    q = torch.from_numpy(trained.get_latent_representation(representation="probabilities"))
-    whole = decoded(trained.module.vae, q, trained.module.averaged_categories.tolist(), "cpu").numpy()
+    z = trained.get_latent_representation(representation="denoised")
+    whole = space_of(trained).decoded(probabilities(trained)).numpy()
     oracle = PCA(z.shape[1], svd_solver="full").fit(whole[trained.train_indices])
     np.testing.assert_allclose(trained.module.expression_mean, oracle.mean_, atol=1e-4)
     # the leading axes; the last ones of a randomised decomposition are rough
@@ -34,19 +45,97 @@ def test_coordinates_are_those_of_a_full_decomposition(trained):
 
 
 def test_the_averaged_batch_lies_between_the_batches(trained):
-    q = torch.from_numpy(trained.get_latent_representation(representation="probabilities"))
-    vae = trained.module.vae
-    middle = decoded(vae, q, vae.n_categories, "cpu").numpy()
+    q = probabilities(trained)
+    middle = space_of(trained).decoded(q).numpy()
     first, second = expression(trained, 0), expression(trained, 1)
     mean = (first + second) / 2
     assert np.abs(middle - mean).mean() < 0.2 * np.abs(first - second).mean()
-    np.testing.assert_allclose(decoded(vae, q, (1,), "cpu"), first, atol=1e-4)
+    np.testing.assert_allclose(space_of(trained, (1,)).decoded(q), first, atol=1e-4)
+
+
+def small(likelihood, **options):
+    torch.manual_seed(0)
+    vae = VAE(5, (2,), n_latent=4, n_hidden=8, gene_likelihood=likelihood, prior="bernoulli", **options).eval()
+    if likelihood != "poisson":
+        torch.nn.init.normal_(vae.log_dispersion)
+    counts = torch.tensor([[0.0, 1.0, 3.0, 40.0, 0.0], [7.0, 0.0, 0.0, 2.0, 11.0]])
+    batch = Batch(counts, counts.sum(1), Covariates((torch.tensor([0, 1]),)))
+    return vae, torch.rand(2, 4), batch
+
+
+@pytest.mark.parametrize("likelihood", ["nb", "zinb"])
+@pytest.mark.parametrize("dispersion", ["gene", "gene-batch"])
+def test_rates_are_the_posterior_means_of_the_gamma_poisson_mixture(likelihood, dispersion):
+    vae, code, batch = small(likelihood, dispersion=dispersion)
+    # one category averaged: what stands in front is batch 0's mean
+    space = ExpressionSpace(vae, (1,), 100.0, "cpu")
+    found = space.expected(code, batch).double().numpy()
+    with torch.inference_mode():
+        front = vae.scale(vae.decode_logits(code, Covariates((torch.zeros(2, dtype=torch.long),)))[0]).numpy()
+        logits, hidden = vae.decode_logits(code, batch.covariates)
+        mean = (batch.library[:, None] * vae.scale(logits)).double().numpy()
+        theta = vae.log_dispersions(batch.covariates).exp().expand(2, -1).double().numpy()
+        lost = (
+            torch.sigmoid(vae.dropout_output(hidden, batch.covariates)).numpy()
+            if likelihood == "zinb"
+            else np.zeros((2, 5))
+        )
+        unit = vae.log_dispersion[:1].exp().double().numpy()[0]
+    for i in range(2):
+        for g in range(5):
+            x, gamma = float(batch.x[i, g]), stats.gamma(theta[i, g], scale=mean[i, g] / theta[i, g])
+
+            def weight(rate, x=x, gamma=gamma, lost=lost[i, g]):
+                return ((1 - lost) * stats.poisson.pmf(x, rate) + lost * (x == 0)) * gamma.pdf(rate)
+
+            # by quantiles of the prior: its density may be infinite at 0
+            grid = gamma.ppf((np.arange(200_000) + 0.5) / 200_000)
+            share = weight(grid) / gamma.pdf(grid)
+            oracle = (share * grid).mean() / share.mean()
+            rate = 100.0 * front[i, g] * oracle / mean[i, g]
+            expected = 2 * np.sqrt(unit[g]) * np.arcsinh(np.sqrt(rate / unit[g]))
+            assert found[i, g] == pytest.approx(expected, rel=5e-3)
+
+
+def test_the_scale_is_the_distance_of_fisher_and_rao():
+    vae, *_ = small("nb")
+    space = ExpressionSpace(vae, (2,), 1.0, "cpu")
+    low, high = torch.full((1, 5), 0.3), torch.full((1, 5), 25.0)
+    found = (space._stabilise(high) - space._stabilise(low))[0].detach().numpy()
+    for theta, distance in zip(vae.log_dispersion.detach().exp()[0].tolist(), found, strict=True):
+        # the negative binomial's Fisher information about its mean is 1 / (mu (1 + mu / theta))
+        length = integrate.quad(lambda mu, theta=theta: 1 / np.sqrt(mu * (1 + mu / theta)), 0.3, 25.0)[0]
+        assert distance == pytest.approx(length, rel=1e-4)
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "gaussian"])
+def test_likelihoods_without_a_rate_of_their_own_are_decoded(likelihood):
+    vae, code, batch = small(likelihood)
+    space = ExpressionSpace(vae, (2,), 10.0, "cpu")
+    np.testing.assert_array_equal(space.expected(code, batch), space.decoded(code))
+
+
+def test_counts_move_a_cell_along_its_own_expression(trained, adata):
+    more = adata.copy()
+    gene = int(np.asarray(more.X.sum(0)).ravel().argmax())
+    x = more.X.toarray()
+    x[:, gene] += 20
+    more.X = x
+    batch = next(iter(trained._batches(more, None, None)))
+    q = probabilities(trained)
+    space = space_of(trained)
+    moved = (space.expected(q, batch) - space.expected(q, next(iter(trained._batches(adata, None, None))))).mean(0)
+    assert int(moved.argmax()) == gene
 
 
 def test_a_cell_has_the_same_coordinates_in_any_company(trained, adata):
-    z = trained.get_latent_representation()
-    np.testing.assert_allclose(trained.get_latent_representation(adata[20:35].copy()), z[20:35], atol=1e-4)
-    np.testing.assert_array_equal(trained.get_latent_representation(n_components=3), z[:, :3])
+    for representation in ("expression", "denoised"):
+        z = trained.get_latent_representation(representation=representation)
+        part = trained.get_latent_representation(adata[20:35].copy(), representation=representation)
+        np.testing.assert_allclose(part, z[20:35], atol=1e-4)
+        first = trained.get_latent_representation(representation=representation, n_components=3)
+        np.testing.assert_array_equal(first, z[:, :3])
+        assert trained.get_latent_representation(indices=[], representation=representation).shape == (0, z.shape[1])
 
 
 def test_a_query_leaves_the_reference_where_it_was(trained, adata):
@@ -59,6 +148,19 @@ def test_a_query_leaves_the_reference_where_it_was(trained, adata):
     np.testing.assert_allclose(
         mapped.get_latent_representation(own), trained.get_latent_representation(own.copy()), atol=1e-4
     )
+
+
+def test_embeddings_while_training_goes_on_are_whole(adata):
+    QBMVAE.setup_anndata(adata, batch_key="batch")
+    model, seen = QBMVAE(adata, n_latent=8, n_hidden=16), []
+
+    def snapshot(_):
+        model.is_trained_ = True
+        seen.append(model.get_latent_representation())
+
+    model.train(max_epochs=2, progress_bar=False, on_epoch=snapshot)
+    assert [z.shape for z in seen] == [(adata.n_obs, 8)] * 2
+    assert all(np.isfinite(z).all() and z.std() > 0 for z in seen)
 
 
 @pytest.mark.parametrize("shape", [(3, 10), (40, 2), (1, 5)])
