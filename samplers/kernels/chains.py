@@ -96,12 +96,17 @@ def _scatter(states, spins):
 @numba.njit(cache=True, nogil=True)
 def _gather(spins, states):
     n = states.shape[1]
+    small = np.empty((n, LANES), dtype=np.int8)
     for group in range(spins.shape[0]):
-        lanes = min(LANES, states.shape[0] - group * LANES)
-        for start in range(0, n, 16):  # tiles of 16 sites: both arrays stay in cache
-            for lane in range(lanes):
-                for i in range(start, min(start + 16, n)):
-                    states[group * LANES + lane, i] = np.int8(spins[group, i, lane])
+        # to bytes along the lanes, which vectorises, and then across
+        for i in range(n):
+            own, out = spins[group, i], small[i]
+            for lane in range(LANES):
+                out[lane] = np.int8(own[lane])
+        for lane in range(min(LANES, states.shape[0] - group * LANES)):
+            row = states[group * LANES + lane]
+            for i in range(n):
+                row[i] = small[i, lane]
 
 
 @numba.njit(cache=True, nogil=True)

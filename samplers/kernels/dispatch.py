@@ -119,7 +119,7 @@ def _field_error(problem: Ising) -> float:
     if problem.layout == "sparse":
         return np.inf
     couplings = problem.block if problem.layout == "bipartite" else problem.dense
-    unit = max(couplings.max(initial=0.0), -couplings.min(initial=0.0)) / int8.LARGEST
+    unit = int8.largest(np.ascontiguousarray(couplings)) / int8.LARGEST
     # each of n couplings is off by up to half a unit, uniformly
     return float(unit * np.sqrt(problem.n / 12))
 

@@ -59,27 +59,52 @@ class Packed:
 def pack(matrix: np.ndarray) -> Packed:
     """Return `matrix`, `(rows, columns)`, in 16-bit fixed point."""
     rows, columns = matrix.shape
-    scale = max(float(np.abs(matrix).max(initial=0.0)) / LARGEST, 1e-30)
+    matrix = np.ascontiguousarray(matrix)
+    scale = max(largest(matrix) / LARGEST, 1e-30)
     words = np.zeros((-(-rows // 2), -(-columns // 4), 4), dtype=np.uint32)
     row_sums = np.empty(rows, dtype=np.int32)
     rounded = np.empty((rows, columns), dtype=np.float32)
-    _pack(np.ascontiguousarray(matrix), 1.0 / scale, np.float32(scale), words.view(np.int8), row_sums, rounded)
+    _pack(matrix, 1.0 / scale, np.float32(scale), words.view(np.int8), row_sums, rounded)
     return Packed(words, row_sums, np.float32(scale), rounded)
 
 
 @numba.njit(cache=True, nogil=True)
+def largest(matrix):
+    """Return the largest magnitude of a contiguous matrix, 0 for none."""
+    top = np.zeros(LANES)
+    flat = matrix.reshape(-1)
+    whole = len(flat) // LANES * LANES
+    for start in range(0, whole, LANES):
+        for lane in range(LANES):
+            top[lane] = max(top[lane], abs(flat[start + lane]))
+    for k in range(whole, len(flat)):
+        top[0] = max(top[0], abs(flat[k]))
+    return top.max()
+
+
+@numba.njit(cache=True, nogil=True)
 def _pack(matrix, inverse, scale, limbs, row_sums, rounded):
-    for i in range(matrix.shape[0]):
+    rows, columns = matrix.shape
+    # filled up to fours
+    units = np.zeros(-(-columns // 4) * 4, dtype=np.int32)
+    for i in range(rows):
+        row, out = matrix[i], rounded[i]
+        # loops that write one array each vectorise
+        for j in range(columns):
+            units[j] = np.int32(max(min(np.rint(row[j] * inverse), float(LARGEST)), -float(LARGEST)))
         total = 0
-        for j in range(matrix.shape[1]):
-            unit = np.int32(np.rint(matrix[i, j] * inverse))
-            unit = max(min(unit, np.int32(LARGEST)), np.int32(-LARGEST))
-            low = ((unit + 128) & 255) - 128
-            limbs[i // 2, j // 4, 8 * (i % 2) + j % 4] = (unit - low) >> 8
-            limbs[i // 2, j // 4, 8 * (i % 2) + 4 + j % 4] = low
-            rounded[i, j] = np.float32(unit) * scale
-            total += unit
+        for j in range(columns):
+            out[j] = np.float32(units[j]) * scale
+            total += units[j]
         row_sums[i] = total
+        first = 8 * (i % 2)
+        for four in range(len(units) // 4):
+            word = limbs[i // 2, four]
+            for k in range(4):
+                unit = units[4 * four + k]
+                low = ((unit + 128) & 255) - 128
+                word[first + k] = (unit - low) >> 8
+                word[first + 4 + k] = low
 
 
 @numba.njit(fastmath=FAST)

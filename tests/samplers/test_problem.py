@@ -81,6 +81,15 @@ def test_three_spellings_of_one_problem():
     assert Ising(np.ones(3), upper * 1.01).content_hash != same[0].content_hash
 
 
+def test_an_unchecked_problem_is_the_checked_one():
+    checked = _random(6, 0)
+    assert Ising.unchecked(checked.h, checked.dense, offset=checked.offset) == checked
+    states = np.random.default_rng(0).choice([-1, 1], size=(5, 6))
+    np.testing.assert_array_equal(
+        Ising.unchecked(checked.h, checked.dense, offset=0.3).energies(states), checked.energies(states)
+    )
+
+
 def test_labels_keep_the_models_order():
     bqm = dimod.BinaryQuadraticModel({"b": 1.0, "a": -1.0}, {("b", "a"): 0.5}, "SPIN")
     problem = Ising.from_bqm(bqm)

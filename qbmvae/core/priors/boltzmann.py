@@ -52,6 +52,8 @@ class BoltzmannPrior(DiscretePrior):
         self.W = nn.Parameter(couplings, requires_grad=frozen_couplings_scale is None)
         if self.W.requires_grad:
             self.W.register_hook(self.project)
+        self._addresses: tuple[int, ...] = ()
+        self._views: tuple[np.ndarray, ...] = ()
 
     def project(self, gradient: Tensor) -> Tensor:
         """Return the part of a gradient of W that keeps it symmetric and inside the mask."""
@@ -66,13 +68,24 @@ class BoltzmannPrior(DiscretePrior):
         rows = q.reshape(-1, self.n_latent)
         return _QuadraticEnergy.apply(rows, self.bias, self.W).reshape(q.shape[:-1])
 
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        """Return bias, W and mask as arrays: views, kept as long as the tensors stay where they are."""
+        tensors = self.bias, self.W, self.mask
+        if self.W.device.type != "cpu":
+            return tuple(t.numpy(force=True) for t in tensors)
+        # torch's way from a tensor to its array costs more than the arithmetic
+        addresses = tuple(t.data_ptr() for t in tensors)
+        if addresses != self._addresses:
+            self._addresses, self._views = addresses, tuple(t.detach().numpy() for t in tensors)
+        return self._views
+
     def problem(self) -> Ising:
         """Return the Ising problem over the latent bits."""
-        bias, W = self.bias.detach().cpu().numpy(), self.W.detach().cpu().numpy()
+        bias, W, mask = self._arrays()
         h, J = np.empty(len(bias)), np.empty(W.shape)
         offset = prior.ising(bias, W, J, h)
         # a sparse kernel pays on hardware graphs, a dense one elsewhere
-        if np.count_nonzero(self.mask.cpu().numpy()) < 0.1 * self.mask.numel():
+        if np.count_nonzero(mask) < 0.1 * J.size:
             return Ising(h, sp.csr_array(J), offset=offset)
         # a value that is not finite reaches the constant: the checks then name it
         return (Ising.unchecked if math.isfinite(offset) else Ising)(h, J, offset=offset)
