@@ -54,7 +54,7 @@ class TrainingConfig:
     learning_rate_decay: float = 0.0
     kl_weight: float = 0.25
     kl_warmup: float = 0.25
-    batch_matching: float = 1.0
+    batch_matching: float = 2.0
     cycle_consistency: float = 0.0
     num_chains: int = 512
     gradient_clip: float | None = None
