@@ -144,7 +144,7 @@ def test_a_loss_that_is_not_finite_names_step_and_cells():
 
 
 def test_warm_up_is_a_share_of_the_total_steps():
-    trainer = _trainer(max_epochs=8)
+    trainer = _trainer(max_epochs=8, kl_weight=2.0)
     steps = trainer.total_steps
     assert trainer.kl_weight(0) == pytest.approx(2 / (0.25 * steps))
     assert trainer.kl_weight(steps // 4) == 2
