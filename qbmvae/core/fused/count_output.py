@@ -21,6 +21,7 @@ from torch import Tensor
 
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused import counts
+from qbmvae.core.fused.dispersion import Dispersion
 
 #: Cells whose logits are held at once: with 2,000 genes they stay in a core's second cache.
 CHUNK = 256
@@ -60,7 +61,7 @@ def evaluate(
 ) -> tuple[float, np.ndarray]:
     """Return what `count_output` does, in float64, and write the gradients, if they are wanted; no autograd."""
     n, n_genes = len(hidden), log_theta.shape[1]
-    dispersion = counts.Dispersion(log_theta.numpy(), factor)
+    dispersion = Dispersion(log_theta.numpy(), factor)
     values, sizes = np.empty(n), library.numpy()
     tables = [table.numpy() for _, table in heads]
     dtables = [np.empty_like(t) for t in tables] if gradients is None else [t.numpy() for _, t in gradients.heads]
