@@ -41,7 +41,9 @@ def evaluate(
     against: Annotated[
         str, typer.Option(help="Models fitted on the same cells to stand beside, by commas: pca, harmony, scvi, ...")
     ] = "pca",
-    representation: Annotated[str, typer.Option(help="expression, denoised, probabilities, logits, bits or arcsine.")] = "expression",
+    representation: Annotated[
+        str, typer.Option(help="expression, denoised, probabilities, logits, bits or arcsine.")
+    ] = "expression",
     max_cells: Annotated[int, typer.Option(help="Score a stratified subsample above this size.", min=20)] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of folds, classifiers and baselines.")] = 0,
     quiet: Quiet = False,

@@ -75,7 +75,9 @@ def embed(
     run: Run,
     data: Annotated[Path, typer.Argument(metavar="DATA.h5ad", help="Cells to embed; genes are matched by name.")],
     out: Annotated[Path, typer.Option(help="File to write: .h5ad, .parquet or .npz.", show_default=False)],
-    representation: Annotated[str, typer.Option(help="expression, denoised, probabilities, logits, bits or arcsine.")] = "expression",
+    representation: Annotated[
+        str, typer.Option(help="expression, denoised, probabilities, logits, bits or arcsine.")
+    ] = "expression",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

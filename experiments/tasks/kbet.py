@@ -47,9 +47,9 @@ def kbet_per_label(neighbors: NeighborsResults, batch: np.ndarray, label: np.nda
 
     Notes
     -----
-    Büttner et al. (2019); scib_metrics.kbet_per_label, with exact neighbours in place of approximate ones. Types of fewer than ten cells or of one batch are left out; a type
-    whose graph is torn into small parts (less than three quarters of its cells in parts of three neighbourhoods or more)
-    scores 0. NaN where no type is left.
+    Büttner et al. (2019); scib_metrics.kbet_per_label, with exact neighbours in place of approximate ones. Types of fewer
+    than ten cells or of one batch are left out; a type whose graph is torn into small parts (less than three quarters of
+    its cells in parts of three neighbourhoods or more) scores 0. NaN where no type is left.
     """
     graph = neighbors.knn_graph_connectivities.tocsr()
     scores = []
