@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.baselines import METHODS
 from experiments.comparison import Comparison, DataSpec, ModelSpec
 
 CONFIG = "comparison.json"
@@ -39,7 +40,7 @@ def results_table(out: Path, comparison: Comparison) -> pd.DataFrame:
     -------
     pandas.DataFrame
         "dataset", "model", "seed", "task", "metric", "epoch" (the last where -1), "value", "seconds", "cpu_seconds",
-        "uses_labels", "dimensions".
+        "uses_labels", "dimensions", "deterministic".
     """
     rows = []
     for data, model, seed in comparison.cells():
@@ -49,6 +50,7 @@ def results_table(out: Path, comparison: Comparison) -> pd.DataFrame:
         common = {
             k: result[k] for k in ("dataset", "model", "seed", "seconds", "cpu_seconds", "uses_labels", "dimensions")
         }
+        common["deterministic"] = METHODS[model.method].deterministic
         for task, scores in result["scores"].items():
             for metric, value in flatten(scores):
                 rows.append({**common, "task": task, "metric": metric, "epoch": -1, "value": value})
@@ -67,6 +69,7 @@ def results_table(out: Path, comparison: Comparison) -> pd.DataFrame:
         "cpu_seconds",
         "uses_labels",
         "dimensions",
+        "deterministic",
     ]
     return pd.DataFrame(rows, columns=columns)
 

@@ -12,16 +12,17 @@ import pandas as pd
 def score_grid(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
     """Return one score's final values: rows (dataset, seed), a column for each model.
 
-    A model that has no randomness was run for one seed; its value stands for every seed.
+    A model that has no randomness was run for one seed; its value stands for every seed. One that has, but ran for one
+    seed, is compared with that seed alone.
     """
     chosen = results[(results.task == task) & (results.metric == metric) & (results.epoch < 0)]
     grid = chosen.pivot_table(index=["dataset", "seed"], columns="model", values="value", dropna=False, observed=True)
     grid = grid.dropna(how="all")
-    for model in grid.columns:
-        for dataset, rows in grid.groupby(level="dataset").groups.items():
+    fixed = set(chosen.model[chosen.deterministic.astype(bool)])
+    for model in grid.columns.intersection(list(fixed)):
+        for _, rows in grid.groupby(level="dataset").groups.items():
             known = grid.loc[rows, model].dropna()
-            ran = chosen[(chosen.dataset == dataset) & (chosen.model == model)].seed.nunique()
-            if len(known) == 1 and ran == 1:
+            if len(known) == 1:
                 grid.loc[rows, model] = known.iloc[0]
     return grid
 

@@ -10,7 +10,8 @@ from experiments.statistics import _mean_of_means, interval, mean_table, paired,
 
 def _results(rows):
     frame = pd.DataFrame(rows, columns=["dataset", "model", "seed", "value"])
-    return frame.assign(task="integration", metric="Total", epoch=-1, uses_labels=False)
+    fixed = frame.model == "pca"
+    return frame.assign(task="integration", metric="Total", epoch=-1, uses_labels=False, deterministic=fixed)
 
 
 def test_interval_equals_scipy():
@@ -40,6 +41,13 @@ def test_a_model_without_randomness_stands_for_every_seed():
     assert frame.loc[("pca", "x")].difference == pytest.approx(1.4) and frame.loc[("pca", "x")].pairs == 3
     mean, deviation = mean_table(grid)
     assert mean.loc["ours", "mean"] == pytest.approx(1.5) and deviation.loc["pca", "x"] == 0
+
+
+def test_a_random_model_of_one_seed_is_compared_with_that_seed():
+    rows = [("x", "ours", s, 0.5 + s) for s in range(3)] + [("x", "other", 1, 0.1)]
+    frame = paired(score_grid(_results(rows), "integration", "Total"), "ours")
+    assert frame.loc[("other", "x")].difference == pytest.approx(1.4) and frame.loc[("other", "x")].pairs == 1
+    assert frame.loc[("other", "x")].high == float("inf")
 
 
 def test_a_model_that_lacks_a_set_has_no_mean_over_sets():
