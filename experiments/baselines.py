@@ -175,7 +175,11 @@ def _dense_log(adata: AnnData, layer: str | None) -> AnnData:
 
 
 def fit_qbmvae(
-    task: Task, representation: str | None = None, train: dict[str, Any] | None = None, **model: Any
+    task: Task,
+    representation: str | None = None,
+    train: dict[str, Any] | None = None,
+    shuffled: bool = False,
+    **model: Any,
 ) -> Fitted:
     """Fit our own model.
 
@@ -187,12 +191,14 @@ def fit_qbmvae(
         Which embedding to judge.
     train
         Options of `QBMVAE.train`.
+    shuffled
+        Train once, move the learned couplings to other pairs of bits at random, and train anew with them frozen.
     **model
         Options of `QBMVAE`, for instance `prior="bernoulli"`.
     """
     from experiments.own_model import fit_own
 
-    return fit_own(task, representation, train or {}, model)
+    return fit_own(task, representation, train or {}, model, shuffled)
 
 
 def fit_published(task: Task, exact_kl: bool = False, **options: Any) -> Fitted:
@@ -231,10 +237,18 @@ METHODS: dict[str, Method] = {
         "our network, standard Gaussian prior, KL weight 2",
         {"prior": "gaussian", "n_latent": 10, "train": {"kl_weight": 2.0}},
     ),
-    "mixture": _own("ours with a mixture of Gaussians, 10 dimensions", prior="gaussian-mixture", n_latent=10),
-    "vamp": _own("ours with a VampPrior, 10 dimensions", prior="vamp", n_latent=10),
+    "mixture": _own(
+        "ours with a mixture of Gaussians, 10 dimensions, KL weight 2",
+        prior="gaussian-mixture",
+        n_latent=10,
+        train={"kl_weight": 2.0},
+    ),
+    "vamp": _own(
+        "ours with a VampPrior, 10 dimensions, KL weight 2", prior="vamp", n_latent=10, train={"kl_weight": 2.0}
+    ),
     "bernoulli": _own("ours, J = 0, fields learned", prior="bernoulli"),
     "uniform": _own("ours, uniform bits", prior="uniform"),
+    "shuffled-couplings": _own("ours, learned couplings moved to other pairs, frozen", shuffled=True),
     "random-couplings": _own("ours, frozen random couplings", prior="random-couplings"),
     "rbm": _own("ours, restricted Boltzmann machine, 64 hidden units", topology="bipartite", n_hidden_units=64),
     "pegasus": _own("ours, couplings on a Pegasus graph", topology="pegasus"),

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from experiments.fitted import Task
 
 
-def fit_own(task: Task, representation: str | None, train: dict[str, Any], options: dict[str, Any]) -> Fitted:
+def fit_own(
+    task: Task,
+    representation: str | None,
+    train: dict[str, Any],
+    options: dict[str, Any],
+    shuffled: bool = False,
+) -> Fitted:
     """Fit `QBMVAE` on the task's cells; see `experiments.baselines.fit_qbmvae`."""
     from qbmvae import QBMVAE
 
@@ -31,6 +37,8 @@ def fit_own(task: Task, representation: str | None, train: dict[str, Any], optio
             model.is_trained_ = trained
 
     settings: dict[str, Any] = {"max_epochs": task.max_epochs, "batch_size": task.batch_size, **train}
+    if shuffled:
+        model = _with_shuffled_couplings(model, adata, task, options, settings)
     if task.snapshots:
         settings["on_epoch"] = snapshot
     model.train(seed=task.seed, accelerator="cpu", progress_bar=False, **settings)
@@ -63,3 +71,29 @@ def fit_own(task: Task, representation: str | None, train: dict[str, Any], optio
         bounds=bounds,
         novelty=novelty,
     )
+
+
+def _with_shuffled_couplings(
+    teacher: Any, adata: AnnData, task: Task, options: dict[str, Any], settings: dict[str, Any]
+) -> Any:
+    """Return a model with new weights whose frozen couplings are a trained model's, in other places."""
+    import torch
+
+    from qbmvae import QBMVAE
+
+    teacher.train(seed=task.seed, accelerator="cpu", progress_bar=False, **settings)
+    W = teacher.module.vae.prior.W.detach()
+    above = torch.triu_indices(*W.shape, 1)
+    order = torch.from_numpy(np.random.default_rng(task.seed).permutation(above.shape[1]))
+    moved = torch.zeros_like(W)
+    moved[above[0], above[1]] = W[above[0], above[1]][order]
+    model = QBMVAE(
+        adata,
+        seed=task.seed,
+        prior="random-couplings",
+        **{"n_hidden": task.n_hidden, "n_layers": task.n_layers, **options},
+    )
+    model.module.vae.prior.W.data.copy_(moved + moved.T)
+    # train would draw the weights of a fresh model anew, and the couplings with them
+    model._fresh = False
+    return model

@@ -55,6 +55,16 @@ def test_the_same_seed_gives_the_same_embedding(cells):
         assert np.array_equal(x, y)
 
 
+def test_shuffled_couplings_are_the_learned_ones_elsewhere_and_stay(cells):
+    task = Task(cells, "batch", max_epochs=3, n_hidden=16, seed=1)
+    learned, moved = (
+        fit(name, task, n_latent=8).model.module.vae.prior.W.detach() for name in ("qbmvae", "shuffled-couplings")
+    )
+    above = np.triu_indices(8, 1)
+    np.testing.assert_array_equal(np.sort(learned.numpy()[above]), np.sort(moved.numpy()[above]))
+    assert torch.equal(moved, moved.T) and not torch.allclose(moved, learned) and learned.abs().max() > 0
+
+
 def test_warm_up_is_a_share_or_the_default(cells, monkeypatch):
     import scvi
 
