@@ -66,9 +66,24 @@ def test_a_stream_that_loses_cells_or_genes_is_named(adata):
         _model(adata).train(**QUICK, stream=_pieces(other))
 
 
-def test_without_annbatch_the_extra_is_named(tmp_path):
+def test_an_annbatch_collection_streams_or_the_extra_is_named(adata, tmp_path):
+    # annbatch needs Python 3.12
     if importlib.util.find_spec("annbatch") is None:
         with pytest.raises(InputError, match=r"qbmvae\[atlas\]"):
             annbatch_stream(tmp_path)
-    else:
-        assert callable(annbatch_stream(tmp_path))
+        return
+    import annbatch
+
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    annbatch.DatasetCollection(tmp_path / "cells.zarr").add_adatas(
+        [tmp_path / "cells.h5ad"], n_obs_per_chunk=16, shuffle_chunk_size=32
+    )
+    model = _model(adata)
+    stream = annbatch_stream(tmp_path / "cells.zarr", batch_size=64, chunk_size=16, preload_nchunks=4)
+    source = model._source()
+    batches = list(StreamSource(stream, adata.obs_names, source.subset(np.arange(adata.n_obs))).epoch(32, 1, 0))
+    assert sorted(np.concatenate([b.rows for b in batches])) == list(range(adata.n_obs))
+    for batch in batches:
+        np.testing.assert_array_equal(batch.x.dense().numpy(), source.take(batch.rows).x.dense().numpy())
+    model.train(**QUICK, stream=stream)
+    assert np.isfinite(model.history["elbo_validation"].to_numpy()).all()
