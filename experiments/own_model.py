@@ -83,7 +83,7 @@ def _with_shuffled_couplings(
 
     teacher.train(seed=task.seed, accelerator="cpu", progress_bar=False, **settings)
     W = teacher.module.vae.prior.W.detach()
-    above = torch.triu_indices(*W.shape, 1)
+    above = torch.triu_indices(W.shape[0], W.shape[1], 1)
     order = torch.from_numpy(np.random.default_rng(task.seed).permutation(above.shape[1]))
     moved = torch.zeros_like(W)
     moved[above[0], above[1]] = W[above[0], above[1]][order]
