@@ -19,8 +19,9 @@ from samplers.errors import InputError, nearest
 Representation = Literal["expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
 DEFAULT = "expression"
 REPRESENTATIONS = get_args(Representation)
-#: Those that any prior has.
-CONTINUOUS = ("expression", "denoised", "probabilities")
+#: Those in expression space, and those that any prior has.
+IN_EXPRESSION_SPACE = ("expression", "denoised")
+CONTINUOUS = (*IN_EXPRESSION_SPACE, "probabilities")
 #: Where minified data keep the coordinates that need counts.
 EXPRESSION_KEY = "_qbmvae_expression"
 #: Mean and components of the axes, see `expression_space.principal_components`.
@@ -76,28 +77,36 @@ class LatentMixin(Host):
             posterior = vae.normal(parameters)
             return posterior.loc.numpy(), posterior.scale.square().numpy()
         self._check_if_trained(warn=False)
-        if chosen == "expression" and self._is_minified(adata):
-            return self._kept_expression(indices)[:, :n_components]
-        space, axes = self._space_and_axes(adata, indices, batch_size) if chosen in CONTINUOUS[:2] else (None, None)
-        found = [
-            self._represent(parameters, batch, chosen, space, axes)[:, :n_components]
-            for parameters, batch in self._parts(adata, indices, batch_size)
-        ]
-        return np.concatenate(found) if found else np.zeros((0, vae.n_latent), dtype=np.float32)[:, :n_components]
+        found = [x for _, x in self._embedded(adata, indices, batch_size, chosen, n_components)]
+        if found:
+            return np.concatenate(found)
+        width = n_components if chosen in IN_EXPRESSION_SPACE else None
+        return np.zeros((0, vae.n_latent), dtype=np.float32)[:, :width]
 
-    def _represent(
-        self,
-        parameters: torch.Tensor,
-        batch: Batch | None,
-        representation: str,
-        space: ExpressionSpace | None = None,
-        axes: Axes | None = None,
-    ) -> np.ndarray:
-        """Return a representation of the posterior's parameters, and of the counts they were found for, cell by cell."""
+    def _embedded(
+        self, adata: Any, indices: Any, batch_size: int | None, representation: str, n_components: int | None = None
+    ) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+        """Yield the posterior's parameters of some cells and their representation."""
+        parts = self._parts(adata, indices, batch_size)
+        if representation not in IN_EXPRESSION_SPACE:
+            yield from ((parameters, self._represent(parameters, representation)) for parameters, _ in parts)
+        elif representation == "expression" and self._is_minified(adata):
+            # minified data come in one part
+            yield from ((parameters, self._kept_expression(indices)[:, :n_components]) for parameters, _ in parts)
+        else:
+            space, (mean, components) = self._space_and_axes(adata, indices, batch_size)
+            for parameters, batch in parts:
+                code = self.module.vae.code(parameters)
+                near = (
+                    space.decoded(code)
+                    if representation == "denoised" or batch is None
+                    else space.expected(code, batch)
+                )
+                yield parameters, expression_space.coordinates(near, mean, components[:n_components]).numpy()
+
+    def _represent(self, parameters: torch.Tensor, representation: str) -> np.ndarray:
+        """Return a representation of the posterior's parameters that needs nothing else, cell by cell."""
         code = self.module.vae.code(parameters)
-        if space is not None and axes is not None:
-            near = space.decoded(code) if representation == "denoised" or batch is None else space.expected(code, batch)
-            return expression_space.coordinates(near, *axes).numpy()
         match representation:
             case "logits":
                 return parameters.numpy()
@@ -149,17 +158,9 @@ class LatentMixin(Host):
         self._check_if_trained(warn=False)
         adata = self._validate_anndata(adata)
         width, n_bits = vae.n_latent, vae.n_latent if vae.prior.discrete else 0
-        kept = self._kept_expression(None) if chosen == "expression" and self._is_minified(adata) else None
-        space, axes = None, None
-        if chosen in CONTINUOUS[:2] and kept is None:
-            space, axes = self._space_and_axes(adata, None, batch_size)
         with latents.writer(Path(path), adata.obs, width, n_bits) as write:
-            done = 0
-            for parameters, batch in self._parts(adata, None, batch_size):
-                codes = self._represent(parameters, None, "bits") if n_bits else None
-                rows = slice(done, done + len(parameters))
-                write(self._represent(parameters, batch, chosen, space, axes) if kept is None else kept[rows], codes)
-                done = rows.stop
+            for parameters, x in self._embedded(adata, None, batch_size, chosen):
+                write(x, self._represent(parameters, "bits") if n_bits else None)
         return adata.n_obs, width
 
     def get_codes(self, adata: AnnData | None = None, indices: Sequence[int] | None = None) -> np.ndarray:
@@ -229,11 +230,13 @@ class LatentMixin(Host):
         return self._find_axes(adata, indices, batch_size)
 
     def _find_axes(self, adata: Any, indices: Any, batch_size: int | None) -> tuple[ExpressionSpace, Axes]:
-        found = list(self._parts(adata, indices, batch_size))
-        libraries = [batch.library.cpu() for _, batch in found if batch is not None]
+        codes, libraries = [], []
+        for parameters, batch in self._parts(adata, indices, batch_size):
+            codes.append(self.module.vae.code(parameters))
+            if batch is not None:
+                libraries.append(batch.library.cpu())
         space = self._space(float(torch.cat(libraries).median()) if libraries else 1e4)
-        code = self.module.vae.code(torch.cat([parameters for parameters, _ in found]))
-        return space, expression_space.principal_components(space.decoded(code), self.module.n_latent)
+        return space, expression_space.principal_components(space.decoded(torch.cat(codes)), self.module.n_latent)
 
     def _fix_expression_axes(self, seed: int) -> None:
         """Find the axes of expression space on training cells; a model of a query keeps its reference's."""

@@ -135,6 +135,8 @@ def test_a_cell_has_the_same_coordinates_in_any_company(trained, adata):
         np.testing.assert_allclose(part, z[20:35], atol=1e-4)
         first = trained.get_latent_representation(representation=representation, n_components=3)
         np.testing.assert_array_equal(first, z[:, :3])
+        bits = trained.get_latent_representation(representation="bits", n_components=3)
+        assert bits.shape == z.shape, "components are those of expression space"
         assert trained.get_latent_representation(indices=[], representation=representation).shape == (0, z.shape[1])
 
 
