@@ -27,7 +27,8 @@ def fit_own(
 
     adata = task.adata.copy()
     QBMVAE.setup_anndata(adata, batch_key=task.batch_key, layer=task.layer)
-    model = QBMVAE(adata, **{"n_hidden": task.n_hidden, "n_layers": task.n_layers, **options})
+    options = {"n_hidden": task.n_hidden, "n_layers": task.n_layers, **options}
+    model = QBMVAE(adata, **options)
     by_epoch: dict[int, np.ndarray] = {}
 
     def snapshot(trainer: Any) -> None:
@@ -87,12 +88,7 @@ def _with_shuffled_couplings(
     order = torch.from_numpy(np.random.default_rng(task.seed).permutation(above.shape[1]))
     moved = torch.zeros_like(W)
     moved[above[0], above[1]] = W[above[0], above[1]][order]
-    model = QBMVAE(
-        adata,
-        seed=task.seed,
-        prior="random-couplings",
-        **{"n_hidden": task.n_hidden, "n_layers": task.n_layers, **options},
-    )
+    model = QBMVAE(adata, seed=task.seed, prior="random-couplings", **options)
     model.module.vae.prior.W.data.copy_(moved + moved.T)
     # train would draw the weights of a fresh model anew, and the couplings with them
     model._fresh = False
