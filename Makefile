@@ -30,7 +30,7 @@ bench: $(STAMP)
 	$(THREADS) $(BIN)/python -m experiments.benchmarks
 
 soak: $(STAMP)
-	$(THREADS) $(BIN)/python -m experiments.benchmarks.soak --minutes 10
+	$(THREADS) $(BIN)/python -m tests.soak.soak --minutes 10
 
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs

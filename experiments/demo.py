@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import evaluation, plots, runs
-from experiments.baselines import fit
-from experiments.datasets import pbmc68k
-from experiments.fitted import Fitted, Task
-from experiments.report import PANELS, figure, number, page, sampler_section, table
-from experiments.synthetic import synthetic
+from experiments import run_folder
+from experiments.data.datasets import pbmc68k
+from experiments.data.synthetic import synthetic
+from experiments.evaluation import embedding
+from experiments.methods.base import Fitted, Task
+from experiments.methods.registry import fit
+from experiments.report import plots
+from experiments.report.page import PANELS, figure, number, page, sampler_section, table
 from samplers.errors import InputError
 
 MARKER = ".qbmvae-demo"
@@ -66,7 +68,7 @@ def run_demo(out: str | Path, max_epochs: int = 60, n_cells: int = 1500, seed: i
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         metrics = _fill(work, max_epochs, n_cells, seed)
-        runs.write_text(work / MARKER, "made by `python -m experiments.demo`; safe to delete\n")
+        run_folder.write_text(work / MARKER, "made by `python -m experiments.demo`; safe to delete\n")
         work.chmod(0o755)
         if out.exists():
             shutil.rmtree(out)
@@ -87,17 +89,17 @@ def _fill(path: Path, max_epochs: int, n_cells: int, seed: int) -> dict[str, Any
         ("pbmc68k", pbmc68k(), None, ()),
     ):
         branch_key = "lineage" if time_keys else None
-        tasks = [t for t in evaluation.TASKS if t != "trajectory" or time_keys]
+        tasks = [t for t in embedding.TASKS if t != "trajectory" or time_keys]
         task = Task(adata, batch_key, "cell_type", max_epochs=max_epochs, seed=seed)
-        found = evaluation.reference(adata, batch_key, "cell_type", None, time_keys, None, branch_key, tasks)
+        found = embedding.reference(adata, batch_key, "cell_type", None, time_keys, None, branch_key, tasks)
         fitted, scores = {}, {}
         for title, method in MODELS.items():
             print(f"{name}: {title}", file=sys.stderr, flush=True)
             fitted[title] = fit(method, task)
-            scores[title] = evaluation.score(fitted[title].embed(None), found, tasks, ("logistic",), seed=seed)
+            scores[title] = embedding.score(fitted[title].embed(None), found, tasks, ("logistic",), seed=seed)
             summary.append(_row(name, title, scores[title], fitted[title]))
-            table_ = runs.embedding_table(adata.obs_names, fitted[title].embed(None))
-            runs.write_table(path / "embeddings" / f"{name}-{method}.parquet", table_)
+            table_ = run_folder.embedding_table(adata.obs_names, fitted[title].embed(None))
+            run_folder.write_table(path / "embeddings" / f"{name}-{method}.parquet", table_)
         metrics[name] = scores
         sections += _sections(name, adata, found, fitted, scores, batch_key)
         fitted["QBM-VAE"].model.save(path / f"model-{name}")
@@ -118,9 +120,10 @@ def _fill(path: Path, max_epochs: int, n_cells: int, seed: int) -> dict[str, Any
         "a VAE with a Boltzmann-machine prior beside scVI, on data that ship with it",
         [first, *sections],
     )
-    runs.write_text(path / "report.html", html)
-    runs.write_json(
-        path / runs.METRICS, {**metrics, "seed": seed, "max_epochs": max_epochs, "versions": runs.versions()}
+    run_folder.write_text(path / "report.html", html)
+    run_folder.write_json(
+        path / run_folder.METRICS,
+        {**metrics, "seed": seed, "max_epochs": max_epochs, "versions": run_folder.versions()},
     )
     return metrics
 

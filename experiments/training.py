@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import runs
-from experiments.datasets import read_h5ad, select_hvgs
+from experiments import run_folder
+from experiments.data.datasets import read_h5ad, select_hvgs
 from samplers.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def train_run(
     }
     adata = _prepared(config)
     made = _model(adata, config)
-    path = runs.fresh_folder(out)
-    with runs.undo_on_error(path, keep_if=lambda: _checkpointed(path)):
-        runs.start(path, {**config, "fingerprint": runs.data_fingerprint(adata)})
+    path = run_folder.fresh_folder(out)
+    with run_folder.undo_on_error(path, keep_if=lambda: _checkpointed(path)):
+        run_folder.start(path, {**config, "fingerprint": run_folder.data_fingerprint(adata)})
         made.train(**train, seed=seed, checkpoint_dir=path / "checkpoint", progress_bar=progress)
         return finish(path, made, adata, config, report)
 
@@ -76,12 +76,12 @@ def resume_run(path: str | Path, progress: bool = True, report: bool = True) -> 
         For a folder that is no run, or data that have changed.
     """
     path = Path(path)
-    config = runs.open_run(path, complete=False)
+    config = run_folder.open_run(path, complete=False)
     if config["status"]["state"] == "complete":
-        runs.open_run(path)
-        return runs.read_json(path / runs.METRICS)
+        run_folder.open_run(path)
+        return run_folder.read_json(path / run_folder.METRICS)
     adata = _prepared(config)
-    if runs.data_fingerprint(adata) != config.get("fingerprint"):
+    if run_folder.data_fingerprint(adata) != config.get("fingerprint"):
         raise InputError(f"{config['data']} has changed since {path} began: its cells or genes have other names")
     model = _model(adata, config)
     options: dict[str, Any] = {"checkpoint_dir": path / "checkpoint"}
@@ -92,7 +92,7 @@ def resume_run(path: str | Path, progress: bool = True, report: bool = True) -> 
 
 
 def _checkpointed(path: Path) -> bool:
-    from qbmvae.core import checkpoint
+    from qbmvae.core.training import checkpoint
 
     return (path / "checkpoint" / checkpoint.NAME).is_file()
 
@@ -115,22 +115,22 @@ def _model(adata: AnnData, config: dict[str, Any]) -> Any:
 
 def finish(path: Path, model: Any, adata: AnnData, config: dict[str, Any], report: bool) -> dict[str, Any]:
     """Write model, curves, embedding, metrics and report of a trained model into its run folder."""
-    from experiments.scvi_models import curves
+    from experiments.methods.scvi import curves
 
     model.save(path / "model", overwrite=True)
     history = curves(model.history)
-    runs.write_table(path / runs.HISTORY, history)
+    run_folder.write_table(path / run_folder.HISTORY, history)
     embedding = model.get_latent_representation()
-    runs.write_table(path / runs.EMBEDDING, runs.embedding_table(adata.obs_names, embedding))
+    run_folder.write_table(path / run_folder.EMBEDDING, run_folder.embedding_table(adata.obs_names, embedding))
     metrics = training_metrics(model, history, adata)
-    runs.write_json(path / runs.METRICS, metrics)
+    run_folder.write_json(path / run_folder.METRICS, metrics)
     if report:
-        from experiments.report import training_report
+        from experiments.report.page import training_report
 
         shown = {k: v for k, v in config.items() if k != "status"}
         page = training_report(path.name, shown, metrics, history, embedding, adata)
-        runs.write_text(path / "report.html", page)
-    runs.write_status(path, "complete", epochs=metrics["epochs"])
+        run_folder.write_text(path / "report.html", page)
+    run_folder.write_status(path, "complete", epochs=metrics["epochs"])
     return metrics
 
 
@@ -161,19 +161,19 @@ def report_again(path: str | Path, target: str | Path) -> None:
     """Write the report of a complete run anew from what its folder and its data file hold."""
     import pandas as pd
 
-    from experiments.report import training_report
+    from experiments.report.page import training_report
 
     path = Path(path)
-    config = runs.open_run(path)
+    config = run_folder.open_run(path)
     adata = read_h5ad(config["data"])
     try:
-        embedding = pd.read_parquet(path / runs.EMBEDDING)
-        history = pd.read_csv(path / runs.HISTORY, index_col="epoch")
+        embedding = pd.read_parquet(path / run_folder.EMBEDDING)
+        history = pd.read_csv(path / run_folder.HISTORY, index_col="epoch")
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}; train again") from None
     if not embedding.index.isin(adata.obs_names).all():
         raise InputError(f"{config['data']} no longer holds the cells of {path}")
     adata = adata[embedding.index]
     shown = {k: v for k, v in config.items() if k != "status"}
-    metrics = runs.read_json(path / runs.METRICS)
-    runs.write_text(target, training_report(path.name, shown, metrics, history, embedding.to_numpy(), adata))
+    metrics = run_folder.read_json(path / run_folder.METRICS)
+    run_folder.write_text(target, training_report(path.name, shown, metrics, history, embedding.to_numpy(), adata))

@@ -69,7 +69,7 @@ def run(path: Path, how: str, batch_size: int, embed: bool) -> None:
     import torch
 
     from qbmvae import QBMVAE
-    from qbmvae.core.trainer import Trainer
+    from qbmvae.core.training.trainer import Trainer
     from qbmvae.data import open_atlas
 
     warnings.filterwarnings("ignore")

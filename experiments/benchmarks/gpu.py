@@ -53,8 +53,8 @@ def negative_phase(bits: int, topology: str, chains: int, device: str, repeats: 
     """Return the time of one step's negative phase: two sweeps, moments and their gradient."""
     import torch
 
-    from qbmvae.core.negative_phase import NegativePhase
     from qbmvae.core.priors import BoltzmannPrior, DiscretePrior, RestrictedBoltzmannPrior
+    from qbmvae.core.training.negative_phase import NegativePhase
     from samplers.strategies.persistent import Persistent
 
     torch.manual_seed(0)

@@ -31,9 +31,9 @@ def measure(topology: str, args: argparse.Namespace) -> dict[str, Any]:
 
     import samplers
     from experiments.benchmarks.training_speed import synthetic
-    from qbmvae.core.trainer import Trainer, TrainingConfig
+    from qbmvae.core.training.trainer import Trainer, TrainingConfig
     from qbmvae.core.vae import VAE, Batch
-    from qbmvae.data.memory import MemorySource
+    from qbmvae.data.memory_source import MemorySource
 
     class Timed(Trainer):
         """Keeps each step's CPU seconds."""

@@ -129,7 +129,7 @@ def predict(
     Example: qbmvae drug predict drug1 --smiles molecules.csv --out predictions.csv
     """
     from experiments.drug_response.runs import predict_run
-    from experiments.runs import write_text
+    from experiments.run_folder import write_text
 
     use_threads()
     found = predict_run(run, smiles=smiles, pairs=pairs, features=features)

@@ -56,7 +56,7 @@ def evaluate(
 
     Example: qbmvae evaluate run1 pbmc.h5ad --label-key cell_type --against pca,scvi --out eval1
     """
-    from experiments.judge import judge_run
+    from experiments.evaluation.run import judge_run
 
     metrics = judge_run(
         run, data, out, label_key, batch_key=batch_key, time_keys=tuple(time_key or ()), root=root,
@@ -91,8 +91,8 @@ def compare(
 
     Example: qbmvae compare experiments/configs/paper.yaml --out cmp --set seeds=[0,1]
     """
-    from experiments import overrides as overriding
-    from experiments.compare import load_config, run_grid
+    from experiments import config as overriding
+    from experiments.comparison.grid import load_config, run_grid
 
     settings = overriding.parse(overrides)
     if seed is not None:
@@ -115,7 +115,7 @@ def report(
 
     Example: qbmvae report cmp
     """
-    from experiments.compare_report import is_comparison, write_report
+    from experiments.comparison.report import is_comparison, write_report
     from experiments.training import report_again
 
     if not folder.is_dir():

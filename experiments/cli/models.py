@@ -88,11 +88,11 @@ def embed(
 
     Example: qbmvae embed run1 other.h5ad --out emb.h5ad
     """
-    from experiments.datasets import read_h5ad
-    from experiments.runs import load_model
-    from qbmvae.data import latents
+    from experiments.data.datasets import read_h5ad
+    from experiments.run_folder import load_model
+    from qbmvae.data import embedding_writer
 
-    latents.check(out)
+    embedding_writer.check(out)
     adata = read_h5ad(data)
     model = load_model(run)
     shape = model.write_latent_representation(out, adata, representation)
@@ -118,7 +118,7 @@ def generate(
 
     Example: qbmvae generate run1 --n-cells 1000 --out synthetic.h5ad
     """
-    from experiments.runs import load_model, write_atomically
+    from experiments.run_folder import load_model, write_atomically
 
     if out.suffix != ".h5ad":
         raise InputError(f"--out {out}: generated cells are written as .h5ad")

@@ -74,7 +74,7 @@ def progress_lines(quiet: bool) -> Callable[[str], None]:
 
 def answer(result: Any, text: str, *, quiet: bool, as_json: bool) -> None:
     """Print a command's result on stdout: as one JSON object, or in words, or not at all."""
-    from experiments.runs import plain
+    from experiments.run_folder import plain
 
     if as_json:
         print(json.dumps(plain(result), indent=2))
@@ -167,8 +167,8 @@ def resolve(ctx: typer.Context, config: Path | None, overrides: Iterable[str] | 
     InputError
         For an option that none of them takes, or a value of the wrong type.
     """
-    from experiments import overrides as overriding
-    from experiments.runs import read_yaml
+    from experiments import config as overriding
+    from experiments.run_folder import read_yaml
 
     known = arguments()
     given: dict[str, Any] = {}

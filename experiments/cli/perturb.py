@@ -72,9 +72,9 @@ def train(
 
     Example: qbmvae perturb train papalexi.h5ad --pert-key perturbation --control control --out pert1
     """
-    from experiments import overrides as overriding
+    from experiments import config as overriding
     from experiments.perturbation.runs import METRICS, TrainConfig, train_run
-    from experiments.runs import read_config, read_yaml
+    from experiments.run_folder import read_config, read_yaml
 
     use_threads()
     if resume is not None:
@@ -220,9 +220,9 @@ def table(
 
     Example: qbmvae perturb table ablation --out table1 --set seeds=[0,1]
     """
-    from experiments import overrides as overriding
+    from experiments import config as overriding
     from experiments.perturbation.ablation import TableConfig, run_table
-    from experiments.runs import read_yaml
+    from experiments.run_folder import read_yaml
 
     use_threads()
     if out is None:
@@ -256,7 +256,7 @@ def seeds(
     Example: qbmvae perturb seeds runs.yaml --out seeds1
     """
     from experiments.perturbation.seeds import run_seeds
-    from experiments.runs import read_yaml
+    from experiments.run_folder import read_yaml
 
     use_threads()
     settings = read_yaml(config)

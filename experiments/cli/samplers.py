@@ -191,7 +191,7 @@ def serve(
     Example: qbmvae samplers serve --backend gibbs --port 8765 --token-file token.txt
     """
     import samplers
-    from samplers.remote.server import serve as run_server
+    from samplers.server.app import serve as run_server
 
     samplers.get(backend)
     run_server(

@@ -29,7 +29,7 @@ def simulate(
 
     Example: qbmvae simulate paper-notebook --out sim.h5ad --n-cells 2000 --seed 0
     """
-    from experiments import overrides as overriding
+    from experiments import config as overriding
     from qbmvae.cellsim.config import load
     from qbmvae.cellsim.simulate import simulate_to_file
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import runs as run_folder
+from experiments import run_folder as run_folder
 from experiments.drug_response import cells
 from experiments.drug_response.claims import claims, differences, summary
 from experiments.drug_response.config import CompareConfig, build, plain, read_data

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import yaml
 
-from experiments import overrides as overriding
+from experiments import config as overriding
 from experiments.drug_response.controls import CONTROLS
-from experiments.runs import read_yaml
+from experiments.run_folder import read_yaml
 from qbmvae.drug_response import DrugData, assemble, read_table
 from qbmvae.drug_response.heads import HEADS
 from qbmvae.drug_response.network import CellEncoderName

@@ -12,7 +12,7 @@ import pandas as pd
 from experiments.drug_response import plots
 from experiments.drug_response.claims import METRICS
 from experiments.drug_response.config import CompareConfig
-from experiments.plain_page import image, page, table
+from experiments.report.plain_page import image, page, table
 
 
 def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> None:

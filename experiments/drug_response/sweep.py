@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import runs as run_folder
+from experiments import run_folder as run_folder
 from experiments.drug_response.config import SweepConfig, plain, read_data
 from experiments.drug_response.metrics import all_metrics
 from experiments.drug_response.report import sweep_report

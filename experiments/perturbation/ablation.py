@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import runs as run_folder
+from experiments import run_folder as run_folder
 from experiments.perturbation.evaluate import evaluate
 from experiments.perturbation.pretrain import pretrained_state
 from experiments.perturbation.report import COLUMNS, PUBLISHED, seeds_report

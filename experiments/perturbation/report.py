@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from experiments.perturbation import plots
-from experiments.plain_page import image, page, table
+from experiments.report.plain_page import image, page, table
 
 if TYPE_CHECKING:
     from experiments.perturbation.runs import TrainConfig

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from experiments import runs as run_folder
+from experiments import run_folder as run_folder
 from experiments.perturbation.evaluate import evaluate, verdict
 from experiments.perturbation.report import train_report
 from experiments.perturbation.splits import Split, split

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import runs as run_folder
+from experiments import run_folder as run_folder
 from experiments.perturbation.runs import METRICS, TrainConfig, train_run
-from experiments.plain_page import page, table
+from experiments.report.plain_page import page, table
 from samplers.errors import InputError
 
 

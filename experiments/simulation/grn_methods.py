@@ -64,8 +64,8 @@ def boltzmann_prior(expression: np.ndarray, seed: int) -> np.ndarray:
     import torch
 
     import samplers
-    from qbmvae.core.negative_phase import NegativePhase
     from qbmvae.core.priors.boltzmann import BoltzmannPrior
+    from qbmvae.core.training.negative_phase import NegativePhase
 
     bits = torch.tensor(binarise(expression), dtype=torch.float32)
     mean = bits.mean(dim=0).clamp(1e-3, 1 - 1e-3)

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from anndata.io import read_elem
 
-from qbmvae.data.rows import ConcatenatedRows, DatasetRows, RowStore, open_group, open_matrix
+from qbmvae.data.stores import ConcatenatedRows, DatasetRows, RowStore, open_group, open_matrix
 from samplers.errors import InputError
 
 

@@ -13,9 +13,9 @@ import torch
 
 from qbmvae.core.batch import Batch
 from qbmvae.core.csr import CsrBlock, take_rows
-from qbmvae.data.blocks import BlockSource, make_batch
-from qbmvae.data.memory import MemorySource
-from qbmvae.data.rows import stack
+from qbmvae.data.disk_source import BlockSource, make_batch
+from qbmvae.data.memory_source import MemorySource
+from qbmvae.data.stores import stack
 from samplers.errors import InputError, MissingExtraError
 
 #: (seed, epoch) to that epoch's pieces: (counts, obs_names) pairs, or mappings with "X" and "obs" as annbatch yields.

@@ -15,8 +15,8 @@ from scvi import REGISTRY_KEYS
 import samplers
 from qbmvae.core.networks import Covariates
 from qbmvae.core.priors.base import DiscretePrior
+from qbmvae.model.bounds import seeded
 from qbmvae.model.host import Host
-from qbmvae.model.inference import seeded
 from samplers.errors import InputError, nearest
 from samplers.problem import Ising
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     import samplers
     from qbmvae.core.priors.base import DiscretePrior
-    from qbmvae.core.trainer import Trainer
+    from qbmvae.core.training.trainer import Trainer
     from qbmvae.core.vae import Batch
-    from qbmvae.data.blocks import BlockSource
-    from qbmvae.data.memory import MemorySource
+    from qbmvae.data.disk_source import BlockSource
+    from qbmvae.data.memory_source import MemorySource
     from qbmvae.model.module import QBMVAEModule
 
 

@@ -13,14 +13,14 @@ from scvi.model.base import BaseMinifiedModeModelClass, RNASeqMixin
 
 import samplers
 from qbmvae.data import audit
-from qbmvae.model.archive import ArchiveMixin
+from qbmvae.model.bounds import InferenceMixin
+from qbmvae.model.cells import RegistrationMixin
+from qbmvae.model.embedding import LatentMixin
+from qbmvae.model.files import ArchiveMixin
+from qbmvae.model.fit import TrainingMixin, without_token
 from qbmvae.model.generation import GenerationMixin
-from qbmvae.model.inference import InferenceMixin
-from qbmvae.model.latent import LatentMixin
 from qbmvae.model.module import QBMVAEModule
 from qbmvae.model.query import QueryMixin
-from qbmvae.model.registration import RegistrationMixin
-from qbmvae.model.training import TrainingMixin, without_token
 from samplers.errors import InputError
 
 

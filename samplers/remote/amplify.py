@@ -11,7 +11,7 @@ import numpy as np
 from samplers.errors import BadAnswerError, InputError, MissingExtraError
 from samplers.problem import Ising
 from samplers.remote.errors import RemoteError, RemoteTimeoutError
-from samplers.remote.limits import Machine, machine
+from samplers.remote.machine import Machine, machine
 from samplers.remote.secrets import from_environment, redact
 from samplers.sampler import Draws, Sampler, Seed
 

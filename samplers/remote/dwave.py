@@ -15,7 +15,7 @@ from samplers.errors import InputError, MissingExtraError
 from samplers.problem import Ising
 from samplers.remote import embedding as embeddings
 from samplers.remote.errors import RemoteError, RemoteTimeoutError
-from samplers.remote.limits import ClipReport, Machine, clip, machine
+from samplers.remote.machine import ClipReport, Machine, clip, machine
 from samplers.remote.secrets import from_environment, redact
 from samplers.sampler import Draws, Sampler, Seed
 

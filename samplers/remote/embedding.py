@@ -13,8 +13,8 @@ import networkx as nx
 import numpy as np
 
 from samplers.errors import InputError
+from samplers.files import write_atomically
 from samplers.problem import Ising
-from samplers.remote.files import write_atomically
 
 Embedding = dict[int, tuple[Hashable, ...]]
 

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from samplers import wire
 from samplers.errors import BadAnswerError, InputError, MissingExtraError
 from samplers.problem import Ising, check_clamped
-from samplers.remote import wire
 from samplers.remote.answers import check_answer
 from samplers.remote.errors import RemoteError, RemoteTimeoutError
 from samplers.remote.secrets import Secret, redact

@@ -15,7 +15,7 @@ import numpy as np
 from samplers.errors import BadAnswerError, InputError
 from samplers.problem import Ising
 from samplers.remote.errors import RemoteError
-from samplers.remote.limits import Machine, machine, quantise
+from samplers.remote.machine import Machine, machine, quantise
 from samplers.remote.secrets import from_environment, redact
 from samplers.sampler import Draws, Sampler, Seed
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from samplers import wire
 from samplers.errors import InputError
 from samplers.machines.options import whole
 from samplers.problem import Ising
-from samplers.remote import wire
 from samplers.sampler import Draws, Sampler, Seed
 from samplers.wrappers.base import Wrapper
 

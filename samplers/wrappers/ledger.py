@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from samplers.errors import InputError
-from samplers.remote.files import append_line
-from samplers.remote.limits import Machine
+from samplers.files import append_line
+from samplers.remote.machine import Machine
 from samplers.remote.secrets import redact
 from samplers.sampler import Draws, Sampler
 from samplers.wrappers.base import Request, Wrapper

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from samplers import wire
 from samplers.errors import InputError
+from samplers.files import write_atomically
 from samplers.problem import Ising, check_clamped
-from samplers.remote import wire
-from samplers.remote.files import write_atomically
 from samplers.sampler import Draws, Sampler, Seed
 from samplers.wrappers.base import Request, Wrapper, again, fixed_seed
 
@@ -28,7 +28,7 @@ class Record(Wrapper):
     sampler
         The child.
     folder
-        Where the files go, in the binary format of `samplers.remote.wire` (no pickle). Draws of a request that the
+        Where the files go, in the binary format of `samplers.wire` (no pickle). Draws of a request that the
         folder knows already are added behind those.
     """
 

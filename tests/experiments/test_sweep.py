@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
+from experiments.data.synthetic import synthetic
 from experiments.sweep import divide, sweep, trial
-from experiments.synthetic import synthetic
 from samplers import InputError
 
 

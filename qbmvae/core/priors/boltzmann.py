@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qbmvae.core.fused import prior
+from qbmvae.core.fused import prior as prior_kernels
 from qbmvae.core.priors.base import DiscretePrior
 from samplers.problem import Ising
 
@@ -83,7 +83,7 @@ class BoltzmannPrior(DiscretePrior):
         """Return the Ising problem over the latent bits."""
         bias, W, mask = self._arrays()
         h, J = np.empty(len(bias)), np.empty(W.shape)
-        offset = prior.ising(bias, W, J, h)
+        offset = prior_kernels.ising(bias, W, J, h)
         # a sparse kernel pays on hardware graphs, a dense one elsewhere
         if np.count_nonzero(mask) < 0.1 * J.size:
             return Ising(h, sp.csr_array(J), offset=offset)
@@ -105,9 +105,9 @@ class BoltzmannPrior(DiscretePrior):
         """Return E[mu_i], `(n_latent,)`, and E[z_i mu_j], `(n_latent, n_latent)`, of `negative_energy_moments`."""
         if self.W.device.type == "cpu" and self.W.dtype == torch.float32:
             first, z = torch.empty_like(self.bias), torch.empty(states.shape)
-            prior.bits_of(states.numpy(), z.numpy())
+            prior_kernels.bits_of(states.numpy(), z.numpy())
             mu = torch.mm(z, self.W)
-            prior.conditional_means(mu.numpy(), self.bias.numpy(), weights.numpy(), first.numpy())
+            prior_kernels.conditional_means(mu.numpy(), self.bias.numpy(), weights.numpy(), first.numpy())
             return first, torch.mm(z.T, mu)
         z = states.to(self.W).add(1).mul_(0.5)
         mu = torch.addmm(self.bias, z, self.W).sigmoid_().mul_(weights[:, None])

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.cli.main import run
-from experiments.synthetic import synthetic
+from experiments.data.synthetic import synthetic
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from experiments.cli.main import run
-from experiments.synthetic import synthetic
+from experiments.data.synthetic import synthetic
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_the_seed_repeats_a_run(trained, tmp_path, qbmvae):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(trained, tmp_path, qbmvae, monkeypatch):
-    from qbmvae.core.trainer import Trainer
+    from qbmvae.core.training.trainer import Trainer
 
     epochs = Trainer._run_epoch
 

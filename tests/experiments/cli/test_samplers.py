@@ -146,7 +146,7 @@ def test_a_call_that_hangs_or_dies_is_ended_and_the_next_one_served():
 
 def test_serve_passes_its_limits_on(tmp_path, monkeypatch):
     seen = {}
-    import samplers.remote.server as server
+    import samplers.server.app as server
 
     monkeypatch.setattr(server, "serve", lambda spec, **options: seen.update(spec=spec, **options))
     (tmp_path / "token.txt").write_text("secret\n")

@@ -9,9 +9,9 @@ import scipy.sparse as sp
 
 from qbmvae import QBMVAE
 from qbmvae.data import open_atlas
-from qbmvae.data.blocks import BlockSource
-from qbmvae.data.rows import DatasetRows
-from qbmvae.data.survey import highly_variable_genes, survey
+from qbmvae.data.disk_source import BlockSource
+from qbmvae.data.scan import highly_variable_genes, survey
+from qbmvae.data.stores import DatasetRows
 from samplers import InputError
 
 QUICK = {"max_epochs": 2, "progress_bar": False, "num_chains": 64}

@@ -153,7 +153,7 @@ def test_disk(trained, tmp_path):
 
 
 def test_tokens_of_remote_samplers_are_not_kept():
-    from qbmvae.model.training import without_token
+    from qbmvae.model.fit import without_token
 
     assert without_token("http?url=http://x:1&token=0123") == "http?url=http://x:1"
     assert without_token("http?token=0123&url=http://x:1") == "http?url=http://x:1"

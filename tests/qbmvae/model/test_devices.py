@@ -7,7 +7,7 @@ import torch
 
 import samplers
 from qbmvae import QBMVAE
-from qbmvae.core.distributed import Ranks, launch
+from qbmvae.core.training.distributed import Ranks, launch
 
 
 def test_two_processes_train_one_model(adata, capfd):
@@ -32,8 +32,8 @@ def test_two_processes_train_one_model(adata, capfd):
 
 
 def _negative_phase(ranks: Ranks, device: torch.device):
-    from qbmvae.core.negative_phase import NegativePhase
     from qbmvae.core.priors import BoltzmannPrior
+    from qbmvae.core.training.negative_phase import NegativePhase
 
     torch.manual_seed(0)
     prior = BoltzmannPrior(8)

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samplers import Ising
-from samplers.remote import wire
+from samplers import Ising, wire
 
 TOKEN = "a-token-for-tests-5f1d"
 SPINS = 24

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from samplers import Draws, InputError, Ising, Sampler
+from samplers.files import append_line
 from samplers.remote.errors import RemoteError
-from samplers.remote.files import append_line
-from samplers.remote.limits import Machine
+from samplers.remote.machine import Machine
 from samplers.remote.secrets import Secret
 from samplers.wrappers.ledger import Ledger, QuotaError, machine_of, read_ledger
 from samplers.wrappers.resilience import Fallback, Retry

@@ -9,9 +9,8 @@ import dimod.testing
 import numpy as np
 import pytest
 
-from samplers import Draws, InputError, Ising, Sampler
+from samplers import Draws, InputError, Ising, Sampler, wire
 from samplers.errors import BadAnswerError
-from samplers.remote import wire
 from samplers.remote.errors import RemoteError, RemoteTimeoutError
 from samplers.remote.http import Http
 from samplers.wrappers.ledger import read_ledger

@@ -1,0 +1,1 @@
+"""Compare models on several data sets and seeds: a grid of fits, its results, statistics and report."""

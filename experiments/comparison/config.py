@@ -1,0 +1,277 @@
+"""What a comparison is made of: data sets, models, seeds, budget; typed, read from YAML, hashed cell by cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.methods.registry import METHODS
+from experiments.run_folder import plain, read_yaml
+from samplers.errors import InputError, nearest
+
+TASKS = (
+    "integration", "scgraph", "clustering", "trajectory", "classification", "held-out-batches", "generation", "novelty",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """A data set of a comparison.
+
+    Attributes
+    ----------
+    name
+        Its name in tables.
+    source
+        A name of `experiments.data.datasets.NAMED`, or an .h5ad file relative to the comparison's `data_root`.
+    batch_key, label_key, layer
+        Where batches, types and counts are.
+    n_top_genes
+        Highly variable genes to use; None for all.
+    tasks
+        Tasks in the place of the comparison's.
+    time_keys, root, branch_key
+        Of the trajectory, see `evaluation.reference`.
+    pairs
+        Types that are hard to tell apart.
+    novel_type
+        The type that is held out in the task "novelty".
+    max_epochs
+        In the place of the comparison's.
+    models
+        Names of the models to run here; all by default.
+    n_cells
+        Take a stratified subsample of this size, the same for every model and seed; all cells by default.
+    optional
+        Leave the set out where its file is not there.
+    note
+        Where to get it, what to expect.
+    """
+
+    name: str
+    source: str
+    batch_key: str | None = None
+    label_key: str | None = None
+    layer: str | None = None
+    n_top_genes: int | None = 2000
+    tasks: tuple[str, ...] | None = None
+    time_keys: tuple[str, ...] = ()
+    root: str | None = None
+    branch_key: str | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
+    novel_type: str | None = None
+    max_epochs: int | None = None
+    models: tuple[str, ...] | None = None
+    n_cells: int | None = None
+    optional: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model of a comparison: a method of `experiments.methods.registry.METHODS` with options, under a name of its own.
+
+    Attributes
+    ----------
+    name
+        Its name in tables.
+    method, options
+        What fits it.
+    seeds
+        Those of the comparison's seeds that it runs with; all by default. Give two or more: one has no spread.
+    tasks
+        Those of the tasks that it is scored on; all by default.
+    """
+
+    name: str
+    method: str
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seeds: tuple[int, ...] | None = None
+    tasks: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A grid of data sets, models and seeds under one budget.
+
+    Attributes
+    ----------
+    name
+        Title of the report.
+    datasets, models, seeds
+        The grid.
+    ours
+        Name of the model that the others are compared with.
+    tasks
+        Of `TASKS`.
+    task_seeds
+        Tasks that run with some of the seeds only: name to seeds. Each of "classification" (with "generation"),
+        "held-out-batches" and "novelty" trains a model anew.
+    max_epochs, batch_size, n_hidden, n_layers
+        The budget of every model that trains.
+    snapshots
+        Epochs after which the embedding of the first seed is scored too.
+    max_cells
+        Score a stratified subsample above this size.
+    data_root
+        Folder of the files.
+    """
+
+    name: str
+    datasets: tuple[DataSpec, ...]
+    models: tuple[ModelSpec, ...]
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    ours: str = "qbmvae"
+    tasks: tuple[str, ...] = TASKS
+    task_seeds: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    max_epochs: int = 100
+    batch_size: int = 128
+    n_hidden: int = 128
+    n_layers: int = 2
+    snapshots: tuple[int, ...] = ()
+    max_cells: int = 10_000
+    data_root: str = "."
+
+    def cells(self) -> list[tuple[DataSpec, ModelSpec, int]]:
+        """Return the cells of the grid: all models of the first seed first, data set by data set.
+
+        A model without randomness is run for the first seed only.
+        """
+        return [
+            (data, model, seed)
+            for i, seed in enumerate(self.seeds)
+            for data in self.datasets
+            for model in self.models
+            if (i == 0 or not METHODS[model.method].deterministic)
+            and (model.seeds is None or seed in model.seeds)
+            and (data.models is None or model.name in data.models)
+        ]
+
+    def cell_tasks(self, data: DataSpec, model: ModelSpec, seed: int) -> tuple[str, ...]:
+        """Return the tasks of a cell of the grid."""
+        return tuple(
+            task
+            for task in data.tasks or self.tasks
+            if (model.tasks is None or task in model.tasks) and seed in self.task_seeds.get(task, (seed,))
+        )
+
+    def cell_hash(self, data: DataSpec, model: ModelSpec, seed: int) -> str:
+        """Return a hash of everything that a cell's result depends on, versions aside."""
+        budget = {f: getattr(self, f) for f in ("max_epochs", "batch_size", "n_hidden", "n_layers", "max_cells")}
+        snapshots = self.snapshots if seed == self.seeds[0] else ()
+        described = {
+            "data": {**dataclasses.asdict(data), "note": "", "models": None, "optional": False, "tasks": None},
+            "model": {"method": model.method, "options": model.options, "preset": METHODS[model.method].options},
+            "seed": seed,
+            "tasks": self.cell_tasks(data, model, seed),
+            "budget": budget,
+            "snapshots": snapshots,
+        }
+        return hashlib.sha256(json.dumps(plain(described), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Comparison:
+    """Read a comparison from YAML.
+
+    Parameters
+    ----------
+    path
+        The file; `data_root` in it is relative to the file's folder.
+    overrides
+        Settings that win, `{"seeds": [0, 1]}`; `datasets` and `models` also take a list of names to keep.
+
+    Raises
+    ------
+    InputError
+        For unknown settings, models or tasks, duplicated names, or values of the wrong kind.
+    """
+    path = Path(path)
+    raw = read_yaml(path)
+    overrides = dict(overrides or {})
+    for key in ("datasets", "models"):
+        wanted = overrides.get(key)
+        if isinstance(wanted, str):
+            wanted = [wanted]
+        if isinstance(wanted, list) and all(isinstance(w, str) for w in wanted) and key in raw:
+            have = {(entry if isinstance(entry, str) else entry.get("name")): entry for entry in raw[key]}
+            for name in wanted:
+                if name not in have and not (key == "models" and name in METHODS):
+                    raise InputError(f"{path} has no {key[:-1]} {name!r}{nearest(name, have)}")
+            overrides[key] = [have.get(name, name) for name in wanted]
+    raw = {**raw, **overrides}
+    for key in ("name", "datasets", "models"):
+        if not raw.get(key):
+            raise InputError(f"{path} lacks {key!r}")
+    raw["datasets"] = tuple(_build(DataSpec, d, f"{path}: data set") for d in raw["datasets"])
+    raw["models"] = tuple(_model(m, path) for m in raw["models"])
+    if "data_root" in overrides:
+        raw["data_root"] = str(Path(str(overrides["data_root"])).resolve())
+    else:
+        raw["data_root"] = str((path.parent / str(raw.get("data_root", "."))).resolve())
+    comparison = _build(Comparison, raw, str(path))
+    _check(comparison, path)
+    return comparison
+
+
+def _model(entry: Any, path: Path) -> ModelSpec:
+    if isinstance(entry, str):
+        entry = {"name": entry}
+    if not isinstance(entry, dict) or "name" not in entry:
+        raise InputError(f"{path}: a model is a name or a mapping with 'name', not {entry!r}")
+    spec = _build(ModelSpec, {"method": entry["name"], **entry}, f"{path}: model")
+    if spec.method not in METHODS:
+        raise InputError(f"{path}: there is no model {spec.method!r}{nearest(spec.method, METHODS)}")
+    return spec
+
+
+def _build(kind: Any, values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: {values!r} must be a mapping")
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    for key in values:
+        if key not in fields:
+            raise InputError(f"{where}: there is no setting {key!r}{nearest(key, fields)}")
+    for name, f in fields.items():
+        if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            raise InputError(f"{where}: {name!r} is missing")
+    made = {}
+    for key, value in values.items():
+        wanted = str(fields[key].type)
+        if wanted.startswith("tuple") and isinstance(value, list | tuple):
+            value = tuple(tuple(v) if isinstance(v, list) else v for v in value)
+        elif wanted.startswith("tuple") and not (value is None and "None" in wanted):
+            value = (value,)
+        elif wanted.startswith("dict") and not isinstance(value, dict):
+            raise InputError(f"{where}: {key} takes a mapping, not {value!r}")
+        elif wanted.startswith("int") and value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise InputError(f"{where}: {key} takes a whole number, not {value!r}")
+        made[key] = value
+    return kind(**made)
+
+
+def _check(comparison: Comparison, path: Path) -> None:
+    for kind in ("datasets", "models"):
+        names = [entry.name for entry in getattr(comparison, kind)]
+        repeated = {n for n in names if names.count(n) > 1}
+        if repeated:
+            raise InputError(f"{path}: {kind} repeat the name {min(repeated)!r}")
+        for name in names:
+            if "/" in name or "__" in name or name.startswith("."):
+                raise InputError(f"{path}: the name {name!r} cannot be part of a file name")
+    given: tuple[DataSpec | ModelSpec, ...] = (*comparison.datasets, *comparison.models)
+    for tasks in (comparison.tasks, tuple(comparison.task_seeds), *(entry.tasks or () for entry in given)):
+        for task in tasks:
+            if task not in TASKS:
+                raise InputError(f"{path}: there is no task {task!r}{nearest(task, TASKS)}")
+    if not comparison.seeds or not all(isinstance(s, int) and s >= 0 for s in comparison.seeds):
+        raise InputError(f"{path}: seeds are whole numbers from 0, one or more, not {list(comparison.seeds)}")
+    narrowed = {m.name: m.seeds for m in comparison.models if m.seeds is not None} | comparison.task_seeds
+    for name, seeds in narrowed.items():
+        if not seeds or not isinstance(seeds, list | tuple):
+            raise InputError(f"{path}: the seeds of {name!r} are a list of whole numbers, one or more, not {seeds!r}")
+    if comparison.ours not in {m.name for m in comparison.models}:
+        raise InputError(f"{path}: ours names {comparison.ours!r}, which is not among the models")

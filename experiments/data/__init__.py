@@ -1,0 +1,1 @@
+"""Data sets by name, and a synthetic one whose truth is known."""

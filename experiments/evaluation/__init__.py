@@ -1,0 +1,1 @@
+"""Score an embedding, a trained run, or predictions for held-out cells."""

@@ -1,0 +1,1 @@
+"""Every compared model behind one interface: fit on cells, embed others, generate."""

@@ -1,0 +1,272 @@
+"""The run folder: what went in, what came out, written so that a kill or a full disk leaves nothing half-made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from qbmvae.data.embedding_writer import columns
+from samplers.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+CONFIG, VERSIONS, STATUS, METRICS, HISTORY, EMBEDDING = (
+    "config.yaml",
+    "versions.json",
+    "status.json",
+    "metrics.json",
+    "history.csv",
+    "embedding.parquet",
+)
+
+PACKAGES = (
+    "qbmvae", "torch", "numpy", "scipy", "pandas", "numba", "anndata", "scanpy", "scvi-tools", "safetensors",
+    "scikit-learn", "scib-metrics", "xgboost", "rdkit",
+)  # fmt: skip
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> Path:
+    """Write a file beside its place and move it there when it is whole.
+
+    Parameters
+    ----------
+    path
+        Where the file goes; its folder is made where missing.
+    write
+        Called with the temporary path, which keeps the suffix.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a text file atomically."""
+    return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> Path:
+    """Write a JSON file atomically; numbers that are not finite become null."""
+    return write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON and YAML hold it: no arrays, no numpy scalars, null for NaN and infinity."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    return str(value)
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file; a missing or damaged one is the user's to mend, and named."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+
+
+def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a YAML mapping; a missing, damaged or differently shaped file is named."""
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder: give a .yaml file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds a {type(value).__name__}: it must be a mapping of names to values")
+    return value
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def data_fingerprint(adata: AnnData) -> str:
+    """Return a short hash of the names of cells and genes: whether a resumed run sees the same data."""
+    digest = hashlib.sha256()
+    for names in (adata.obs_names, adata.var_names):
+        digest.update("\x00".join(map(str, names)).encode())
+    return digest.hexdigest()[:16]
+
+
+def fresh_folder(path: str | os.PathLike[str]) -> Path:
+    """Return a folder that is new or empty, made where missing.
+
+    Raises
+    ------
+    InputError
+        Where the path is a file, or a folder with something in it.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file: --out names a folder")
+    if path.is_dir() and any(path.iterdir()):
+        if (path / STATUS).is_file() and read_json(path / STATUS).get("state") == "training":
+            raise InputError(f"{path} holds an unfinished run: go on with `qbmvae train --resume {path}`")
+        raise InputError(f"{path} is not empty: choose another folder, or delete it first")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def undo_on_error(path: Path, keep_if: Callable[[], bool]) -> Iterator[None]:
+    """Empty a folder that an error left without anything worth keeping; the folder goes too."""
+    try:
+        yield
+    except BaseException:
+        if not keep_if():
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def start(path: Path, config: dict[str, Any]) -> None:
+    """Write what a run is made of before it trains."""
+    write_text(path / CONFIG, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
+    write_json(path / VERSIONS, versions())
+    write_status(path, "training")
+
+
+def create(path: Path, config: dict[str, Any], *, started: bool = True) -> None:
+    """Make the folder of an experiment and write its configuration and versions, or go on with one of the same.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    config
+        Plain values.
+    started
+        Whether a folder with a configuration holds work to go on with (a checkpoint, finished cells); it is begun anew
+        where it does not.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds the work of another configuration.
+    """
+    if started and (path / CONFIG).is_file():
+        before, now = read_yaml(path / CONFIG), yaml.safe_load(yaml.safe_dump(plain(config)))
+        changed = sorted(k for k in {*before, *now} if before.get(k) != now.get(k))
+        if changed:
+            key = changed[0]
+            raise InputError(
+                f"{path} holds a run with another {key!r} ({before.get(key)!r}, now {now.get(key)!r}): choose another --out"
+            )
+        return
+    write_json(path / VERSIONS, versions())
+    write_text(path / CONFIG, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the resolved configuration of an experiment's folder."""
+    if not (path / CONFIG).is_file():
+        raise InputError(f"{path} is not a run folder: it has no {CONFIG}")
+    return read_yaml(path / CONFIG)
+
+
+def write_status(path: Path, state: str, **details: Any) -> None:
+    """Write how far a run is."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(path / STATUS, {"state": state, "time": now, "command": " ".join(sys.argv), **details})
+
+
+def open_run(path: str | os.PathLike[str], complete: bool = True) -> dict[str, Any]:
+    """Return the configuration of a run folder.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    complete
+        Whether the run must have ended.
+
+    Raises
+    ------
+    InputError
+        For no folder, a folder that is no run, a damaged or unfinished run.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"there is no run folder {path}")
+    missing = [name for name in (CONFIG, STATUS) if not (path / name).is_file()]
+    if missing:
+        raise InputError(f"{path} is not a run folder or is damaged: {', '.join(missing)} is missing")
+    config, status = read_yaml(path / CONFIG), read_json(path / STATUS)
+    if not isinstance(status, dict) or "state" not in status or not {"data", "setup", "model", "train"} <= set(config):
+        raise InputError(f"{path} is damaged: {CONFIG} or {STATUS} lacks entries; train again")
+    if complete and status["state"] != "complete":
+        raise InputError(f"{path} is not finished: go on with `qbmvae train --resume {path}`")
+    if complete and not (path / "model" / "model.pt").is_file():
+        raise InputError(f"{path} is damaged: model/model.pt is missing; train again")
+    return {**config, "status": status}
+
+
+def load_model(path: str | os.PathLike[str], adata: AnnData | None = None) -> Any:
+    """Return the trained model of a run folder, with data attached where given."""
+    from experiments.methods.base import quiet
+    from qbmvae import QBMVAE
+
+    open_run(path)
+    # scvi-tools logs to stdout, which belongs to the results
+    with quiet():
+        return QBMVAE.load(Path(path) / "model", adata=False if adata is None else adata)
+
+
+def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> Path:
+    """Write a table atomically, as .csv or .parquet by its suffix, index kept."""
+    if Path(path).suffix == ".parquet":
+        return write_atomically(path, table.to_parquet)
+    return write_atomically(path, table.to_csv)
+
+
+def embedding_table(obs_names: Any, embedding: np.ndarray) -> pd.DataFrame:
+    """Return an embedding as a table keyed by cell name."""
+    index = pd.Index(list(map(str, obs_names)), name="obs_names")
+    return pd.DataFrame(embedding, index=index, columns=columns(embedding.shape[1]))

@@ -1,0 +1,1 @@
+"""The training loop: configuration, epochs, negative phase, checkpoints, several devices."""

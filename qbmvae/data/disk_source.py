@@ -1,0 +1,163 @@
+"""Cells on disk, handed out as minibatches: blocks in a shuffled order, rows shuffled within groups of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from qbmvae.core.csr import CsrBlock, take_rows
+from qbmvae.core.networks import Covariates
+from qbmvae.core.vae import Batch
+from qbmvae.data.stores import RowStore, stack
+
+
+class BlockSource:
+    """Cells out of core; memory is bounded by two groups of rows.
+
+    Parameters
+    ----------
+    store
+        The counts.
+    categories, continuous
+        As in `MemorySource`: they fit in memory.
+    library
+        Size factors, `(n_cells,)`; each row's total counts where None.
+    rows
+        The cells to use; all by default.
+    block_size
+        Rows read at once.
+    group_size
+        Rows shuffled together: the memory that a shuffle may take.
+    shard
+        (rank, world): this process takes every world-th block, and as many steps as every other.
+    """
+
+    def __init__(
+        self,
+        store: RowStore,
+        categories: Sequence[np.ndarray],
+        continuous: np.ndarray | None = None,
+        library: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
+        *,
+        block_size: int = 1024,
+        group_size: int = 32_768,
+        shard: tuple[int, int] = (0, 1),
+    ):
+        self.store = store
+        self.categories = [np.asarray(c, dtype=np.int64).ravel() for c in categories]
+        self.continuous = None if continuous is None else np.asarray(continuous, dtype=np.float32)
+        self.library = None if library is None else np.asarray(library, dtype=np.float32).ravel()
+        self.rows = np.arange(store.shape[0]) if rows is None else np.asarray(rows, dtype=np.int64)
+        self.block_size, self.group_size, self.shard = block_size, max(group_size, block_size), shard
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def subset(self, rows: np.ndarray, shard: tuple[int, int] | None = None) -> BlockSource:
+        """Return a view of some cells (indices into the whole)."""
+        return BlockSource(
+            self.store, self.categories, self.continuous, self.library, rows,
+            block_size=self.block_size, group_size=self.group_size, shard=shard or self.shard,
+        )  # fmt: skip
+
+    def steps(self, batch_size: int) -> int:
+        """Return the number of minibatches an epoch, the same on every rank."""
+        return max(1, round(len(self) / self.shard[1] / batch_size))
+
+    def epoch(
+        self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
+    ) -> Iterator[Batch]:
+        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`."""
+        groups = self._groups(seed, epoch)
+        if not groups:
+            return
+        owner = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
+        order = np.concatenate(groups)
+        loaded: dict[int, tuple[np.ndarray, CsrBlock]] = {}
+        for part in np.array_split(np.arange(len(order)), self.steps(batch_size))[start:]:
+            wanted = np.unique(owner[part])
+            for old in [g for g in loaded if g < wanted[0]]:
+                del loaded[old]
+            pieces = []
+            for g in wanted:
+                if g not in loaded:
+                    loaded[g] = self._load(groups[g])
+                mine = order[part[owner[part] == g]]
+                there, block = loaded[g]
+                local = np.searchsorted(there, mine)
+                pieces.append(take_rows(block.indptr, block.indices, block.data, local, block.n_columns))
+            yield make_batch(order[part], stack(pieces), self.library, self.categories, self.continuous, device)
+
+    def _groups(self, seed: int | None, epoch: int) -> list[np.ndarray]:
+        """Return the rows of each group in the order of the epoch."""
+        block_of = self.rows // self.block_size
+        if seed is None:
+            # in order, for evaluation: group after group of consecutive rows
+            rank, world = self.shard
+            rows = np.array_split(self.rows, world)[rank]
+            return np.array_split(rows, max(1, -(-len(rows) // self.group_size))) if len(rows) else []
+        rng = np.random.default_rng([seed, epoch])
+        rank, world = self.shard
+        blocks = rng.permutation(np.unique(block_of))[rank::world]
+        by_block = np.argsort(block_of, kind="stable")
+        edges = np.searchsorted(block_of[by_block], [blocks, blocks + 1])
+        per_group = max(1, self.group_size // self.block_size)
+        rng = np.random.default_rng([seed, epoch, rank])
+        groups = []
+        for first in range(0, len(blocks), per_group):
+            chosen = [by_block[a:b] for a, b in edges.T[first : first + per_group]]
+            groups.append(rng.permutation(self.rows[np.concatenate(chosen)]))
+        return groups
+
+    def _load(self, rows: np.ndarray) -> tuple[np.ndarray, CsrBlock]:
+        """Read `rows`, block by block, and return them in ascending order: few cells of many blocks stay few."""
+        wanted = np.unique(rows)
+        parts = []
+        for mine in np.split(wanted, np.flatnonzero(np.diff(wanted // self.block_size)) + 1):
+            first = int(mine[0]) // self.block_size * self.block_size
+            part = self.store.read(first, min(first + self.block_size, self.store.shape[0]))
+            if len(mine) < len(part):
+                part = take_rows(part.indptr, part.indices, part.data, mine - first, part.n_columns)
+            parts.append(part)
+        return wanted, stack(parts)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of genes."""
+        return self.store.shape[1]
+
+
+def make_batch(
+    rows: np.ndarray,
+    block: CsrBlock,
+    library: np.ndarray | None,
+    categories: Sequence[np.ndarray],
+    continuous: np.ndarray | None,
+    device: str | torch.device,
+) -> Batch:
+    """Return a minibatch: the counts of some rows, and what the tables of all cells say of them.
+
+    Parameters
+    ----------
+    rows
+        Which cells, `(n_cells,)`.
+    block
+        Their counts.
+    library, categories, continuous
+        Tables of all cells, as in `BlockSource`.
+    device
+        Where the tensors go; counts stay sparse on the CPU.
+    """
+    own = block.sums() if library is None else library[rows]
+    return Batch(
+        block if torch.device(device).type == "cpu" else block.dense(device),
+        torch.from_numpy(own).to(device),
+        Covariates(
+            tuple(torch.from_numpy(c[rows]).to(device) for c in categories),
+            None if continuous is None else torch.from_numpy(continuous[rows]).to(device),
+        ),
+        rows,
+    )

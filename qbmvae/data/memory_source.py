@@ -1,0 +1,99 @@
+"""Cells held in memory, handed out as minibatches in a seeded order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from qbmvae.core.csr import take_rows
+from qbmvae.core.vae import Batch
+from qbmvae.data.disk_source import make_batch
+
+
+class MemorySource:
+    """Cells in memory.
+
+    Parameters
+    ----------
+    x
+        Counts, `(n_cells, n_genes)`, CSR or dense.
+    library
+        Total counts or size factors, `(n_cells,)`.
+    categories
+        Integer codes of each categorical covariate, the batch first; `(n_cells,)` each.
+    continuous
+        `(n_cells, n_continuous)`, or None.
+    rows
+        The cells to use, in this order; all by default.
+    shard
+        (rank, world): this process takes every world-th cell of the shuffled order, and as many steps as every other.
+    """
+
+    def __init__(
+        self,
+        x: sp.csr_matrix | sp.csr_array | np.ndarray,
+        library: np.ndarray,
+        categories: Sequence[np.ndarray],
+        continuous: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
+        shard: tuple[int, int] = (0, 1),
+    ):
+        # rows are sliced every step: the arrays are read directly, without scipy's checks
+        counts: Any = x
+        self.x: Any = counts if sp.issparse(counts) and counts.format == "csr" else sp.csr_matrix(counts)
+        self._indptr = self.x.indptr.astype(np.int64, copy=False)
+        self.library = np.asarray(library, dtype=np.float32)
+        self.categories = [np.asarray(c, dtype=np.int64).ravel() for c in categories]
+        self.continuous = None if continuous is None else np.asarray(continuous, dtype=np.float32)
+        self.shard = shard
+        self.rows = np.arange(x.shape[0]) if rows is None else np.asarray(rows, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def subset(self, rows: np.ndarray, shard: tuple[int, int] | None = None) -> MemorySource:
+        """Return a view of some cells (indices into the whole)."""
+        return MemorySource(self.x, self.library, self.categories, self.continuous, rows, shard or self.shard)
+
+    def steps(self, batch_size: int) -> int:
+        """Return the number of minibatches an epoch: even sizes, so that no batch holds a single cell."""
+        return max(1, round(len(self) / self.shard[1] / batch_size))
+
+    def epoch(
+        self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
+    ) -> Iterator[Batch]:
+        """Yield the minibatches of an epoch.
+
+        Parameters
+        ----------
+        batch_size
+            Cells a minibatch, about: the epoch is cut into even parts.
+        seed
+            Of the shuffle; None keeps the order.
+        epoch
+            Which epoch: each has its own order.
+        start
+            Minibatches to leave out at the start (a resumed epoch).
+        device
+            Where the tensors go.
+        """
+        order = self.rows
+        if seed is not None:
+            order = np.random.default_rng([seed, epoch]).permutation(order)
+        rank, world = self.shard
+        for part in np.array_split(order[rank::world], self.steps(batch_size))[start:]:
+            yield self.take(part, device)
+
+    def take(self, rows: np.ndarray, device: str | torch.device = "cpu") -> Batch:
+        """Return the given cells as a minibatch."""
+        block = take_rows(self._indptr, self.x.indices, self.x.data, rows, self.n_columns)
+        return make_batch(rows, block, self.library, self.categories, self.continuous, device)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of genes."""
+        return self.x.shape[1]

@@ -1,0 +1,1 @@
+"""Serve any sampler over HTTP to other machines."""

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.data.synthetic import synthetic
+from experiments.methods.base import Task
+from experiments.methods.published import spike_and_exponential
+from experiments.methods.registry import METHODS, fit
+from samplers.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return synthetic(120, 40, n_types=2, seed=0)
+
+
+@pytest.mark.parametrize(
+    "name", ["pca", "harmony", "scvi", "ldvae", "autozi", "scanvi", "sysvi", "published", "qbmvae", "vae"]
+)
+def test_every_model_fits_and_embeds(cells, name):
+    task = Task(cells, "batch", "cell_type", max_epochs=2, n_hidden=16, seed=1, snapshots=(1,))
+    options = {"n_bits": 16, "widths": (32, 16)} if name == "published" else {}
+    fitted = fit(name, task, **options)
+    x = fitted.embed(None)
+    assert x.shape[0] == 120 and np.isfinite(x).all() and fitted.cpu_seconds > 0
+    if fitted.inductive:
+        before = fitted.fingerprint()
+        other = cells[10:20].copy()
+        # a batch that was never seen must not stop an encoder that does not read it
+        if name != "sysvi":
+            other.obs["batch"] = "new batch"
+        assert fitted.embed(other).shape == (10, x.shape[1])
+        assert fitted.fingerprint() == before
+    if name not in ("pca", "harmony", "sysvi"):
+        assert fitted.by_epoch[1].shape == x.shape
+        # scANVI goes on with the labels when the budget is used up
+        assert len(fitted.history) == (5 if name == "scanvi" else 2)
+    if fitted.generate is not None:
+        made = fitted.generate(15, 0)
+        assert made.shape == (15, 40) and made.sum() > 0
+    if fitted.bounds is not None:
+        bounds = fitted.bounds(cells[:40].copy())
+        # the importance-weighted bound is the tighter one
+        assert bounds["elbo"] < bounds["iwae"] + 1.0 < 1.0
+    if fitted.novelty is not None:
+        assert all(v.shape == (120,) for v in fitted.novelty(cells).values())
+
+
+def test_the_same_seed_gives_the_same_embedding(cells):
+    for name in ("scvi", "published"):
+        options = {"n_bits": 16, "widths": (32, 16)} if name == "published" else {}
+        x, y = (fit(name, Task(cells, "batch", max_epochs=1, n_hidden=16, seed=3), **options).embed(None) for _ in "ab")
+        assert np.array_equal(x, y)
+
+
+def test_shuffled_couplings_are_the_learned_ones_elsewhere_and_stay(cells):
+    task = Task(cells, "batch", max_epochs=3, n_hidden=16, seed=1)
+    learned, moved = (
+        fit(name, task, n_latent=8).model.module.vae.prior.W.detach() for name in ("qbmvae", "shuffled-couplings")
+    )
+    above = np.triu_indices(8, 1)
+    np.testing.assert_array_equal(np.sort(learned.numpy()[above]), np.sort(moved.numpy()[above]))
+    assert torch.equal(moved, moved.T) and not torch.allclose(moved, learned) and learned.abs().max() > 0
+
+
+def test_warm_up_is_a_share_or_the_default(cells, monkeypatch):
+    import scvi
+
+    asked, train = [], scvi.model.SCVI.train
+    monkeypatch.setattr(scvi.model.SCVI, "train", lambda self, **o: (asked.append(o["plan_kwargs"]), train(self, **o)))
+    for name in ("scvi", "scvi-default"):
+        fit(name, Task(cells, "batch", max_epochs=8, n_hidden=8))
+    assert asked == [{"n_epochs_kl_warmup": 2}, {}]
+
+
+def test_unknown_models_and_options_are_named(cells):
+    with pytest.raises(InputError, match="nearest: 'scvi'"):
+        fit("scvii", Task(cells))
+    with pytest.raises(InputError, match="n_layer"):
+        fit("pca", Task(cells), n_layer=3)
+    with pytest.raises(InputError, match="two batches"):
+        fit("sysvi", Task(cells))
+    with pytest.raises(InputError, match="labels"):
+        fit("scanvi", Task(cells, "batch", max_epochs=1))
+    assert {m for m, v in METHODS.items() if v.uses_labels} == {"scanvi"}
+
+
+def test_smoothed_bits_have_the_right_distribution():
+    torch.manual_seed(0)
+    logits = torch.full((200_000,), 0.4)
+    bits = spike_and_exponential(logits, torch.rand(200_000), b=0.5)
+    q = torch.sigmoid(torch.tensor(0.4)).item()
+    assert bits.min() == 0 and bits.max() <= 1
+    # three standard errors
+    assert (bits > 0).float().mean().item() == pytest.approx(q, abs=3 * np.sqrt(q * (1 - q) / 2e5))
+    expected = (np.exp(0.5) * (0.5 - 1) + 1) / 0.5 / (np.exp(0.5) - 1)
+    assert bits[bits > 0].mean().item() == pytest.approx(expected, abs=3e-3)
+
+
+def test_as_published_the_prior_never_reaches_the_encoder():
+    from experiments.methods.published import Preset, _loss
+
+    torch.manual_seed(0)
+    model = Preset(20, 2, 8, (16, 8))
+    model.eval()
+    x, onehot, chains = torch.rand(10, 20), torch.eye(2).repeat(5, 1), torch.bernoulli(torch.full((16, 8), 0.5))
+
+    def encoder_gradient(weight: float, exact: bool) -> torch.Tensor:
+        torch.manual_seed(1)
+        model.zero_grad()
+        _loss(model, x, onehot, chains, weight, exact).backward()
+        return model.encoder[-1].weight.grad.clone()
+
+    with torch.no_grad():
+        model.couplings.copy_(torch.randn(8, 8))
+    assert torch.equal(encoder_gradient(1.0, False), encoder_gradient(0.0, False))
+    assert not torch.allclose(encoder_gradient(1.0, True), encoder_gradient(0.0, True))
