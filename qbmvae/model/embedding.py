@@ -102,7 +102,7 @@ class LatentMixin(Host):
                     if representation == "denoised" or batch is None
                     else space.expected(code, batch)
                 )
-                yield parameters, expression_space.coordinates(near, mean, components[:n_components]).numpy()
+                yield parameters, expression_space.coordinates(near, mean, components).numpy()[:, :n_components]
 
     def _represent(self, parameters: torch.Tensor, representation: str) -> np.ndarray:
         """Return a representation of the posterior's parameters that needs nothing else, cell by cell."""

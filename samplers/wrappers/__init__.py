@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "Ahead": "ahead",
+    "Ahead": "prefetch",
     "Cache": "cache",
     "Correction": "correction",
     "Fallback": "resilience",
@@ -23,7 +23,7 @@ _HOMES = {
     "quantise_problem": "quantise",
     "read_ledger": "ledger",
     "resilient": "resilience",
-    "reweight": "ahead",
+    "reweight": "prefetch",
 }
 
 __all__ = sorted(_HOMES)

@@ -14,8 +14,8 @@ import pytest
 
 from samplers.remote.http import Http
 
-# beside the tests, for those that need a vendor's stand-in
-sys.path.append(str(Path(__file__).parent))
+# for the tests that need a vendor's stand-in
+sys.path.append(str(Path(__file__).parent / "remote"))
 
 TOKEN = "a-token-for-tests-5f1d"
 
@@ -77,9 +77,9 @@ class Server:
     """A `serve` process; its address, its log and its end."""
 
     def __init__(self, folder: Path, spec: str, log: Path, **options):
-        code = f"from samplers.remote import server; server.SLOW_SECONDS = {options.pop('slow_seconds', 15.0)}; "
-        code += f"server.MAX_PENDING = {options.pop('max_pending', 2048)}; "
-        code += f"server.serve({spec!r}, port=0, token={options.pop('token', TOKEN)!r}, **{options!r})"
+        code = f"from samplers.server import app; app.SLOW_SECONDS = {options.pop('slow_seconds', 15.0)}; "
+        code += f"app.MAX_PENDING = {options.pop('max_pending', 2048)}; "
+        code += f"app.serve({spec!r}, port=0, token={options.pop('token', TOKEN)!r}, **{options!r})"
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
         self.log = log
         with log.open("w") as out:
