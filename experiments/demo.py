@@ -6,10 +6,7 @@ Run `python -m experiments.demo --out demo-run`, or `make demo`.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from experiments.report.page import figure, number, page, table
 from experiments.report.prior import bits_figure, sampler_section
 from experiments.report.training import PANELS
 from samplers.errors import InputError
+from samplers.files import replacing
 
 MARKER = ".qbmvae-demo"
 MODELS = {"QBM-VAE": "qbmvae", "scVI": "scvi", "PCA": "pca"}
@@ -66,17 +64,9 @@ def run_demo(out: str | Path, max_epochs: int = 60, n_cells: int = 1500, seed: i
     out = Path(out)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARKER).is_file())):
         raise InputError(f"{out} holds something else than a demo: choose another folder with --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with replacing(out, folder=True) as work:
         metrics = _fill(work, max_epochs, n_cells, seed)
         run_folder.write_text(work / MARKER, "made by `python -m experiments.demo`; safe to delete\n")
-        work.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(work, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     print(f"\nreport: {out / 'report.html'}")
     return metrics
 
