@@ -9,10 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import yaml
-
-from experiments.report import plots
-from experiments.run_folder import plain
 
 if TYPE_CHECKING:
     from anndata import AnnData
