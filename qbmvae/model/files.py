@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import pandas as pd
 import torch
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
+from samplers import files as atomic
 from samplers.errors import InputError
 
 FORMAT = 1
@@ -37,18 +37,15 @@ def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
     """
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists: choose another folder or pass overwrite=True")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield temporary
-        if path.exists():
-            for file in temporary.iterdir():
-                os.replace(file, path / file.name)
-        else:
-            os.replace(temporary, path)
-            path.chmod(0o755)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    if not path.exists():
+        with atomic.replacing(path, folder=True) as temporary:
+            yield temporary
+        return
+    # the folder may hold models under other prefixes: replace this model's files alone
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        yield Path(folder)
+        for file in Path(folder).iterdir():
+            os.replace(file, path / file.name)
 
 
 @contextmanager
@@ -118,13 +115,7 @@ def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarr
         "preprocessing": {"likelihood": model.module.vae.gene_likelihood, "encoder_input": "log1p(counts)"},
         "versions": versions(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file(tensors, str(temporary), metadata={"qbmvae": json.dumps(header)})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomic.write_atomically(path, lambda p: save_file(tensors, str(p), metadata={"qbmvae": json.dumps(header)}))
 
 
 def read_export(path: Path) -> Export:
