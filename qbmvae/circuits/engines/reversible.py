@@ -27,9 +27,7 @@ class ReversibleProgram(TorchProgram):
         """Return the same program in torch operations alone, through which autograd can go."""
         if self._plain is None:
             probabilities = self.outcomes is not None
-            self._plain = TorchProgram(
-                self.program, self.dtype, self.device, keep=False, probabilities=probabilities
-            )
+            self._plain = TorchProgram(self.program, self.dtype, self.device, keep=False, probabilities=probabilities)
         return self._plain
 
     def hadamards(self, array: torch.Tensor, mask: int) -> torch.Tensor:
