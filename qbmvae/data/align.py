@@ -61,7 +61,9 @@ def genes(
                 f"var_names (genes) are not unique: {_some(twice)} appear more than once; run adata.var_names_make_unique()"
             )
         # of genes that nobody asks for any one will do
-        columns = pd.Series(np.arange(len(here)), index=here)[~here.duplicated()].reindex(wanted, fill_value=-1).to_numpy()
+        columns = (
+            pd.Series(np.arange(len(here)), index=here)[~here.duplicated()].reindex(wanted, fill_value=-1).to_numpy()
+        )
     else:
         columns = here.get_indexer(wanted)
     missing = wanted[columns < 0]

@@ -12,15 +12,21 @@ import scipy.sparse as sp
 from samplers.errors import InputError, nearest
 
 
-def names(adata: Any) -> None:
-    """Raise `InputError` for duplicated cell or gene names."""
-    for label, index, cure in (
-        ("obs_names (cells)", adata.obs_names, "adata.obs_names_make_unique()"),
-        ("var_names (genes)", adata.var_names, "adata.var_names_make_unique()"),
-    ):
-        if not index.is_unique:
-            twice = list(dict.fromkeys(index[index.duplicated()]))
-            raise InputError(f"{label} are not unique: {_some(twice)} appear more than once; run {cure}")
+def unique(index: pd.Index, label: str, remedy: str) -> None:
+    """Raise `InputError` for names that appear more than once.
+
+    Parameters
+    ----------
+    index
+        The names.
+    label
+        What messages call them.
+    remedy
+        The call that makes them unique.
+    """
+    if not index.is_unique:
+        twice = list(dict.fromkeys(index[index.duplicated()]))
+        raise InputError(f"{label} are not unique: {_some(twice)} appear more than once; run {remedy}")
 
 
 def keys(adata: Any, wanted: Iterable[str | None] | None, option: str, missing: bool = False) -> None:

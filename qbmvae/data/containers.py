@@ -115,9 +115,7 @@ def take_columns(rows: sp.csr_matrix, columns: np.ndarray) -> sp.csr_matrix:
     mapped = place[rows.indices]
     kept = mapped >= 0
     running = np.concatenate([[0], np.cumsum(kept)])
-    taken = sp.csr_matrix(
-        (rows.data[kept], mapped[kept], running[rows.indptr]), shape=(rows.shape[0], len(columns))
-    )
+    taken = sp.csr_matrix((rows.data[kept], mapped[kept], running[rows.indptr]), shape=(rows.shape[0], len(columns)))
     taken.sort_indices()
     return taken
 

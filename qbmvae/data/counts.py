@@ -131,4 +131,3 @@ def load(
     store = _columns_of(x if hasattr(x, "read") else DatasetRows(x, name), columns)
     found = survey(store, obs_names, var_names, counts=counts, moments=False, name=name)
     return Counts(None, store, found.library, found.totals, found.checksum)
-

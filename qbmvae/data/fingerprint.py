@@ -29,11 +29,15 @@ def of_matrix(x: Any) -> tuple[Any, ...]:
     Parameters
     ----------
     x
-        Sparse or dense in memory, on disk (h5py, zarr, anndata's sparse datasets), or a dask array.
+        Sparse or dense in memory, on disk (h5py, zarr, anndata's sparse datasets), a store of rows, or a dask array.
     """
     if sp.issparse(x):
         flat = x if x.format in ("csr", "csc", "bsr") else x.tocsr()
         return x.format, x.shape, *map(of_array, (flat.indptr, flat.indices, flat.data))
+    if isinstance(x, pd.DataFrame):
+        return "table", x.shape, of_array(x.to_numpy())
+    if hasattr(x, "read") and hasattr(x, "stamp"):
+        return x.stamp()
     if isinstance(x, np.ndarray):
         return "dense", x.shape, of_array(x)
     if (name := getattr(x, "name", None)) is not None and hasattr(x, "dask"):

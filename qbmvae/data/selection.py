@@ -9,7 +9,6 @@ import pandas as pd
 
 from samplers.errors import InputError, nearest
 
-
 #: They have a length, but no order or no meaning as a list of cells.
 _NO_LISTS = (str, bytes, dict, set, frozenset, pd.DataFrame)
 
@@ -55,7 +54,9 @@ def positions(indices: Any, obs_names: pd.Index, option: str = "indices") -> np.
     if values.dtype.kind in "iu":
         outside = np.flatnonzero((values >= n) | ((values < -n) if values.dtype.kind == "i" else False))
         if len(outside):
-            raise InputError(f"{option} holds {values[outside[0]]}, but there are {n} cells: 0 to {n - 1}, or -{n} to -1")
+            raise InputError(
+                f"{option} holds {values[outside[0]]}, but there are {n} cells: 0 to {n - 1}, or -{n} to -1"
+            )
         return values.astype(np.int64) % max(n, 1)
     return _by_name(values, obs_names, option)
 
@@ -67,7 +68,9 @@ def _aligned(mask: pd.Series, obs_names: pd.Index, option: str) -> pd.Series:
     if len(mask) != len(obs_names):
         raise InputError(f"{option} is a mask of length {len(mask)}, but there are {len(obs_names)} cells")
     if not (mask.index.is_unique and mask.index.isin(obs_names).all()):
-        raise InputError(f"{option} is a Series whose index is not obs_names: pass its values, or index it by obs_names")
+        raise InputError(
+            f"{option} is a Series whose index is not obs_names: pass its values, or index it by obs_names"
+        )
     return mask.reindex(obs_names)
 
 
@@ -109,7 +112,9 @@ def _by_name(names: np.ndarray, obs_names: pd.Index, option: str) -> np.ndarray:
     wanted = pd.Index(names.astype(str))
     unknown = wanted[~wanted.isin(text)]
     if len(unknown):
-        raise InputError(f"{option} names {len(unknown)} cells that are not there, first {unknown[0]!r}{_near(unknown[0], text)}")
+        raise InputError(
+            f"{option} names {len(unknown)} cells that are not there, first {unknown[0]!r}{_near(unknown[0], text)}"
+        )
     if not text.is_unique:
         twice = wanted[wanted.isin(text[text.duplicated()])]
         if len(twice):

@@ -10,9 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from qbmvae.core.csr import CsrBlock, take_rows
+from qbmvae.data import fingerprint
 from qbmvae.data.containers import as_rows
 from samplers.errors import InputError, MissingExtraError, nearest
-
 
 #: Rows no further apart than this are read in one piece.
 NEAR = 64
@@ -28,6 +28,10 @@ class RowStore(Protocol):
 
     def read(self, start: int, stop: int) -> CsrBlock:
         """Return rows `start` to `stop`."""
+        ...
+
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the rows change, see `fingerprint.of_matrix`."""
         ...
 
 
@@ -52,6 +56,10 @@ class DatasetRows:
     def shape(self) -> tuple[int, int]:
         """Cells and genes."""
         return tuple(self._matrix.shape)
+
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the matrix changes."""
+        return fingerprint.of_matrix(self._matrix)
 
     def read(self, start: int, stop: int) -> CsrBlock:
         """Return rows `start` to `stop`; unsorted columns do no harm, rows stay where they are."""
@@ -82,6 +90,10 @@ class SelectedRows:
     def shape(self) -> tuple[int, int]:
         """Cells and genes."""
         return len(self._rows), self._store.shape[1]
+
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the rows change."""
+        return "rows", fingerprint.of_array(self._rows), *self._store.stamp()
 
     def read(self, start: int, stop: int) -> CsrBlock:
         """Return rows `start` to `stop` of the selection: near ones are read together, distant ones apart."""
@@ -128,6 +140,10 @@ class ConcatenatedRows:
     def shape(self) -> tuple[int, int]:
         """Cells and genes."""
         return int(self._edges[-1]), self._n_columns
+
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the rows change."""
+        return "files", *map(fingerprint.of_array, self._columns), *(s.stamp() for s in self._stores)
 
     def read(self, start: int, stop: int) -> CsrBlock:
         """Return rows `start` to `stop`, across files where they span several."""
