@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from samplers.errors import InputError
+from samplers.files import plain, write_json
 
 app = typer.Typer(
     help="Backends that draw Boltzmann samples: list, check, bench, serve.\n\n"
@@ -99,12 +100,10 @@ def check(
     sampler = samplers.get(backend)
     folder = _folder(out or Path("check-" + _safe(backend)))
     verdict = judge(sampler, ising, num_reads=num_reads, beta=beta, seed=seed, data=_states(data, ising.n))
-    _write_json(folder / "verdict.json", {"backend": backend, "seed": seed, **verdict.as_dict()})
+    write_json(folder / "verdict.json", {"backend": backend, "seed": seed, **verdict.as_dict()})
     paths = write_plots(verdict, ising, folder)
     if as_json:
-        print(
-            json.dumps(_finite({"backend": backend, **verdict.as_dict(), "plots": [str(p) for p in paths]}), indent=2)
-        )
+        print(json.dumps(plain({"backend": backend, **verdict.as_dict(), "plots": [str(p) for p in paths]}), indent=2))
         return
     if not quiet:
         print(f"{verdict.level.upper()}: {verdict.summary}\n")
@@ -159,10 +158,10 @@ def bench(
         progress=None if quiet or as_json else lambda line: print(line, file=sys.stderr),
     )  # fmt: skip
     folder = _folder(out)
-    _write_json(folder / "bench.json", report)
+    write_json(folder / "bench.json", report)
     plot = optimisation.plot(report, folder / "gap.png")
     if as_json:
-        print(json.dumps(_finite({**report, "plots": [str(plot)]}), indent=2))
+        print(json.dumps(plain({**report, "plots": [str(plot)]}), indent=2))
         return
     if not quiet:
         print(optimisation.table(report))
@@ -261,22 +260,3 @@ def _folder(path: Path) -> Path:
     except OSError as error:
         raise InputError(f"cannot write to {path}: {error.strerror}; give another --out") from error
     return path
-
-
-def _finite(value: Any) -> Any:
-    """Return plain values in which NaN and infinity, which JSON lacks, are None."""
-    import math
-
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    if isinstance(value, bool | int | str) or value is None:
-        return value
-    return float(value) if math.isfinite(float(value)) else None
-
-
-def _write_json(path: Path, content: Any) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(_finite(content), indent=2) + "\n")
-    temporary.replace(path)

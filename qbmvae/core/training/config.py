@@ -42,6 +42,9 @@ class TrainingConfig:
         Of everything that is random.
     checkpoint_every
         Steps between checkpoints, where there is a folder for them; 0 for the end of each epoch only.
+    refine_prior
+        Whether the prior alone is fitted to the cells' codes when training ends, see `refine`; None leaves it to the
+        sampler: yes for a local one that keeps its chains, or where none is needed.
     precision
         Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
     """
@@ -64,6 +67,7 @@ class TrainingConfig:
     check_val_every_n_epoch: int = 1
     seed: int = 0
     checkpoint_every: int = 0
+    refine_prior: bool | None = None
     precision: str = "32"
 
     def __post_init__(self) -> None:
