@@ -18,7 +18,8 @@ from scvi.data._utils import _get_adata_minify_type
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
 from qbmvae.core.batch import Batch
-from qbmvae.data import audit, counts
+from qbmvae.data import audit, counts, fingerprint
+from qbmvae.data.categories import text_of
 from qbmvae.data.disk_source import BlockSource
 from qbmvae.data.memory_source import MemorySource
 from qbmvae.data.selection import positions
@@ -138,6 +139,26 @@ def source(model: Model, adata: AnnData | None = None, indices: Any = None) -> M
     if cells.counts.store is not None:
         return BlockSource(cells.counts.store, categories, continuous, library, rows)
     return MemorySource(cells.counts.rows, library, categories, continuous, rows)
+
+
+def contents(model: Model) -> dict[str, list[int]]:
+    """Return checksums of what the model's own cells hold, the same for every container and file that holds it."""
+    cells = enter(model, None)
+    found = {"counts": list(cells.counts.checksum)}
+    for key, name in (("batch_key", "batches"), ("size_factor_key", "size factors")):
+        if (column := model.registry_["setup_args"][key]) is not None:
+            found[name] = [fingerprint.of_column(cells.obs[column].map(text_of))]
+    for key in ("categorical_covariate_keys", "continuous_covariate_keys"):
+        if wanted := model.registry_["setup_args"][key]:
+            name = key.removesuffix("_keys").replace("_", " ") + "s"
+            found[name] = [fingerprint.of_column(cells.obs[c].map(text_of)) for c in wanted]
+    return found
+
+
+def empty(model: Model) -> np.ndarray:
+    """Return the positions of the model's own cells that have no count at all."""
+    cells = enter(model, None)
+    return np.flatnonzero(cells.counts.library == 0) if model.door.count_data else np.zeros(0, dtype=np.int64)
 
 
 def batches(

@@ -97,6 +97,7 @@ class TrainingMethods(PriorMethods):
         cycle_consistency: float = TrainingConfig.cycle_consistency,
         num_chains: int = TrainingConfig.num_chains,
         gradient_clip: float | None = TrainingConfig.gradient_clip,
+        refine_prior: bool | None = TrainingConfig.refine_prior,
         precision: str = TrainingConfig.precision,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
@@ -146,6 +147,9 @@ class TrainingMethods(PriorMethods):
             Reads of the negative phase a step.
         gradient_clip
             Largest gradient norm; None for no limit.
+        refine_prior
+            Whether to end with a fit of the prior alone to the cells' codes, see the method of this name. By default
+            where that takes seconds: the sampler is local and keeps its chains, or none is needed.
         precision
             Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
         accelerator, devices
@@ -175,7 +179,7 @@ class TrainingMethods(PriorMethods):
         if sampler is not None:
             self.sampler = sampler
         config = TrainingConfig(
-            max_epochs=max_epochs or fit.default_epochs(self.adata.n_obs),
+            max_epochs=fit.default_epochs(self.adata.n_obs) if max_epochs is None else max_epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
             prior_learning_rate=prior_learning_rate,
@@ -187,6 +191,7 @@ class TrainingMethods(PriorMethods):
             cycle_consistency=cycle_consistency,
             num_chains=num_chains,
             gradient_clip=gradient_clip,
+            refine_prior=refine_prior,
             precision=precision,
             early_stopping=early_stopping,
             patience=early_stopping_patience,
@@ -215,5 +220,5 @@ class TrainingMethods(PriorMethods):
         if self.reference_categories_ is not None:
             query.freeze(self.module.vae, self.reference_categories_)
         self.history_ = run.fit()
-        fit.measure(self, run.config.seed)
+        fit.measure(self, run.config)
         self.set_weights(trained=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 
 from samplers.errors import InputError
@@ -42,6 +43,9 @@ class TrainingConfig:
         Of everything that is random.
     checkpoint_every
         Steps between checkpoints, where there is a folder for them; 0 for the end of each epoch only.
+    refine_prior
+        Whether the prior alone is fitted to the cells' codes when training ends, see `refine`; None leaves it to the
+        sampler: yes for a local one that keeps its chains, or where none is needed.
     precision
         Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
     """
@@ -64,11 +68,15 @@ class TrainingConfig:
     check_val_every_n_epoch: int = 1
     seed: int = 0
     checkpoint_every: int = 0
+    refine_prior: bool | None = None
     precision: str = "32"
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "num_chains", "check_val_every_n_epoch", "patience"):
-            if getattr(self, name) < 1:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+                raise InputError(f"{name} must be a whole number, not {value!r}")
+            if value < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("learning_rate", "prior_learning_rate", "kl_weight", "batch_matching", "cycle_consistency"):
             if not getattr(self, name) >= 0:
