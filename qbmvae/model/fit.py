@@ -79,7 +79,9 @@ def check_same_cells(model: Model, state: dict[str, Any]) -> None:
     if "split" in state:
         largest = max((int(part.max()) for part in state["split"] if len(part)), default=-1)
         if largest >= model.adata.n_obs:
-            raise InputError(f"the interrupted training had {largest + 1} cells or more, these data have {model.adata.n_obs}")
+            raise InputError(
+                f"the interrupted training had {largest + 1} cells or more, these data have {model.adata.n_obs}"
+            )
     was, now = state.get("cells"), cells.contents(model)
     changed = [] if was is None else [what for what in now if was.get(what) != now[what]]
     if changed:
@@ -95,7 +97,9 @@ def without_empty_cells(model: Model, split: tuple[np.ndarray, ...]) -> tuple[np
     if not len(empty):
         return split
     names = model.adata.obs_names[empty[:3]]
-    note(f"{len(empty)} cells have no count and take no part in training: {', '.join(names)}{', ...' * (len(empty) > 3)}")
+    note(
+        f"{len(empty)} cells have no count and take no part in training: {', '.join(names)}{', ...' * (len(empty) > 3)}"
+    )
     return tuple(part[~np.isin(part, empty)] for part in split)
 
 
@@ -141,7 +145,9 @@ class Run:
         if len(split[0]) < 2 and model.init_params_["non_kwargs"]["normalisation"] == "batch":
             raise InputError(f"{len(split[0])} training cells: batch normalisation needs two or more")
         if config.batch_size < 2 and model.init_params_["non_kwargs"]["normalisation"] == "batch":
-            raise InputError('batch_size 1 leaves batch normalisation nothing to compare: use 2 or more, or normalisation="layer"')
+            raise InputError(
+                'batch_size 1 leaves batch normalisation nothing to compare: use 2 or more, or normalisation="layer"'
+            )
         return cls(model, config, options, split, state)
 
     def trainer(self, ranks: Ranks, device: torch.device) -> Trainer:
