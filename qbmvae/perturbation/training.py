@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from qbmvae.perturbation import ridge
 from qbmvae.perturbation.batches import Batch, Source
 from qbmvae.perturbation.checkpoint import Checkpoint
 from qbmvae.perturbation.delta import DeltaPredictor
+from qbmvae.perturbation.linear import ridge
 from qbmvae.perturbation.losses import affected_genes_loss, discrimination_loss, squared_error
 from qbmvae.perturbation.options import Options
 from samplers.errors import InputError
@@ -42,7 +42,7 @@ def ridge_start(predictor: DeltaPredictor, source: Source, index: np.ndarray, fo
     target = source.target[index] - own if own.shape[1] else source.target[index]
     # only what describes the perturbation: a few contexts cannot tell a linear map how the basal state matters
     columns = source.backbone.linear_columns()
-    solution = ridge.fit(h[:, columns], (target / predictor.scale).numpy(), folds[index], kept_gain=KEPT_GAIN)
+    solution = ridge(h[:, columns], (target / predictor.scale).numpy(), folds[index], kept_gain=KEPT_GAIN)
     with torch.no_grad():
         predictor.linear.weight[:, columns] = torch.from_numpy(solution.weights.T).float()
         predictor.linear.bias.copy_(torch.from_numpy(solution.intercept - solution.mean @ solution.weights))
