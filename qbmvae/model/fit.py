@@ -15,12 +15,13 @@ import torch
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
+from qbmvae.core.priors.log_partition import log_partition
 from qbmvae.core.training import checkpoint
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.distributed import Ranks, launch, number_of_devices
 from qbmvae.core.training.trainer import Trainer
 from qbmvae.data.stream import Stream, StreamSource
-from qbmvae.model import bounds, cells, embedding, expression_space
+from qbmvae.model import cells, embedding, expression_space
 from samplers.errors import InputError
 
 #: Epochs x cells that a default training sees, as scvi-tools scales its epochs with the data.
@@ -29,7 +30,30 @@ DEFAULT_EPOCHS, DEFAULT_CELLS = 400, 20_000
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Which cells one call of `QBMVAE.train` uses, where it computes, and what it writes; attributes as documented there."""
+    """Which cells one call of `QBMVAE.train` uses, where it computes, and what it writes.
+
+    Attributes
+    ----------
+    train_size, validation_size
+        Shares of the cells; .9 and the rest by default.
+    shuffle_set_split
+        Whether the split is random (else the first cells train).
+    external_indexing
+        Own split: arrays of training and validation (and test) indices.
+    accelerator, devices
+        As in scvi-tools: "auto", "cpu", "gpu", and how many or which; several train one model together.
+    checkpoint_dir
+        Folder for checkpoints, written atomically after each epoch.
+    resume_from
+        Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
+    on_epoch
+        Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
+    stream
+        Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
+        `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
+    progress_bar
+        Whether to show progress, on stderr.
+    """
 
     train_size: float | None = None
     validation_size: float | None = None
@@ -85,7 +109,7 @@ class Run:
         state = None
         if options.resume_from is not None:
             state = checkpoint.load(Path(options.resume_from) / checkpoint.NAME)
-            config = TrainingConfig(**state["config"])
+            config = TrainingConfig.read(state["config"])
         if state is not None and "split" in state:
             return cls(model, config, options, tuple(state["split"]), state)
         sizes = options.train_size, options.validation_size, options.shuffle_set_split
@@ -139,7 +163,7 @@ class Run:
 def measure(model: Model, seed: int) -> None:
     """Keep in the module what training leaves to be measured: log Z, and the axes of expression space."""
     module, training = model.module, model.train_indices_
-    value, error = bounds.log_partition(module.vae.prior, seed)
+    value, error = log_partition(module.vae.prior, seed)
     module.log_partition.fill_(value)
     module.log_partition_error.fill_(error)
     module.eval()

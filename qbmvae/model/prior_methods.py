@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from qbmvae.core.priors.log_partition import log_partition
 from qbmvae.model import bounds, cells, generation
 from qbmvae.model.cell_methods import CellMethods
 from samplers.problem import Ising
@@ -31,7 +32,7 @@ class PriorMethods(CellMethods):
         """
         prior = bounds.over_bits(self.module.vae.prior, "get_log_partition")
         if fresh or not self.is_trained_:
-            return bounds.log_partition(prior, seed)
+            return log_partition(prior, seed)
         return float(self.module.log_partition), float(self.module.log_partition_error)
 
     def prior_problem(self) -> Ising:
