@@ -1,4 +1,4 @@
-"""Likelihood bounds and energies of cells, in nats, and the prior's log Z."""
+"""Likelihood bounds and energies of cells, in nats."""
 
 from __future__ import annotations
 

@@ -97,6 +97,7 @@ class TrainingMethods(PriorMethods):
         check_val_every_n_epoch: int = 1,
         seed: int = 0,
         checkpoint_every: int = 0,
+        refine_prior: bool | None = None,
         precision: str = "32",
         train_size: float | None = None,
         validation_size: float | None = None,
@@ -144,6 +145,9 @@ class TrainingMethods(PriorMethods):
             Of everything random: initial weights of a fresh model, split, order, noise, chains.
         checkpoint_every
             Steps between further checkpoints, where there is a folder for them; 0 for the end of each epoch only.
+        refine_prior
+            Whether to end with a fit of the prior alone to the cells' codes, see `QBMVAE.refine_prior`. By default where that
+            takes seconds: the sampler is local and keeps its chains, or none is needed.
         precision
             Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
         train_size, validation_size
@@ -188,5 +192,5 @@ class TrainingMethods(PriorMethods):
         if self.reference_categories_ is not None:
             query.freeze(self.module.vae, self.reference_categories_)
         self.history_ = run.fit()
-        fit.measure(self, run.config.seed)
+        fit.measure(self, run.config)
         self.set_weights(trained=True)
