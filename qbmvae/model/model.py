@@ -8,6 +8,7 @@ from typing import Any
 from anndata import AnnData
 from scvi.model.base import ArchesMixin
 
+from qbmvae.core.options import ModelOptions, pick
 from qbmvae.model import cells, files, query
 from qbmvae.model.door import Door
 from qbmvae.model.training_methods import TrainingMethods
@@ -22,7 +23,7 @@ class QBMVAE(TrainingMethods):
     adata
         Data registered with `QBMVAE.setup_anndata`.
     n_latent
-        Bits of the code.
+        Bits of the code (dimensions for a continuous prior).
     n_hidden
         Width of the hidden layers.
     n_layers
@@ -43,9 +44,6 @@ class QBMVAE(TrainingMethods):
         True hidden units of the "bipartite" topology; as many as bits by default.
     n_components
         Components of the mixture and VampPrior.
-    sampler
-        Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
-        `dimod.Sampler` object.
     estimator
         Gradient through the bits: "straight-through", "gumbolt", "spike-exponential", "overlapping-exponential",
         "reinmax" or "disarm".
@@ -55,6 +53,9 @@ class QBMVAE(TrainingMethods):
         Whether the encoder sees batch and covariates (the decoder always does, at every layer).
     normalisation
         Of the hidden layers: "batch", "layer" or "none".
+    sampler
+        Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
+        `dimod.Sampler` object.
     seed
         Of the initial weights. `train(seed=...)` draws them anew from its own seed.
 
@@ -79,6 +80,7 @@ class QBMVAE(TrainingMethods):
         self,
         adata: AnnData | None = None,
         registry: dict | None = None,
+        # written by .ci/signatures.py from ModelOptions
         n_latent: int = 64,
         n_hidden: int = 128,
         n_layers: int = 2,
@@ -89,13 +91,15 @@ class QBMVAE(TrainingMethods):
         topology: Any = "dense",
         n_hidden_units: int | None = None,
         n_components: int = 32,
-        sampler: Any = "persistent",
         estimator: str = "straight-through",
         estimator_parameter: float | None = None,
         encode_covariates: bool = False,
         normalisation: str = "batch",
+        # written by hand
+        sampler: Any = "persistent",
         seed: int = 0,
     ):
+        options = pick(ModelOptions, locals())
         self.door = Door(gene_likelihood != "gaussian")
         if adata is not None:
             entered = self.door.enter(adata, cells.registered(type(self), adata))
@@ -103,24 +107,8 @@ class QBMVAE(TrainingMethods):
         elif registry is None:
             raise InputError("QBMVAE needs data: QBMVAE.setup_anndata(adata, batch_key=...), then QBMVAE(adata)")
         super().__init__(None, registry)
-        options: dict[str, Any] = {
-            "n_latent": n_latent,
-            "n_hidden": n_hidden,
-            "n_layers": n_layers,
-            "dropout_rate": dropout_rate,
-            "gene_likelihood": gene_likelihood,
-            "dispersion": dispersion,
-            "prior": prior,
-            "topology": topology,
-            "n_hidden_units": n_hidden_units,
-            "n_components": n_components,
-            "estimator": estimator,
-            "estimator_parameter": estimator_parameter,
-            "encode_covariates": encode_covariates,
-            "normalisation": normalisation,
-        }
         self.sampler = sampler
-        self._module_options = {**cells.sizes(self), **options}
+        self._module_options = {**cells.sizes(self), **vars(options)}
         self._draw_weights(seed)
         if adata is not None:
             self._attach(adata)
@@ -129,7 +117,7 @@ class QBMVAE(TrainingMethods):
             f"sampler {self.sampler.name}, {n_layers} layers of {n_hidden}, likelihood {gene_likelihood}"
         )
         # an object may hold a connection: what is saved is its name
-        saved = {**options, "sampler": self.sampler_ or "persistent", "seed": seed}
+        saved = {**vars(options), "sampler": self.sampler_ or "persistent", "seed": seed}
         self.init_params_ = {"kwargs": {}, "non_kwargs": saved}
 
     def __repr__(self) -> str:
