@@ -66,6 +66,8 @@ def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: 
 
 def registered(cls: type[Model], adata: AnnData) -> dict[str, Any]:
     """Return the arguments with which an AnnData was registered."""
+    if not isinstance(adata, AnnData):
+        raise InputError(f"{cls.__name__} takes an AnnData, not {type(adata).__name__}")
     try:
         return cls._get_most_recent_anndata_manager(adata, required=True).registry["setup_args"]
     except ValueError as error:
