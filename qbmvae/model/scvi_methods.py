@@ -129,12 +129,10 @@ class ScviMethods(RNASeqMixin, BaseMinifiedModeModelClass):
         entered, rows, _ = self._asked(adata, indices, None)
         return super().get_likelihood_parameters(entered, rows, *args, **options)
 
-    def get_latent_library_size(
-        self, adata: AnnData | None = None, indices: Any = None, *args: Any, **options: Any
-    ) -> np.ndarray:
-        """Return each cell's library size as scvi-tools does; parameters as there."""
-        entered, rows, _ = self._asked(adata, indices, None)
-        return super().get_latent_library_size(entered, rows, *args, **options)
+    def get_latent_library_size(self, adata: AnnData | None = None, indices: Any = None) -> np.ndarray:
+        """Return each cell's library size, `(n_cells, 1)`: observed, or its size factor on the scale of counts."""
+        found = cells.source(self, adata, indices)
+        return np.asarray(found.library, dtype=np.float32)[found.rows, None]
 
     def get_feature_correlation_matrix(
         self, adata: AnnData | None = None, indices: Any = None, **options: Any
