@@ -313,6 +313,8 @@ def split_cells(
     train_size = 0.9 if train_size is None else train_size
     if not 0 < train_size <= 1:
         raise InputError(f"train_size must be in (0, 1], not {train_size}")
+    if validation_size is not None and not 0 <= validation_size < 1:
+        raise InputError(f"validation_size must be in [0, 1), not {validation_size}")
     n_train = int(np.ceil(train_size * n))
     n_validation = n - n_train if validation_size is None else int(np.floor(validation_size * n))
     if n_train + n_validation > n:

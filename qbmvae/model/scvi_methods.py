@@ -17,6 +17,7 @@ from scvi.model.base import BaseMinifiedModeModelClass, RNASeqMixin
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
 from qbmvae.core.csr import CsrBlock
+from qbmvae.data import audit
 from qbmvae.data.categories import text_of
 from qbmvae.data.disk_source import BlockSource
 from qbmvae.data.memory_source import MemorySource
@@ -157,7 +158,7 @@ class ScviMethods(RNASeqMixin, BaseMinifiedModeModelClass):
         """
         entered = cells.enter(self, adata)
         if (key := args[0] if args else options.get("groupby")) is not None and key not in entered.obs:
-            raise InputError(f"groupby: adata.obs has no column {key!r}{nearest(key, entered.obs.columns)}")
+            raise InputError(f"groupby: adata.obs has no column {key!r}{nearest(key, audit.own_columns(entered))}")
         rows = [
             value if value is None or isinstance(value, str) else positions(value, entered.obs_names, name)
             for name, value in (("idx1", idx1), ("idx2", idx2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import anndata as ad
@@ -15,8 +14,6 @@ from hypothesis import strategies as st
 
 from qbmvae import QBMVAE
 from qbmvae.data import fingerprint
-from qbmvae.data.align import MissingGenesWarning
-from samplers import InputError
 
 QUICK = {"max_epochs": 2, "progress_bar": False, "num_chains": 64}
 
@@ -77,7 +74,9 @@ def _memory(x: np.ndarray) -> dict[str, object]:
         "float16": x.astype(np.float16),
         "uint16": csr.astype(np.uint16),
         "int64": x.astype(np.int64),
-        "bool-free uint8 csc": sp.csc_matrix(np.minimum(x, 255).astype(np.uint8)) if x.max() <= 255 else sp.csc_matrix(x),
+        "bool-free uint8 csc": sp.csc_matrix(np.minimum(x, 255).astype(np.uint8))
+        if x.max() <= 255
+        else sp.csc_matrix(x),
         "read-only": frozen,
         "int64 indices": wide,
         "unsummed": twice,
