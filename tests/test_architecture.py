@@ -16,7 +16,6 @@ MAX_LINES, MAX_ROOMS, MAX_ARROWS = 350, 17, 40
 KNOWN_CIRCLES = {
     "experiments.perturbation.report",
     "qbmvae.cellsim.circuit",
-    "qbmvae.core.training.state",
     "qbmvae.perturbation.backbones.base",
 }
 

@@ -136,7 +136,7 @@ class Run:
             device=device,
             checkpoints=None if folder is None else Path(folder),
             progress=options.progress_bar,
-            extra_state={"split": list(self.split)},
+            notes={"split": list(self.split)},
             ranks=ranks,
         )
         if self.state is not None:
