@@ -188,7 +188,7 @@ class Run:
             device=device,
             checkpoints=None if folder is None else Path(folder),
             progress=options.progress_bar,
-            extra_state={"split": list(self.split), "cells": cells.contents(self.model)},
+            notes={"split": list(self.split), "cells": cells.contents(self.model)},
             ranks=ranks,
         )
         if self.state is not None:
