@@ -77,7 +77,7 @@ class Coupled:
             visible, hidden = spins[..., : self.n_visible], spins[..., self.n_visible :]
             return np.concatenate([hidden @ self.values.T, visible @ self.values], axis=-1)
         if self.layout == "sparse":
-            flat = spins.reshape(-1, states.shape[-1])
+            flat = spins.reshape(int(np.prod(states.shape[:-1])), states.shape[-1])
             return np.ascontiguousarray((self.values @ flat.T).T).reshape(states.shape)
         return spins @ self.values
 

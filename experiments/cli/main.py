@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from samplers.errors import InputError
+from samplers.errors import InputError, SamplerError
 
 app = typer.Typer(
     name="qbmvae",
@@ -49,6 +49,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
     except _USAGE_ERROR as error:
         command = getattr(error.ctx, "command_path", "qbmvae") if error.ctx else "qbmvae"
         _fail(f"{_what(error, command)} (see `{command} --help`)", 2)
+    except SamplerError as error:
+        # a machine's fault: one of these is a TimeoutError, which is an OSError
+        _fail(f"{type(error).__name__}: {error}", 1)
     except OSError as error:
         # a path that cannot be read or written, or a full disk, is the user's to mend
         _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 2)
