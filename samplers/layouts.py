@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,7 +26,8 @@ class Coupled:
     """
 
     def __init__(self, values: np.ndarray | sp.csr_array, n_visible: int | None = None):
-        self.values, self.n_visible = values, n_visible
+        self.values: Any = values
+        self.n_visible = n_visible
         self.layout: Layout = "bipartite" if n_visible is not None else "sparse" if sp.issparse(values) else "dense"
 
     @cached_property
@@ -69,6 +70,15 @@ class Coupled:
         upper = sp.triu(self.sparse, k=1).tocoo()
         order = np.lexsort((upper.col, upper.row))
         return upper.row[order].astype(np.int64), upper.col[order].astype(np.int64), upper.data[order]
+
+    @property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs (i, j), i < j, that this layout may couple, whatever couplings are zero today."""
+        if self.layout == "sparse":
+            return self.edges[:2]
+        i, j = np.triu_indices(len(self.dense), 1)
+        across = np.ones(len(i), dtype=bool) if self.n_visible is None else (i < self.n_visible) & (j >= self.n_visible)
+        return i[across], j[across]
 
     def couple(self, states: np.ndarray) -> np.ndarray:
         """Return `states @ J`, shape `(..., n)`, in the couplings' type."""

@@ -145,4 +145,4 @@ def _from_coo(text: str) -> Ising:
     index = {v: k for k, v in enumerate(order)}
     couplings = {(index[u], index[v]): bias for (u, v), bias in quadratic.items()}
     labels = None if order == list(range(len(order))) else order
-    return Ising([linear[v] for v in order], couplings, offset=float(model.spin.offset), labels=labels)
+    return Ising([float(linear[v]) for v in order], couplings, offset=float(model.spin.offset), labels=labels)
