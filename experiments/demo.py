@@ -6,10 +6,7 @@ Run `python -m experiments.demo --out demo-run`, or `make demo`.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -24,8 +21,11 @@ from experiments.evaluation import embedding
 from experiments.methods.base import Fitted, Task
 from experiments.methods.registry import fit
 from experiments.report import plots
-from experiments.report.page import PANELS, figure, number, page, sampler_section, table
+from experiments.report.page import figure, number, page, table
+from experiments.report.prior import bits_figure, sampler_section
+from experiments.report.training import PANELS
 from samplers.errors import InputError
+from samplers.files import replacing
 
 MARKER = ".qbmvae-demo"
 MODELS = {"QBM-VAE": "qbmvae", "scVI": "scvi", "PCA": "pca"}
@@ -64,17 +64,9 @@ def run_demo(out: str | Path, max_epochs: int = 60, n_cells: int = 1500, seed: i
     out = Path(out)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARKER).is_file())):
         raise InputError(f"{out} holds something else than a demo: choose another folder with --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with replacing(out, folder=True) as work:
         metrics = _fill(work, max_epochs, n_cells, seed)
         run_folder.write_text(work / MARKER, "made by `python -m experiments.demo`; safe to delete\n")
-        work.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(work, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     print(f"\nreport: {out / 'report.html'}")
     return metrics
 
@@ -157,11 +149,10 @@ def _sections(
     frame = pd.DataFrame.from_dict({t: s["integration"] for t, s in scores.items()}, orient="index")
     frame.index.name = "model"
     ours = fitted["QBM-VAE"]
-    bits, bits_text = _bits(ours.model)
     sampler = sampler_section(ours.history, _partition(ours.model), ours.model.sampler.name)
     for section in sampler:
         section["title"] = f"{name}: the sampler of the prior"
-        section["figures"] += figure(bits, bits_text)
+        section["figures"] += bits_figure(ours.model)
     made = ours.generate(adata.n_obs, 1) if ours.generate is not None else None
     return [
         {
@@ -179,20 +170,6 @@ def _sections(
 def _partition(model: Any) -> dict[str, Any]:
     value, error = model.get_log_partition()
     return {"log_partition": value, "log_partition_error": error}
-
-
-def _bits(model: Any) -> tuple[str, str]:
-    """Return the prior's bit means and pair correlations against those of the encoded cells, and what to see there."""
-    encoded = model.get_latent_representation()
-    drawn = model.sample_prior(4000, seed=0).astype(float)
-    rng = np.random.default_rng(0)
-    bits = (rng.uniform(size=encoded.shape) < encoded).astype(float)
-    means = (bits.mean(axis=0), drawn.mean(axis=0))
-    upper = np.triu_indices(bits.shape[1], 1)
-    pairs = (np.cov(bits.T)[upper], np.cov(drawn.T)[upper])
-    image = plots.agreement({"mean of each bit": means, "covariance of each pair": pairs}, "encoded cells", "prior")
-    r = float(np.corrcoef(pairs[0], pairs[1])[0, 1])
-    return image, f"What the Boltzmann machine has learned of the codes: pair covariances correlate by {r:.2f}."
 
 
 def _generated(name: str, adata: Any, made: Any, label: np.ndarray) -> dict[str, Any]:

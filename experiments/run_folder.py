@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import platform
 import shutil
@@ -21,6 +20,10 @@ import yaml
 
 from qbmvae.data.embedding_writer import columns
 from samplers.errors import InputError
+from samplers.files import plain as plain
+from samplers.files import write_atomically as write_atomically
+from samplers.files import write_json as write_json
+from samplers.files import write_text as write_text
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -38,54 +41,6 @@ PACKAGES = (
     "qbmvae", "torch", "numpy", "scipy", "pandas", "numba", "anndata", "scanpy", "scvi-tools", "safetensors",
     "scikit-learn", "scib-metrics", "xgboost", "rdkit",
 )  # fmt: skip
-
-
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> Path:
-    """Write a file beside its place and move it there when it is whole.
-
-    Parameters
-    ----------
-    path
-        Where the file goes; its folder is made where missing.
-    write
-        Called with the temporary path, which keeps the suffix.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a text file atomically."""
-    return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
-
-
-def write_json(path: str | os.PathLike[str], value: Any) -> Path:
-    """Write a JSON file atomically; numbers that are not finite become null."""
-    return write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON and YAML hold it: no arrays, no numpy scalars, null for NaN and infinity."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple | set):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, str | int | float | bool) or value is None:
-        return value
-    return str(value)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

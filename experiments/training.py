@@ -125,7 +125,7 @@ def finish(path: Path, model: Any, adata: AnnData, config: dict[str, Any], repor
     metrics = training_metrics(model, history, adata)
     run_folder.write_json(path / run_folder.METRICS, metrics)
     if report:
-        from experiments.report.page import training_report
+        from experiments.report.training import training_report
 
         shown = {k: v for k, v in config.items() if k != "status"}
         page = training_report(path.name, shown, metrics, history, embedding, adata)
@@ -161,7 +161,7 @@ def report_again(path: str | Path, target: str | Path) -> None:
     """Write the report of a complete run anew from what its folder and its data file hold."""
     import pandas as pd
 
-    from experiments.report.page import training_report
+    from experiments.report.training import training_report
 
     path = Path(path)
     config = run_folder.open_run(path)

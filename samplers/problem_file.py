@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from samplers.errors import InputError, nearest
+from samplers.files import write_text
 from samplers.problem import Ising
 
 #: Keys of our JSON.
@@ -51,7 +50,6 @@ def read_problem(path: str | Path) -> Ising:
 
 def write_problem(problem: Ising, path: str | Path) -> None:
     """Write a problem as our JSON, atomically; bipartite problems keep their block, others become a list of edges."""
-    path = Path(path)
     if problem.layout == "bipartite":
         nv = problem.n_visible
         content: dict[str, Any] = {
@@ -66,14 +64,7 @@ def write_problem(problem: Ising, path: str | Path) -> None:
             "J": [[int(a), int(b), float(v)] for a, b, v in zip(i, j, values, strict=True)],
         }
     content["offset"] = problem.offset
-    handle, temporary = tempfile.mkstemp(dir=path.parent or ".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(content, file)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_text(path, json.dumps(content))
 
 
 def _from_json(content: Any) -> Ising:

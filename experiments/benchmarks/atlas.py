@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from samplers.files import write_atomically
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
@@ -37,10 +39,9 @@ def write(path: Path, n_cells: int, n_genes: int, density: float = 0.1, block: i
         {"batch": pd.Categorical(np.array(["a", "b"])[rng.integers(2, size=n_cells)])},
         index=[f"cell{i}" for i in range(n_cells)],
     )
-    temporary = path.with_suffix(".tmp")
     empty = sp.csr_matrix((n_cells, n_genes), dtype=np.float32)
-    ad.AnnData(empty, obs=obs, var=pd.DataFrame(index=[f"gene{j}" for j in range(n_genes)])).write_h5ad(temporary)
-    with h5py.File(temporary, "r+") as file:
+    ad.AnnData(empty, obs=obs, var=pd.DataFrame(index=[f"gene{j}" for j in range(n_genes)])).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
         group = file["X"]
         for name, kind in (("data", np.float32), ("indices", np.int32)):
             del group[name]
@@ -58,7 +59,6 @@ def write(path: Path, n_cells: int, n_genes: int, density: float = 0.1, block: i
             stored += x.nnz
         del group["indptr"]
         group.create_dataset("indptr", data=indptr)
-    os.replace(temporary, path)
 
 
 def run(path: Path, how: str, batch_size: int, embed: bool) -> None:
@@ -136,7 +136,7 @@ def main() -> None:
     for n in args.cells:
         path = args.folder / f"{n}.h5ad"
         if not path.exists():
-            write(path, n, args.genes)
+            write_atomically(path, lambda part, n=n: write(part, n, args.genes))
         for how in ("disk", "memory") if n <= args.memory_up_to else ("disk",):
             command = [sys.executable, "-m", "experiments.benchmarks.atlas", "--child", str(path), how]
             command += ["--batch-size", str(args.batch_size)]

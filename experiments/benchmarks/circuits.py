@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import resource
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 
 from qbmvae.circuits import Circuit, DepthInfusedLayer, ReuploadingLayer
+from samplers.files import write_json
 
 BIG = """
 import sys, time, torch
@@ -130,10 +130,8 @@ def main() -> None:
             f"{qubits} qubits, 4 layers, batch {batch}: {step:.2f} s a step, {memory:.2f} GiB at the peak of the process"
         )
     if options.out:
-        temporary = options.out.with_suffix(".tmp")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        temporary.write_text(json.dumps({"machine": machine, "rows": rows, "large": big, "GiB": peak}, indent=1))
-        os.replace(temporary, options.out)
+        write_json(options.out, {"machine": machine, "rows": rows, "large": big, "GiB": peak})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import platform
 import resource
@@ -18,6 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+
+from samplers.files import write_json
 
 
 def screen(n_genes: int, n_perts: int, n_cells: int, n_control: int, seed: int = 0) -> tuple[Any, Any]:
@@ -146,9 +147,7 @@ def main() -> None:
         + (f", pdex {test['pdex_s']:.2f} s, ratio {test['ratio']:.1f}" if "ratio" in test else "")
     )
     if args.out:
-        temporary = args.out.with_name(f".{args.out.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(result, indent=1))
-        os.replace(temporary, args.out)
+        write_json(args.out, result)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from samplers.files import write_json
 
 
 def machine() -> str:
@@ -55,9 +56,7 @@ def finish(title: str, rows: list[dict[str, Any]], out: Path | None) -> None:
     for line in [columns, ["-" * w for w in widths], *cells]:
         print("| " + " | ".join(v.ljust(w) for v, w in zip(line, widths, strict=True)) + " |")
     if out:
-        part = out.with_name(out.name + ".part")
-        part.write_text(json.dumps({"title": title, "machine": machine(), "rows": rows}, indent=1))
-        os.replace(part, out)
+        write_json(out, {"title": title, "machine": machine(), "rows": rows})
 
 
 def _cell(value: Any) -> str:

@@ -18,6 +18,7 @@ from experiments.benchmarks.cells import CellError, Cells
 from experiments.benchmarks.equal_time import KINDS, optimise_cell, reference_cell, sampling_cell, warm_cell
 from experiments.benchmarks.report import machine
 from samplers.errors import InputError
+from samplers.files import write_atomically
 
 RIVAL = "simulated-annealing"
 #: They do not answer for the lowest energy: the first is limited in size, the second follows a training run.
@@ -212,10 +213,7 @@ def plot(report: dict[str, Any], path: Path) -> Path:
     panels[0].set_ylabel("best energy against simulated annealing, %\n(below 0: better)")
     # beside the panels: below, above or between the lines there is no room for every backend
     panels[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
-    temporary = path.with_name(f".{path.name}.tmp.png")
-    figure.savefig(temporary)
-    temporary.replace(path)
-    return path
+    return write_atomically(path, figure.savefig)
 
 
 def main() -> None:

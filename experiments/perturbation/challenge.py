@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 from qbmvae.perturbation import audit
 from qbmvae.perturbation.model import PerturbationModel
 from samplers.errors import InputError, nearest
+from samplers.files import write_atomically
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -92,11 +92,7 @@ def predict_file(
     predicted = model.predict(wanted, controls, n_control=n_control, seed=seed)
     if genes is not None:
         predicted = predicted[:, audit.match_genes(predicted, genes, "the model", "the gene list")].copy()
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.h5ad")
-    predicted.write_h5ad(temporary, compression="lzf")
-    os.replace(temporary, out)
+    write_atomically(out, lambda p: predicted.write_h5ad(p, compression="lzf"))
     return predicted
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from qbmvae.perturbation.fitting import fit, training_groups
 from qbmvae.perturbation.model import PerturbationModel
 from qbmvae.perturbation.options import Options, preset
 from samplers.errors import InputError, nearest
+from samplers.files import write_atomically
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -212,8 +212,6 @@ def _write_controls(model: PerturbationModel, train: AnnData, out: Path) -> None
     rows = np.flatnonzero((train.obs[model.pert_key].astype(str) == model.control).to_numpy())
     if rows.size > KEPT_CONTROLS:
         rows = np.sort(np.random.default_rng(model.seed).choice(rows, KEPT_CONTROLS, replace=False))
-    temporary = out / f".controls.{os.getpid()}.h5ad"
     kept = train[rows].copy()
     kept.raw, kept.uns = None, {}
-    kept.write_h5ad(temporary, compression="lzf")
-    os.replace(temporary, out / "controls.h5ad")
+    write_atomically(out / "controls.h5ad", lambda p: kept.write_h5ad(p, compression="lzf"))

@@ -9,22 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import yaml
-
-from experiments.report import plots
-from experiments.run_folder import plain
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-PANELS = {
-    "ELBO (negative, nats a cell)": ("elbo_train", "elbo_validation"),
-    "reconstruction": ("reconstruction_loss_train", "reconstruction_loss_validation"),
-    "rate and KL": ("rate", "kl_local_train", "kl_local_validation"),
-    "KL weight": ("kl_weight",),
-    "active bits": ("active_bits",),
-}
-SAMPLER_PANELS = {"effective sample size of the chains": ("sampler_ess",), "log Z of the prior": ("log_partition",)}
 
 
 def page(title: str, subtitle: str, sections: Sequence[dict[str, Any]]) -> str:
@@ -107,60 +94,3 @@ def colourings(adata: AnnData, keys: Sequence[str | None]) -> dict[str, Any]:
 def some_cells(n: int, n_max: int = 4000) -> np.ndarray:
     """Return the rows that a plane shows: all, or a seeded choice."""
     return np.arange(n) if n <= n_max else np.sort(np.random.default_rng(0).choice(n, n_max, replace=False))
-
-
-def sampler_section(history: pd.DataFrame, metrics: Mapping[str, Any], sampler: str) -> list[dict[str, Any]]:
-    """Return the panel about the prior and its sampler; empty for a prior that needs none."""
-    image = plots.curves(history, SAMPLER_PANELS)
-    if not image:
-        return []
-    cards = {"sampler": sampler}
-    if "log_partition" in metrics:
-        error = metrics.get("log_partition_error", 0)
-        cards["log Z of the prior, nats"] = f"{metrics['log_partition']:.2f} ± {error:.1g}"
-    if "sampler_ess" in metrics:
-        cards["effective sample size at the end"] = number(metrics["sampler_ess"])
-    texts = ["log Z comes from a fresh estimate that never sees the training chains."]
-    return [{"title": "Sampler", "texts": texts, "cards": cards, "figures": figure(image, "by epoch")}]
-
-
-def training_report(
-    name: str,
-    config: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    history: pd.DataFrame,
-    embedding: np.ndarray,
-    adata: AnnData,
-) -> str:
-    """Return the page of one training run."""
-    cards: dict[str, Any] = {
-        "cells": number(metrics["cells"]),
-        "genes": number(metrics["genes"]),
-        "epochs": metrics["epochs"],
-    }
-    for key, text in (
-        ("held_out_elbo", "held-out ELBO, nats a cell"),
-        ("held_out_iwae", "held-out IWAE bound (20 draws)"),
-        ("rate", "rate, nats"),
-        ("active_bits", "active bits"),
-    ):
-        if key in metrics:
-            cards[text] = number(metrics[key])
-    rows = some_cells(adata.n_obs)
-    setup = config["setup"]
-    guess = [c for c in ("cell_type", "celltype", "cell_types", "labels") if c in adata.obs][:1]
-    colours = colourings(adata[rows], [setup.get("labels_key"), *guess, setup.get("batch_key")])
-    sections: list[dict[str, Any]] = [{"title": "Summary", "cards": cards}]
-    if colours:
-        image = plots.scatters({"QBM-VAE": plots.plane(embedding[rows], seed=0)}, colours)
-        sections.append({"title": "Embedding", "figures": figure(image, f"UMAP of {len(rows):,} cells")})
-    sections.append({"title": "Training", "figures": figure(plots.curves(history, PANELS), "by epoch")})
-    sections += sampler_section(history, metrics, str(config["model"].get("sampler", "persistent")))
-    sections.append(
-        {
-            "title": "Configuration",
-            "details_title": "config.yaml",
-            "details": yaml.safe_dump(plain(dict(config)), sort_keys=False),
-        }
-    )
-    return page(f"Training run {name}", str(config["data"]), sections)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from samplers.errors import InputError
+from samplers.files import replacing
 
 
 class _Writer:
@@ -109,27 +107,12 @@ def writer(path: Path) -> Iterator[_Writer]:
 def _hdf5(path: Path) -> Iterator[_Writer]:
     import h5py
 
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    try:
-        with h5py.File(name, "w") as file:
-            yield _Writer(file)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        yield _Writer(file)
 
 
 def _zarr(path: Path) -> Iterator[_Writer]:
     import zarr
 
-    name = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        yield _Writer(zarr.open_group(name, mode="w"))
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(name, path)
-    finally:
-        shutil.rmtree(name, ignore_errors=True)
+    with replacing(path, folder=True) as temporary:
+        yield _Writer(zarr.open_group(str(temporary), mode="w"))

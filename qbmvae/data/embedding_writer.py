@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from samplers.errors import InputError
+from samplers.files import replacing
 
 #: name of the representation in .h5ad (`obsm`) and .npz, and of the hard bits beside it
 KEY, CODES = "X_qbmvae", "codes"
@@ -50,9 +50,7 @@ def writer(path: Path, obs: pd.DataFrame, n_columns: int, n_bits: int = 0) -> It
         Width of the hard bits that come with the rows; 0 for none. `.parquet` leaves them out.
     """
     check(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with replacing(path) as temporary:
         with KINDS[path.suffix](temporary, obs, n_columns, n_bits) as append:
             done = 0
 
@@ -64,9 +62,6 @@ def writer(path: Path, obs: pd.DataFrame, n_columns: int, n_bits: int = 0) -> It
             yield write
         if done != len(obs):
             raise InputError(f"{path}: {done} rows for {len(obs)} cells")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check(path: Path) -> None:

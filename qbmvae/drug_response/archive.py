@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import torch
 
 from qbmvae.drug_response.training import TrainingState
 from samplers.errors import InputError
+from samplers.files import write_bytes
 
 FORMAT = "qbmvae-drug-response"
 
@@ -22,19 +21,11 @@ def write(path: str | Path, tensors: Mapping[str, torch.Tensor], header: Mapping
     """Write tensors and a JSON-able header to `path`, replacing it in one move."""
     from safetensors.torch import save
 
-    path = Path(path)
     # safetensors holds row-major tensors only
     dense = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     # one key: safetensors writes several in no fixed order, and equal models should be equal files
     metadata = {FORMAT: json.dumps(header)}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(save(dense, metadata))
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_bytes(path, save(dense, metadata))
 
 
 def read(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from anndata import AnnData
 
 from qbmvae.model.host import Host
 from samplers.errors import InputError
+from samplers.files import write_atomically
 
 FORMAT = 1
 
@@ -41,18 +41,15 @@ class ArchiveMixin(Host):
         if path.exists() and not overwrite:
             raise InputError(f"{path} exists: choose another folder or pass overwrite=True")
         self._library_table() if self.is_trained_ and self.adata is not None else None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
-            super().save(str(temporary), prefix=prefix, overwrite=True, **kwargs)
-            if path.exists():
-                for file in temporary.iterdir():
+        if path.exists():
+            # the folder may hold models under other prefixes: replace this model's files alone
+            with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
+                super().save(temporary, prefix=prefix, overwrite=True, **kwargs)
+                for file in Path(temporary).iterdir():
                     os.replace(file, path / file.name)
-            else:
-                os.replace(temporary, path)
-                path.chmod(0o755)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            save = super().save
+            write_atomically(path, lambda p: save(str(p), prefix=prefix, overwrite=True, **kwargs), folder=True)
 
     def export(self, path: str | Path) -> None:
         """Write weights, graph, genes, categories, history and versions into one safetensors file.
@@ -85,13 +82,7 @@ class ArchiveMixin(Host):
             "preprocessing": {"likelihood": self.module.vae.gene_likelihood, "encoder_input": "log1p(counts)"},
             "versions": versions(),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            save_file(tensors, str(temporary), metadata={"qbmvae": json.dumps(header)})
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, lambda p: save_file(tensors, str(p), metadata={"qbmvae": json.dumps(header)}))
 
     @classmethod
     def from_export(cls, path: str | Path, adata: AnnData | None = None) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from qbmvae.perturbation.delta import DeltaPredictor
 from qbmvae.perturbation.features import Features
 from qbmvae.perturbation.options import Options
 from samplers.errors import InputError
+from samplers.files import write_atomically, write_text
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -153,12 +153,9 @@ class PerturbationModel:
             "history": self.history,
             "notes": self.notes,
         }
-        temporary = directory / f".model.safetensors.{os.getpid()}"
-        save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary)
-        os.replace(temporary, directory / "model.safetensors")
-        temporary = directory / f".model.json.{os.getpid()}"
-        temporary.write_text(json.dumps(header))
-        os.replace(temporary, directory / "model.json")
+        copies = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
+        write_atomically(directory / "model.safetensors", lambda p: save_file(copies, p))
+        write_text(directory / "model.json", json.dumps(header))
 
     @classmethod
     def load(cls, directory: str | Path) -> PerturbationModel:

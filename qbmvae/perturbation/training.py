@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from qbmvae.perturbation.delta import DeltaPredictor
 from qbmvae.perturbation.losses import affected_genes_loss, discrimination_loss, squared_error
 from qbmvae.perturbation.options import Options
 from samplers.errors import InputError
+from samplers.files import replacing
 
 # share of the best ridge penalty's gain that the start keeps: a little less shrinkage tells perturbations apart better
 KEPT_GAIN = 0.985
@@ -201,9 +201,9 @@ def _save(
         "best_epoch": best_epoch,
         "best_state": best_state,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+    # a handle: given a path, torch writes the temporary's name into the file
+    with replacing(path) as temporary, temporary.open("wb") as handle:
+        torch.save(content, handle)
 
 
 def _load(path: Path | None, stage: str) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from samplers.diagnostics.verdict import Verdict
 from samplers.errors import MissingExtraError
+from samplers.files import write_atomically
 from samplers.problem import Ising
 
 READS, EXACT, RANDOM = "#1f5fa8", "#c8501e", "#8a8a8a"
@@ -46,10 +47,7 @@ def write_plots(verdict: Verdict, problem: Ising, folder: str | Path) -> list[Pa
         draw(axes, verdict, problem)
         axes.spines[["top", "right"]].set_visible(False)
         path = folder / f"{name}.png"
-        temporary = folder / f".{name}.tmp.png"
-        figure.savefig(temporary)
-        temporary.replace(path)
-        paths.append(path)
+        paths.append(write_atomically(path, figure.savefig))
     return paths
 
 

@@ -13,7 +13,7 @@ import networkx as nx
 import numpy as np
 
 from samplers.errors import InputError
-from samplers.files import write_atomically
+from samplers.files import write_text
 from samplers.problem import Ising
 
 Embedding = dict[int, tuple[Hashable, ...]]
@@ -71,7 +71,7 @@ def find(problem: Ising, target: nx.Graph, *, machine: str, folder: Path | None,
             f"most {largest_clique(target)} fully connected spins fit; use fewer spins, or a graph of the machine's kind"
         )
     if path is not None:
-        write_atomically(path, json.dumps({str(s): list(chain) for s, chain in embedding.items()}).encode())
+        write_text(path, json.dumps({str(s): list(chain) for s, chain in embedding.items()}))
     return embedding
 
 

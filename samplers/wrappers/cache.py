@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 
 from samplers import wire
 from samplers.errors import InputError
+from samplers.files import plain, write_atomically
 from samplers.machines.options import whole
 from samplers.problem import Ising
 from samplers.sampler import Draws, Sampler, Seed
@@ -109,18 +108,5 @@ class Cache(Wrapper):
         arrays: dict[str, Any] = {"states": draws.states, "energies": draws.energies, "beta": draws.beta}
         if draws.log_weights is not None:
             arrays["log_weights"] = draws.log_weights
-        arrays["info"] = json.dumps(draws.info, default=_plain)
-        handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, **arrays)
-            os.replace(temporary, self.folder / f"{name}.npz")
-        except BaseException:
-            os.unlink(temporary)
-            raise
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    return value.tolist() if isinstance(value, np.ndarray) else str(value)
+        arrays["info"] = json.dumps(plain(draws.info))
+        write_atomically(self.folder / f"{name}.npz", lambda p: np.savez_compressed(p, **arrays), durable=False)

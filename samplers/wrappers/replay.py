@@ -14,7 +14,7 @@ import numpy as np
 
 from samplers import wire
 from samplers.errors import InputError
-from samplers.files import write_atomically
+from samplers.files import write_bytes
 from samplers.problem import Ising, check_clamped
 from samplers.sampler import Draws, Sampler, Seed
 from samplers.wrappers.base import Request, Wrapper, again, fixed_seed
@@ -49,7 +49,7 @@ class Record(Wrapper):
         with self._lock:
             path = self.folder / f"{key}-{self._counts[key]:06d}.qbms"
             self._counts[key] += 1
-        write_atomically(path, wire.pack_draws(draws, {"hash": request.problem.content_hash}))
+        write_bytes(path, wire.pack_draws(draws, {"hash": request.problem.content_hash}))
         return draws
 
     def _state(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ both learn? Run with `python -m tests.soak.soak --minutes 10`; the exit code is 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import secrets
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import samplers
-from samplers.files import write_atomically
+from samplers.files import write_json
 from samplers.machines.mock import MockMachine
 from samplers.remote.http import Http
 from samplers.wrappers.ledger import read_ledger
@@ -236,7 +235,7 @@ def main() -> int:
     for name, passed in report["verdicts"].items():
         print(f"  {'pass' if passed else 'FAIL'}  {name}")
     if options.out:
-        write_atomically(options.out, json.dumps(report, indent=1).encode())
+        write_json(options.out, report)
     return 0 if all(report["verdicts"].values()) else 1
 
 

@@ -30,7 +30,15 @@ class Prior(nn.Module):
 
 
 class DiscretePrior(Prior):
-    r"""A prior over bits, :math:`p(z) = \exp(-E(z)) / Z`."""
+    r"""A prior over bits, :math:`p(z) = \exp(-E(z)) / Z`.
+
+    Attributes
+    ----------
+    exact_expectation
+        Whether `expected_energy` is exact, or taken at the reparametrised bits.
+    """
+
+    exact_expectation: bool = True
 
     @abstractmethod
     def energy(self, z: Tensor) -> Tensor:

@@ -158,6 +158,7 @@ class RestrictedBoltzmannPrior(DiscretePrior):
     """
 
     needs_samples = True
+    exact_expectation = False
 
     def __init__(self, n_latent: int, n_hidden_units: int):
         super().__init__(n_latent)

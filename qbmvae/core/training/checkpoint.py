@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,16 @@ import numpy as np
 import torch
 
 from samplers.errors import InputError
+from samplers.files import replacing
 
 NAME = "checkpoint.pt"
 
 
 def save(state: dict[str, Any], path: Path) -> None:
     """Write a state of tensors, arrays, numbers, strings and containers of these; a kill leaves the old file whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as handle:
-            torch.save(_plain(state), handle)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # a handle: given a path, torch writes the temporary's name into the file
+    with replacing(path) as temporary, temporary.open("wb") as handle:
+        torch.save(_plain(state), handle)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ origin you trust, named by you.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from qbmvae.perturbation.backbones.checkpoint import converted
+from samplers.files import write_atomically, write_text
 
 
 def _plain(value: Any) -> Any:
@@ -32,18 +32,17 @@ def _plain(value: Any) -> Any:
 def convert(path: str | Path) -> Path:
     """Write the safe copy of a trusted .ckpt/.pt (safetensors) or .pkl (JSON) beside it, and return its path."""
     path, target = Path(path), converted(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     if target.suffix == ".json":
         with path.open("rb") as file:
-            temporary.write_text(json.dumps(_plain(pickle.load(file))))
+            write_text(target, json.dumps(_plain(pickle.load(file))))
     else:
         from safetensors.torch import save_file
 
         content = torch.load(path, map_location="cpu", weights_only=False)
         if isinstance(content, dict) and "state_dict" in content:
             content = content["state_dict"]
-        save_file({str(k): torch.as_tensor(v).contiguous().clone() for k, v in content.items()}, temporary)
-    os.replace(temporary, target)
+        copies = {str(k): torch.as_tensor(v).contiguous().clone() for k, v in content.items()}
+        write_atomically(target, lambda p: save_file(copies, p))
     return target
 
 

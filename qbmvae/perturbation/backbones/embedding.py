@@ -24,7 +24,7 @@ class QBMVAEEmbedder:
 
     def __call__(self, adata: AnnData) -> np.ndarray:
         """Embed cells whose X holds counts."""
-        return self.model.get_latent_representation(_counts(adata))
+        return self.model.get_latent_representation(_counts(adata), representation="probabilities")
 
     @classmethod
     def fit(cls, adata: AnnData, *, n_latent: int = 32, max_epochs: int | None = None, seed: int = 0) -> QBMVAEEmbedder:
