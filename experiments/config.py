@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import types
 from collections.abc import Iterable, Mapping
@@ -49,6 +50,30 @@ def find(name: str | Path) -> Path:
             return inside
         raise InputError(f"{str(name)!r} is neither a file nor a shipped configuration{nearest(name, shipped())}")
     return path
+
+
+def data_folder(given: str | Path | None, file: Path | None, written: str | None = None) -> Path:
+    """Return the folder that the data files of an experiment are relative to.
+
+    Parameters
+    ----------
+    given
+        What the user named: it wins.
+    file
+        The configuration.
+    written
+        What the configuration names, relative to itself. Where none is named it is the folder of the environment variable
+        QBMVAE_DATA, else the configuration's own; for a shipped configuration, the current folder.
+    """
+    if given is not None:
+        root = Path(given)
+    elif written is not None:
+        root = (Path() if file is None else file.parent) / written
+    elif "QBMVAE_DATA" in os.environ:
+        root = Path(os.environ["QBMVAE_DATA"])
+    else:
+        root = Path() if file is None or file.resolve().parent == SHIPPED else file.parent
+    return root.expanduser().resolve()
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -117,6 +142,8 @@ def apply(settings: dict[str, Any], words: Iterable[str] | Mapping[str, Any] | N
 def build(kind: type[T], values: Any, where: str = "configuration") -> T:
     """Return a dataclass from plain values; nothing unknown, missing or of another type passes.
 
+    Where a list is wanted, a single value is a list of one.
+
     Parameters
     ----------
     kind
@@ -137,7 +164,7 @@ def build(kind: type[T], values: Any, where: str = "configuration") -> T:
         return values
     try:
         # as JSON: a list fills a tuple and 1 a float, but no text is read as a number
-        text = json.dumps(values)
+        text = json.dumps(_listed(kind, values))
         return TypeAdapter(kind).validate_json(text, strict=True, extra="forbid")
     except TypeError as error:
         raise InputError(f"{where} holds a value that is no text, number, list or mapping: {error}") from None
@@ -146,7 +173,7 @@ def build(kind: type[T], values: Any, where: str = "configuration") -> T:
         raise InputError(f"{where}: {_complaint(kind, found)}") from None
 
 
-def _complaint(kind: type, error: Any) -> str:
+def _complaint(kind: Any, error: Any) -> str:
     """Return what pydantic found wrong, in our words."""
     cause = (error.get("ctx") or {}).get("error")
     if cause is not None:
@@ -171,14 +198,30 @@ def _complaint(kind: type, error: Any) -> str:
     return f"{at} takes {wanted}, not {error['input']!r}"
 
 
+def _listed(kind: Any, values: Any) -> Any:
+    """Return values in which a single one stands in a list where the dataclass holds a tuple."""
+    if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
+        return values
+    hints, made = get_type_hints(kind), {}
+    for key, value in values.items():
+        inner = _member(hints.get(key))
+        if get_origin(inner) is tuple and value is not None:
+            many = value if isinstance(value, list | tuple) else [value]
+            made[key] = [_listed(get_args(inner)[0], one) for one in many]
+        else:
+            made[key] = _listed(inner, value)
+    return made
+
+
 def _kind_at(kind: Any, loc: Iterable[str | int]) -> Any:
     """Return the dataclass that stands at a path within another."""
     for part in loc:
-        inner = get_type_hints(kind)[part] if isinstance(part, str) else get_args(kind)[0]
-        members = [m for m in get_args(inner) if m is not type(None)] if _is_union(inner) else [inner]
-        kind = members[0]
+        kind = _member(get_type_hints(kind)[part] if isinstance(part, str) else get_args(kind)[0])
     return kind
 
 
-def _is_union(kind: Any) -> bool:
-    return get_origin(kind) in (Union, types.UnionType)
+def _member(kind: Any) -> Any:
+    """Return what an optional type is where it is not None."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return next(m for m in get_args(kind) if m is not type(None))
+    return kind

@@ -129,6 +129,16 @@ def sampler(parts: Mapping[str, Mapping[str, Any]]) -> None:
             raise InputError(f"there is no sampler {bare!r}{nearest(bare, registry.names())}")
 
 
+def training(options: Mapping[str, Any]) -> None:
+    """Refuse settings of a training that are out of range."""
+    from dataclasses import fields
+
+    from qbmvae.core.training.config import TrainingConfig
+
+    known = {f.name for f in fields(TrainingConfig)}
+    TrainingConfig(**{k: v for k, v in options.items() if k in known})
+
+
 def methods(names: Iterable[str]) -> None:
     """Refuse the name of a model that the evaluation does not know."""
     from experiments.methods.registry import METHODS

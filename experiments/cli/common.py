@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter, Token
+from cyclopts import Group, Parameter, Token
 
 
 def by_commas(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -19,11 +19,17 @@ def by_commas(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
 
 
 #: A list on the command line: by commas, or the option repeated.
-Words = Annotated[tuple[str, ...], Parameter(converter=by_commas, n_tokens=1, negative=())]
-Flag = Annotated[bool, Parameter(negative=())]
+Words = Annotated[tuple[str, ...], Parameter(converter=by_commas, n_tokens=1, negative=(), show_default=False)]
+#: The same with a default that the help page shows.
+WordsShown = Annotated[Words, Parameter(show_default=",".join)]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+#: Panels of the help pages, in their order.
+DATA, MODEL, TRAINING, EVERYWHERE = (
+    Group(name, sort_key=i) for i, name in enumerate(("Data", "Model", "Training", "Every command"), start=2)
+)
 
 
-@Parameter(name="*", group="Every command")
+@Parameter(name="*", group=EVERYWHERE)
 @dataclass(frozen=True, kw_only=True)
 class Common:
     """The options of every command.
@@ -41,9 +47,9 @@ class Common:
     """
 
     config: Path | None = None
-    overrides: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = ()
-    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative=())] = False
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False
+    overrides: Annotated[tuple[str, ...], Parameter(name="--set", negative=(), show_default=False)] = ()
+    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative=(), show_default=False)] = False
+    as_json: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False
 
     @property
     def shows_progress(self) -> bool:

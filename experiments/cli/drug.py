@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 
 from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Flag, Injected, Settings, use_threads
+from experiments.cli.common import DATA, DEFAULTS, MODEL, TRAINING, Common, Flag, Injected, Settings, use_threads
 from experiments.cli.models import Positive
 from samplers.errors import InputError
 
@@ -27,7 +27,7 @@ def register(app: App) -> None:
     app.command(drug)
 
 
-@Parameter(name="*", group="Data")
+@Parameter(name="*", group=DATA)
 @dataclass(frozen=True, kw_only=True)
 class TableFiles:
     """Where the data are.
@@ -66,7 +66,7 @@ class TableFiles:
         return found | {k: str(Path(found[k]).resolve()) for k in ("ic50", "features", "drugs", "lines") if k in found}
 
 
-@Parameter(name="*", group="Model")
+@Parameter(name="*", group=MODEL)
 @dataclass(frozen=True, kw_only=True)
 class Head:
     """The network.
@@ -92,7 +92,7 @@ class Head:
     dropout: float = 0.0
 
 
-@Parameter(name="*", group="Training")
+@Parameter(name="*", group=TRAINING)
 @dataclass(frozen=True, kw_only=True)
 class Fit:
     """How to train.
@@ -124,11 +124,11 @@ class Fit:
 @drug.command
 def train(
     *,
-    tables: TableFiles = TableFiles(),  # noqa: B008
+    tables: TableFiles = TableFiles(),
     out: Path | None = None,
     resume: Path | None = None,
-    head: Head = Head(),  # noqa: B008
-    fit: Fit = Fit(),  # noqa: B008
+    head: Head = Head(),
+    fit: Fit = Fit(),
     split: Literal["random", "blind-drug", "blind-line", "blind-tissue"] = "random",
     max_pairs: Positive | None = None,
     seed: int = 0,
@@ -175,7 +175,9 @@ def train(
         config = TrainConfig(
             made,
             NetworkOptions(cell_encoder=made.cell_encoder, **vars(head)),
-            TrainingOptions(epochs=fit.max_epochs, seed=seed, **{k: v for k, v in vars(fit).items() if k != "max_epochs"}),
+            TrainingOptions(
+                epochs=fit.max_epochs, seed=seed, **{k: v for k, v in vars(fit).items() if k != "max_epochs"}
+            ),
             split,
             max_pairs,
             seed,
@@ -232,15 +234,12 @@ def _experiment(source: str | None, settings: Settings, default: str, tables: Ta
     """Return the configuration of a comparison or a sweep, and have its files checked."""
     from experiments.drug_response import config
 
-    if settings.file is not None:
-        values = settings.values
+    if settings.file is None:
+        made = config.load(getattr(config, kind), source or default, tables.given(), settings.overrides)
     else:
-        values = reader.read_yaml(reader.find(source or default))
-    reader.apply(values, settings.overrides)
-    given = tables.given()
-    if given:
-        values["tables"] = {**(values.get("tables") or {}), **given}
-    made = reader.build(getattr(config, kind), values, str(settings.file or source or default))
+        values = {**settings.values, "tables": {**(settings.values.get("tables") or {}), **tables.given()}}
+        reader.apply(values, settings.overrides)
+        made = reader.build(getattr(config, kind), values, str(settings.file))
     made.tables.require()
     return made
 
@@ -251,8 +250,8 @@ def compare(
     /,
     *,
     out: Path,
-    tables: TableFiles = TableFiles(),  # noqa: B008
-    settings: Injected = Settings(),  # noqa: B008
+    tables: TableFiles = TableFiles(),
+    settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
     """Compare the quantum head with every control on the paper's sizes, and hold its claims against the numbers.
@@ -282,8 +281,8 @@ def sweep(
     /,
     *,
     out: Path,
-    tables: TableFiles = TableFiles(),  # noqa: B008
-    settings: Injected = Settings(),  # noqa: B008
+    tables: TableFiles = TableFiles(),
+    settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
     """Sweep qubits, layers, learning rate and optimiser of the quantum head on validation pairs.

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Injected, Settings, Words, use_threads
+from experiments.cli.common import DEFAULTS, Common, Injected, Settings, Words, WordsShown, use_threads
 from experiments.cli.models import Positive, Representation
 from samplers.errors import InputError
+
+if TYPE_CHECKING:
+    from experiments.comparison.config import Comparison
 
 
 def register(app: App) -> None:
@@ -69,16 +73,16 @@ class Scoring:
         Seed of folds, classifiers and baselines.
     """
 
-    tasks: Words = ("integration", "scgraph", "clustering", "classification", "trajectory")
-    pair: Annotated[tuple[str, ...], Parameter(negative=())] = ()
-    against: Words = ("pca",)
+    tasks: WordsShown = ("integration", "scgraph", "clustering", "classification", "trajectory")
+    pair: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    against: WordsShown = ("pca",)
     representation: Representation = "expression"
     max_cells: Annotated[int, Parameter(validator=Number(gte=20))] = 10_000
     seed: int = 0
 
 
 def evaluate(
-    run: Path, data: str, /, *, out: Path, columns: Columns, scoring: Scoring = Scoring(), common: Common = DEFAULTS  # noqa: B008
+    run: Path, data: str, /, *, out: Path, columns: Columns, scoring: Scoring = Scoring(), common: Common = DEFAULTS
 ) -> None:
     """Score a run's embedding: integration, scGraph, clustering, classification, trajectory, next to PCA's.
 
@@ -168,9 +172,9 @@ def compare(
     /,
     *,
     out: Path,
-    grid: Grid = Grid(),  # noqa: B008
-    one: OneSet = OneSet(),  # noqa: B008
-    settings: Injected = Settings(),  # noqa: B008
+    grid: Grid = Grid(),
+    one: OneSet = OneSet(),
+    settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
     """Run a grid of data sets, models and seeds, leak-free and with equal budgets; the same command goes on later.
@@ -189,9 +193,7 @@ def compare(
     out
         Folder of the comparison; an unfinished one goes on.
     """
-    from experiments.cli.comparison_settings import comparison_settings
-
-    loaded = comparison_settings(source, settings, grid, one)
+    loaded = _comparison(source, settings, grid, one)
     checks.folder(out)
     use_threads()
     from experiments.comparison.grid import run_grid
@@ -199,6 +201,35 @@ def compare(
     summary = run_grid(loaded, out, workers=grid.workers, say=common.say, ray=grid.ray)
     text = f"{summary['cells']} runs of the grid, {summary['failed']} failed\nreport: {out / 'report.html'}"
     common.answer(summary, text)
+
+
+def _comparison(source: str | None, settings: Settings, grid: Grid, one: OneSet) -> Comparison:
+    """Return what to compare: of a configuration, or models on one file."""
+    from experiments.comparison.config import one_set, resolve
+
+    overrides = dict(settings.overrides)
+    if grid.seed is not None:
+        overrides["seeds"] = [grid.seed]
+    if grid.data_root is not None:
+        overrides["data_root"] = str(grid.data_root)
+    if settings.file is not None:
+        columns = [
+            f"--{k.replace('_', '-')}" for k in ("batch_key", "label_key", "layer") if getattr(one, k) is not None
+        ]
+        if columns:
+            raise InputError(f"{columns[0]} describes one file of cells, but {settings.file} is a configuration")
+        if one.models:
+            overrides["models"] = list(one.models)
+        return resolve(settings.values, overrides, settings.file)
+    if source is None:
+        raise InputError("missing argument SOURCE: an .h5ad file, a YAML configuration or the name of a shipped one")
+    if not Path(source).exists() and Path(source).suffix not in (".h5ad", ".zarr"):
+        # names what configurations there are
+        reader.find(source)
+    if one.label_key is None:
+        raise InputError("missing option --label-key: the obs column of cell types")
+    checks.cells(source, layer=one.layer, batch_key=one.batch_key, keys=[one.label_key])
+    return resolve(one_set(source, one.label_key, one.batch_key, one.layer, one.models), overrides)
 
 
 def report(folder: Path, /, *, out: Path | None = None, common: Common = DEFAULTS) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import cyclopts
-from cyclopts import App
+from cyclopts import App, Group
 
 from experiments.cli import drug, evaluate, models, perturb, samplers, simulate
 from experiments.cli.settings import FillOptions
@@ -35,7 +35,8 @@ def build() -> App:
         help_flags=["--help", "-h"],
         version=__version__,
         version_flags=["--version"],
-        help_format="plaintext",
+        help_format="markdown",
+        group_parameters=Group("Options", sort_key=1),
         result_action="return_value",
     )
     for family in FAMILIES:
@@ -123,6 +124,14 @@ def _what(error: cyclopts.CycloptsError) -> str:
     """Return what a usage error says, in one line, and where there is help."""
     words = error.command_chain or ()
     message = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, cyclopts.MissingArgumentError) and error.argument is not None:
+        name = error.keyword or error.argument.name
+        if error.keyword is not None:
+            message = f"{name} wants a value"
+        else:
+            message = f"missing {'option' if name.startswith('-') else 'argument'} {name}"
+    elif isinstance(error, cyclopts.UnusedCliTokensError):
+        message = f"too many arguments: {' '.join(error.unused_tokens or ())}"
     return f"{message} (see `{' '.join(('qbmvae', *words))} --help`)"
 
 

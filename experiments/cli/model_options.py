@@ -18,14 +18,14 @@ import yaml
 from cyclopts import Parameter
 from docstring_parser import DocstringStyle, parse
 
-from experiments.cli.common import by_commas
+from experiments.cli.common import DATA, MODEL, TRAINING, by_commas
 
 #: Given by the command itself, or of no use on a command line.
 LEFT_OUT = {
     "self", "cls", "adata", "registry", "kwargs", "seed", "external_indexing", "on_epoch", "progress_bar",
     "stream", "checkpoint_dir", "resume_from", "logger", "callbacks", "plan_kwargs",
 }  # fmt: skip
-PANELS = {"setup": "Data", "model": "Model", "train": "Training"}
+PANELS = {"setup": DATA, "model": MODEL, "train": TRAINING}
 #: part: (class, function) in `qbmvae/model`; the first class that has the function is read.
 WHERE = {"setup": "setup_anndata", "model": "__init__", "train": "train"}
 
@@ -71,7 +71,9 @@ def options() -> dict[str, Option]:
     found: dict[str, Option] = {}
     for part, name in WHERE.items():
         function, doc = _function(name)
-        texts = {n.strip(): p.description for p in parse(doc, DocstringStyle.NUMPYDOC).params for n in p.arg_name.split(",")}
+        texts = {
+            n.strip(): p.description for p in parse(doc, DocstringStyle.NUMPYDOC).params for n in p.arg_name.split(",")
+        }
         for argument, default in _arguments(function):
             if argument.arg in LEFT_OUT or argument.arg in found:
                 continue
@@ -86,7 +88,7 @@ def model_options() -> type:
     """Return a dataclass with a field for each option, None where it was not given; cyclopts makes options of it."""
     fields = []
     for option in options().values():
-        default = "" if option.default in ("None", "") else f" (default: {option.default})"
+        default = "" if option.default in ("None", "") else f" [default: {option.default}]"
         note = Parameter(help=f"{option.text}{default}", group=PANELS[option.part], show_default=False)
         fields.append((option.name, Annotated[option.kind | None, note], None))
     # the module's name: cyclopts takes classes of the standard library, where `make_dataclass` lives, as plain values
@@ -129,7 +131,9 @@ def _arguments(function: ast.FunctionDef) -> Iterator[tuple[ast.arg, str]]:
     spec = function.args
     positional = [*spec.posonlyargs, *spec.args]
     missing = [None] * (len(positional) - len(spec.defaults))
-    for argument, default in zip([*positional, *spec.kwonlyargs], [*missing, *spec.defaults, *spec.kw_defaults], strict=True):
+    for argument, default in zip(
+        [*positional, *spec.kwonlyargs], [*missing, *spec.defaults, *spec.kw_defaults], strict=True
+    ):
         yield argument, "" if default is None else _shown(default)
 
 

@@ -10,8 +10,8 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Flag, Words, use_threads
-from experiments.cli.model_options import divide, model_options, options
+from experiments.cli.common import DEFAULTS, Common, Words, use_threads
+from experiments.cli.model_options import divide, model_options
 from samplers.errors import InputError
 
 Representation = Literal["expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
@@ -79,6 +79,7 @@ def train(
             raise InputError(f"{missing} is missing: qbmvae train DATA.h5ad --batch-key KEY --out RUN")
         checks.new_folder(out)
         checks.sampler(parts)
+        checks.training(parts["train"])
         checks.cells(data, **parts["setup"])
     use_threads(threads)
     from experiments.training import resume_run, train_run
@@ -176,7 +177,7 @@ def generate(
     /,
     *,
     out: Path,
-    what: What = What(),  # noqa: B008 - frozen
+    what: What = What(),
     threads: Positive | None = None,
     common: Common = DEFAULTS,
 ) -> None:

@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 
 from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Injected, Settings, Words, use_threads
+from experiments.cli.common import DATA, DEFAULTS, MODEL, Common, Injected, Settings, Words, use_threads
 from experiments.cli.models import Positive
 from samplers.errors import InputError
 
@@ -27,7 +27,7 @@ def register(app: App) -> None:
     app.command(perturb)
 
 
-@Parameter(name="*", group="Data")
+@Parameter(name="*", group=DATA)
 @dataclass(frozen=True, kw_only=True)
 class Screen:
     """What the data say.
@@ -80,7 +80,7 @@ class HeldOut:
     n_control: Positive | None = None
 
 
-@Parameter(name="*", group="Model")
+@Parameter(name="*", group=MODEL)
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
     """The predictor.
@@ -107,11 +107,11 @@ def train(
     *,
     out: Path | None = None,
     resume: Path | None = None,
-    screen: Screen = Screen(),  # noqa: B008
-    held_out: HeldOut = HeldOut(),  # noqa: B008
-    predictor: Predictor = Predictor(),  # noqa: B008
+    screen: Screen = Screen(),
+    held_out: HeldOut = HeldOut(),
+    predictor: Predictor = Predictor(),
     seed: int | None = None,
-    settings: Injected = Settings(),  # noqa: B008
+    settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
     """Train a predictor, hold perturbations (or cells, or a context) out, and score it and the baselines on them.
@@ -287,7 +287,7 @@ def evaluate(
     /,
     *,
     out: Path | None = None,
-    judging: Judging = Judging(),  # noqa: B008
+    judging: Judging = Judging(),
     common: Common = DEFAULTS,
 ) -> None:
     """Score predictions as the Virtual Cell Challenge does.
@@ -325,11 +325,11 @@ def evaluate(
 
 @perturb.command
 def table(
-    source: str = "ablation",
+    name: str = "ablation",
     /,
     *,
     out: Path,
-    settings: Injected = Settings(),  # noqa: B008
+    settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
     """Fill a table over seeds on synthetic truth: the collapse and what mends it, or the phases of the prototype's plan.
@@ -338,18 +338,18 @@ def table(
 
     Parameters
     ----------
-    source
+    name
         ablation or phases, a YAML configuration, or the name of a shipped one.
     out
         The folder; the same command again goes on where it stopped.
     """
     values: dict[str, Any] = settings.values
     if settings.file is None:
-        values = {"table": source} if source in ("ablation", "phases") else reader.read_yaml(reader.find(source))
+        values = {"table": name} if name in ("ablation", "phases") else reader.read_yaml(reader.find(name))
     reader.apply(values, settings.overrides)
     from experiments.perturbation.config import TableConfig
 
-    config = reader.build(TableConfig, values, str(settings.file or source))
+    config = reader.build(TableConfig, values, str(settings.file or name))
     config.rows()
     checks.folder(out)
     use_threads()
@@ -366,7 +366,8 @@ def seeds(
     /,
     *,
     out: Path,
-    settings: Injected = Settings(),  # noqa: B008
+    data_root: Path | None = None,
+    settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
     """Train the same runs over several seeds and write one table with intervals.
@@ -379,15 +380,20 @@ def seeds(
         YAML configuration: runs (name: settings of `train`) and seeds; or the name of a shipped one.
     out
         The folder; the same command again goes on where it stopped.
+    data_root
+        Folder of the data files; as in the configuration by default.
     """
     if settings.file is None and source is None:
         raise InputError("missing argument SOURCE: a YAML file of runs")
-    values = settings.values if settings.file is not None else reader.read_yaml(reader.find(str(source)))
+    file = settings.file or reader.find(str(source))
+    values = settings.values if settings.file is not None else reader.read_yaml(file)
     reader.apply(values, settings.overrides)
     from experiments.perturbation.config import SeedsConfig, TrainConfig
 
-    config = reader.build(SeedsConfig, values, str(settings.file or source))
-    for run in config.runs.values():
+    config = reader.build(SeedsConfig, values, str(file))
+    root = reader.data_folder(data_root, file, config.data_root)
+    runs = {name: {**run, "data": str(root / str(run.get("data", "")))} for name, run in config.runs.items()}
+    for run in runs.values():
         made = TrainConfig.from_dict(run)
         made.resolved_options()
         checks.cells(made.data, keys=[made.pert_key, made.context_key])
@@ -395,5 +401,5 @@ def seeds(
     use_threads()
     from experiments.perturbation.seeds import run_seeds
 
-    found = run_seeds(config.runs, config.seeds, out, common.say)
+    found = run_seeds(runs, config.seeds, out, common.say)
     common.answer(found.to_dict(orient="records"), found.to_string(index=False, float_format="%.4f"))

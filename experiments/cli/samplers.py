@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Words
+from experiments.cli.common import DEFAULTS, Common, Words, WordsShown
 from experiments.cli.models import Positive
 from samplers.errors import InputError
 
@@ -80,7 +80,7 @@ def check(
     backend: str,
     /,
     *,
-    problem: Problem = Problem(),  # noqa: B008
+    problem: Problem = Problem(),
     num_reads: Annotated[int, Parameter(validator=Number(gte=50))] = 1000,
     beta: float = 1.0,
     seed: int = 0,
@@ -158,8 +158,8 @@ class Contest:
         The same seed gives the same problems.
     """
 
-    sizes: Words = ("128", "256")
-    couplings: Words = ("pm1", "gaussian")
+    sizes: WordsShown = ("128", "256")
+    couplings: WordsShown = ("pm1", "gaussian")
     seconds: Annotated[float, Parameter(validator=Number(gt=0))] = 2.0
     most_seconds: Annotated[float, Parameter(validator=Number(gt=0))] | None = None
     instances: Positive = 1
@@ -170,7 +170,7 @@ class Contest:
 def bench(
     *,
     backend: Annotated[Words, Parameter(name=("--backend", "-b"))] = (),
-    contest: Contest = Contest(),  # noqa: B008
+    contest: Contest = Contest(),
     out: Path = Path("sampler-bench"),
     common: Common = DEFAULTS,
 ) -> None:
@@ -243,7 +243,7 @@ class Limits:
 def serve(
     *,
     backend: Annotated[str, Parameter(name=("--backend", "-b"))] = "gibbs",
-    limits: Limits = Limits(),  # noqa: B008
+    limits: Limits = Limits(),
     common: Common = DEFAULTS,
 ) -> None:
     """Serve a backend over HTTP to other machines, until interrupted.

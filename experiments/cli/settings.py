@@ -24,14 +24,16 @@ class FillOptions:
     def __call__(self, app: Any, commands: Sequence[str], arguments: ArgumentCollection) -> None:
         """Give the options of `--config` and `--set` to a command's arguments."""
         self.rest = Settings()
-        takes_settings = any(not a.parameter.parse and a.field_info.name == "settings" for a in arguments)
+        takes_settings = any(not a.parse and a.field_info.name == "settings" for a in arguments)
         name = _last(arguments, "--config") or (_source(arguments) if takes_settings else None)
         words = [t.value for a in arguments if "--set" in a.names for t in a.tokens]
         file = None if name is None else config.find(name)
         values = {} if file is None else config.read_yaml(file)
         overrides = config.parse(words)
-        by_name = {a.field_info.name: a for a in arguments if a.parameter.parse and not a.children}
-        by_name |= {n.lstrip("-").replace("-", "_"): a for a in arguments for n in a.names if a.parameter.parse and not a.children}
+        by_name = {a.field_info.name: a for a in arguments if a.parse and not a.children}
+        by_name |= {
+            n.lstrip("-").replace("-", "_"): a for a in arguments for n in a.names if a.parse and not a.children
+        }
         for key in ("config", "set", "overrides"):
             by_name.pop(key, None)
         for given, source in ((overrides, "--set"), (values, str(file))):
@@ -40,7 +42,8 @@ class FillOptions:
                     given |= given.pop(key)
             for key in list(given):
                 known = by_name.get(str(key).replace("-", "_"))
-                if known is not None:
+                # a grid's models may be mappings: those are settings
+                if known is not None and not (takes_settings and _is_nested(given[key])):
                     _give(known, given.pop(key), source)
             if given and not takes_settings:
                 key = next(iter(given))
@@ -58,6 +61,10 @@ def _give(argument: Argument, value: Any, source: str) -> None:
             raise InputError(f"{source}: {argument.name} takes a value, not a mapping")
         text = str(one).lower() if isinstance(one, bool) else str(one)
         argument.append(Token(keyword=argument.name, value=text, source=source, index=i))
+
+
+def _is_nested(value: Any) -> bool:
+    return any(isinstance(one, dict) for one in (value if isinstance(value, list) else [value]))
 
 
 def _last(arguments: ArgumentCollection, name: str) -> str | None:

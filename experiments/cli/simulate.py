@@ -26,7 +26,7 @@ def simulate(
     out: Path,
     n_cells: Positive | None = None,
     seed: int | None = None,
-    settings: Injected = Settings(),  # noqa: B008
+    settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
     """Simulate single-cell counts from a quantum circuit; genes, edges and joint bits are kept in .uns["truth"].

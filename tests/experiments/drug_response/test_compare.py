@@ -8,7 +8,7 @@ import yaml
 
 from experiments.drug_response import cells, sweep
 from experiments.drug_response.compare import compare
-from experiments.drug_response.config import CONFIGS, CompareConfig, SweepConfig, Tables, build, load, plain, read_data
+from experiments.drug_response.config import CompareConfig, SweepConfig, Tables, build, load, plain, read_data
 from experiments.drug_response.controls import CONTROLS, fit_control
 from qbmvae.drug_response import sized_split
 from samplers.errors import InputError
@@ -107,8 +107,8 @@ def test_a_sweep_chooses_on_validation(files, tmp_path):
 
 
 def test_the_shipped_configurations_are_the_defaults():
-    assert load(CompareConfig, CONFIGS / "drug-paper.yaml", {}) == CompareConfig()
-    assert load(SweepConfig, CONFIGS / "drug-sweep.yaml", {}) == SweepConfig()
+    assert load(CompareConfig, "drug-paper", {}) == CompareConfig()
+    assert load(SweepConfig, "drug-sweep", {}) == SweepConfig()
     assert [(s.train, s.test) for s in CompareConfig().sizes] == [(50, 10), (200, 50), (5000, 1000)]
 
 
