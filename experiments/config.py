@@ -185,6 +185,9 @@ def _complaint(kind: Any, error: Any) -> str:
         return f"there is no setting {at!r}{nearest(loc[-1], known)}"
     if error["type"] == "missing":
         return f"{at!r} is missing"
+    if error["type"] == "literal_error":
+        known = re.findall(r"'([^']+)'", error["ctx"]["expected"])
+        return f"{at} cannot be {error['input']!r}{nearest(error['input'], known)}"
     wanted = error["msg"].removeprefix("Input should be ")
     for theirs, ours in (
         ("a valid array", "a list"),

@@ -193,13 +193,10 @@ def open_run(path: str | os.PathLike[str], complete: bool = True) -> dict[str, A
 
 def load_model(path: str | os.PathLike[str], adata: AnnData | None = None) -> Any:
     """Return the trained model of a run folder, with data attached where given."""
-    from experiments.methods.base import quiet
     from qbmvae import QBMVAE
 
     open_run(path)
-    # scvi-tools logs to stdout, which belongs to the results
-    with quiet():
-        return QBMVAE.load(Path(path) / "model", adata=False if adata is None else adata)
+    return QBMVAE.load(Path(path) / "model", adata=False if adata is None else adata)
 
 
 def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> Path:

@@ -139,15 +139,6 @@ def training(options: Mapping[str, Any]) -> None:
     TrainingConfig(**{k: v for k, v in options.items() if k in known})
 
 
-def methods(names: Iterable[str]) -> None:
-    """Refuse the name of a model that the evaluation does not know."""
-    from experiments.methods.registry import METHODS
-
-    for name in names:
-        if name not in METHODS:
-            raise InputError(f"there is no model {name!r}{nearest(name, METHODS)}")
-
-
 def files(*paths: Path | None) -> None:
     """Refuse the first file that is not there."""
     for path in paths:

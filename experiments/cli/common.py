@@ -8,14 +8,19 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Group, Parameter, Token
 
 
 def by_commas(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
-    """Return the words of an option that is repeated, or lists them with commas."""
-    return tuple(word.strip() for token in tokens for word in token.value.split(",") if word.strip())
+    """Return the words of an option that is repeated, or lists them with commas; each one of the choices, if there are."""
+    words = tuple(word.strip() for token in tokens for word in token.value.split(",") if word.strip())
+    inner = get_args(kind)[0] if get_args(kind) else str
+    for word in words:
+        if get_origin(inner) is Literal and word not in get_args(inner):
+            raise ValueError(f"{word!r} is none of {', '.join(get_args(inner))}")
+    return words
 
 
 #: A list on the command line: by commas, or the option repeated.

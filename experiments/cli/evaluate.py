@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Injected, Settings, Words, WordsShown, use_threads
+from experiments.cli.common import DEFAULTS, Common, Injected, Settings, Words, WordsShown, by_commas, use_threads
 from experiments.cli.models import Positive, Representation
 from samplers.errors import InputError
 
@@ -73,7 +73,10 @@ class Scoring:
         Seed of folds, classifiers and baselines.
     """
 
-    tasks: WordsShown = ("integration", "scgraph", "clustering", "classification", "trajectory")
+    tasks: Annotated[
+        tuple[Literal["integration", "scgraph", "clustering", "classification", "trajectory"], ...],
+        Parameter(converter=by_commas, n_tokens=1, negative=(), show_default=",".join),
+    ] = ("integration", "scgraph", "clustering", "classification", "trajectory")
     pair: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
     against: WordsShown = ("pca",)
     representation: Representation = "expression"
@@ -105,7 +108,9 @@ def evaluate(
     batch_key = None if columns.batch_key == "none" else columns.batch_key or config["setup"].get("batch_key")
     checks.cells(data, layer=config["setup"].get("layer"), keys=[
         columns.label_key, batch_key, columns.branch_key, *columns.time_key])  # fmt: skip
-    checks.methods(scoring.against)
+    from experiments.comparison.config import require_models
+
+    require_models(scoring.against)
     pairs = [[w.strip() for w in pair.split(",")] for pair in scoring.pair]
     for given, pair in zip(scoring.pair, pairs, strict=True):
         if len(pair) != 2:

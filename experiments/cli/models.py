@@ -21,7 +21,8 @@ Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 def register(app: App) -> None:
     """Add this family's commands to `app`."""
     # the arguments of the model are options: the class that holds them is made when the program starts
-    train.__annotations__["options"] = model_options()
+    kind = model_options()
+    train.__annotations__["options"], train.__kwdefaults__["options"] = kind, kind()
     app.command(train)
     app.command(embed)
     app.command(generate)
@@ -133,12 +134,9 @@ def embed(
     setup = checks.trained(run)["setup"]
     checks.cells(data, **checks.needed(setup))
     use_threads(threads)
-    from experiments.data.datasets import read_h5ad
-    from experiments.run_folder import load_model
+    from experiments.training import embed_file
 
-    adata = read_h5ad(data)
-    model = load_model(run)
-    shape = model.write_latent_representation(out, adata, representation)
+    shape = embed_file(run, data, out, representation)
     result = {"out": str(out), "cells": shape[0], "dimensions": shape[1]}
     common.answer(result, f"{out}: {shape[0]} cells")
 

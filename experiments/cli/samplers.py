@@ -82,7 +82,7 @@ def check(
     *,
     problem: Problem = Problem(),
     num_reads: Annotated[int, Parameter(validator=Number(gte=50))] = 1000,
-    beta: float = 1.0,
+    beta: Annotated[float, Parameter(validator=Number(gte=0))] = 1.0,
     seed: int = 0,
     out: Path | None = None,
     common: Common = DEFAULTS,

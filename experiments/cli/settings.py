@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from cyclopts import Argument, ArgumentCollection, Token
 
@@ -49,6 +50,17 @@ class FillOptions:
                 key = next(iter(given))
                 raise InputError(f"{source}: there is no option {key!r}{nearest(key, sorted(by_name))}")
         self.rest = Settings(file, values, overrides)
+        _whole_numbers(arguments)
+
+
+def _whole_numbers(arguments: ArgumentCollection) -> None:
+    """Refuse 1.5 where a whole number is wanted: cyclopts would round it."""
+    for argument in arguments:
+        kinds = {argument.hint, *get_args(argument.hint)}
+        if int in kinds and not kinds & {float, str}:
+            for token in argument.tokens:
+                if not re.fullmatch(r"[-+]?\d+", token.value):
+                    raise InputError(f"{argument.name} takes a whole number, not {token.value!r}")
 
 
 def _give(argument: Argument, value: Any, source: str) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,9 +245,15 @@ def _model(entry: Any, where: str) -> Any:
     if not isinstance(entry, dict) or "name" not in entry:
         raise InputError(f"{where}: a model is a name or a mapping with 'name', not {entry!r}")
     entry = {"method": entry["name"], **entry}
-    if entry["method"] not in METHODS:
-        raise InputError(f"{where}: there is no model {entry['method']!r}{nearest(entry['method'], METHODS)}")
+    require_models([entry["method"]], f"{where}: ")
     return entry
+
+
+def require_models(names: Iterable[str], where: str = "") -> None:
+    """Raise `InputError`, which `where` opens, for a name that is no model's."""
+    for name in names:
+        if name not in METHODS:
+            raise InputError(f"{where}there is no model {name!r}{nearest(name, METHODS)}")
 
 
 def _check(comparison: Comparison, where: str) -> None:
@@ -295,9 +301,7 @@ def one_set(
     """
     path = Path(path)
     models = list(models or ONE_SET_MODELS)
-    for name in models:
-        if name not in METHODS:
-            raise InputError(f"there is no model {name!r}{nearest(name, METHODS)}")
+    require_models(models)
     name = re.sub(r"\W+", "-", path.stem).strip("-") or "cells"
     data = {"name": name, "source": str(path.resolve()), "batch_key": batch_key, "label_key": label_key, "layer": layer}
     return {

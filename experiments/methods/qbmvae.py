@@ -33,9 +33,7 @@ def fit_own(
 
     def snapshot(trainer: Any) -> None:
         if trainer.epoch in task.snapshots:
-            trained, model.is_trained_ = model.is_trained_, True
             by_epoch[trainer.epoch] = model.get_latent_representation(representation=representation)
-            model.is_trained_ = trained
 
     settings: dict[str, Any] = {"max_epochs": task.max_epochs, "batch_size": task.batch_size, **train}
     if shuffled:
@@ -91,5 +89,5 @@ def _with_shuffled_couplings(
     model = QBMVAE(adata, seed=task.seed, prior="random-couplings", **options)
     model.module.vae.prior.W.data.copy_(moved + moved.T)
     # train would draw the weights of a fresh model anew, and the couplings with them
-    model._fresh = False
+    model.set_weights()
     return model

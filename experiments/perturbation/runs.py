@@ -15,6 +15,7 @@ from experiments.perturbation.config import TrainConfig
 from experiments.perturbation.evaluate import evaluate, verdict
 from experiments.perturbation.report import train_report
 from experiments.perturbation.splits import Split, split
+from qbmvae.fingerprint import fingerprint
 from qbmvae.perturbation import audit
 from qbmvae.perturbation.fitting import fit, training_groups
 from qbmvae.perturbation.model import PerturbationModel
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 METRICS = "metrics.json"
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, DATA = "checkpoint.pt", "data.json"
 # control cells kept in the run folder to predict from
 KEPT_CONTROLS = 2000
 Progress = Callable[[str], None]
@@ -79,9 +80,34 @@ def train_run(config: TrainConfig, out: str | Path, progress: Progress = lambda 
     adata = read_data(config.data, config.genes)
     parts = make_split(config, adata)
     is_new = not out.exists()
+    same_data(out, adata, config)
     run_folder.create(out, config.to_dict(), started=_started(out))
+    run_folder.write_json(out / DATA, data_identity(adata, config))
     with run_folder.undo_on_error(out, keep_if=lambda: _started(out) or not is_new):
         return _fill(config, out, adata, parts, progress)
+
+
+def data_identity(adata: AnnData, config: TrainConfig) -> dict[str, str]:
+    """Return fingerprints of what a run read: names, expression, perturbations and contexts of the cells."""
+    columns = [key for key in (config.pert_key, config.context_key) if key]
+    return {
+        "cells and genes": fingerprint(adata.obs_names, adata.var_names),
+        "expression": fingerprint(adata.X),
+        "labels": fingerprint(*(adata.obs[key].astype(str) for key in columns)),
+    }
+
+
+def same_data(out: Path, adata: AnnData, config: TrainConfig) -> None:
+    """Raise InputError where a folder's run read other data."""
+    if not (out / DATA).is_file():
+        return
+    before, now = run_folder.read_json(out / DATA), data_identity(adata, config)
+    changed = [name for name in now if before.get(name) != now[name]]
+    if changed:
+        raise InputError(
+            f"{config.data} holds other {' and other '.join(changed)} than when {out} was started: give the same data, or "
+            "another --out"
+        )
 
 
 def _started(out: Path) -> bool:

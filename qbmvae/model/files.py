@@ -1,136 +1,153 @@
-"""A model as one safetensors file with a JSON header: no pickle, readable from any language."""
+"""A model's files: a folder written at once, and one safetensors file with a JSON header (no pickle)."""
 
 from __future__ import annotations
 
 import json
 import os
+import pickle
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from anndata import AnnData
+from scvi.model.base import BaseMinifiedModeModelClass as Model
 
-from qbmvae.model.host import Host
+from samplers import files as atomic
 from samplers.errors import InputError
-from samplers.files import write_atomically
 
 FORMAT = 1
+SPLIT = ("train", "validation", "test")
 
 
-class ArchiveMixin(Host):
-    """Saving and exporting of `QBMVAE`."""
+@contextmanager
+def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield a new folder that takes the place of `path` at the end; a failure leaves what was there.
 
-    def save(self, dir_path: str | Path, prefix: str | None = None, overwrite: bool = False, **kwargs: Any) -> None:
-        """Save the model into a folder, atomically: a failure leaves what was there.
+    Parameters
+    ----------
+    path
+        The folder.
+    overwrite
+        Whether it may exist: then files of the same names are replaced.
+    """
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists: choose another folder or pass overwrite=True")
+    if not path.exists():
+        with atomic.replacing(path, folder=True) as temporary:
+            yield temporary
+        return
+    # the folder may hold models under other prefixes: replace this model's files alone
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        yield Path(folder)
+        for file in Path(folder).iterdir():
+            os.replace(file, path / file.name)
 
-        Parameters
-        ----------
-        dir_path
-            The folder; it must not exist, unless `overwrite`.
-        prefix
-            Of the file names.
-        overwrite
-            Replace an existing folder's model.
-        **kwargs
-            Those of scvi-tools' `save` (`save_anndata=True` keeps the data with it).
-        """
-        path = Path(dir_path)
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists: choose another folder or pass overwrite=True")
-        self._library_table() if self.is_trained_ and self.adata is not None else None
-        if path.exists():
-            # the folder may hold models under other prefixes: replace this model's files alone
-            with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
-                super().save(temporary, prefix=prefix, overwrite=True, **kwargs)
-                for file in Path(temporary).iterdir():
-                    os.replace(file, path / file.name)
-        else:
-            save = super().save
-            write_atomically(path, lambda p: save(str(p), prefix=prefix, overwrite=True, **kwargs), folder=True)
 
-    def export(self, path: str | Path) -> None:
-        """Write weights, graph, genes, categories, history and versions into one safetensors file.
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name a folder that holds no saved model, or a damaged one."""
+    if not (path / "model.pt").is_file():
+        found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) if path.is_dir() else "no such folder"
+        raise InputError(f"{path} holds no saved model (model.pt is missing; {found})")
+    try:
+        yield
+    except (EOFError, KeyError, OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise InputError(f"the model in {path} is damaged or of another version: {error}") from error
 
-        Parameters
-        ----------
-        path
-            The file, by convention `.safetensors`; its header holds a JSON document under "qbmvae".
-        """
-        from safetensors.torch import save_file
 
-        self._check_if_trained(warn=False)
-        path = Path(path)
-        if path.is_dir():
-            raise InputError(f"{path} is a folder: name a file, for example {path / 'model.safetensors'}")
-        library, codes, _names = self._library_table()
-        tensors = {f"module.{k}": v.detach().cpu().contiguous() for k, v in self.module.state_dict().items()}
-        tensors["library_sizes"] = torch.from_numpy(np.ascontiguousarray(library, dtype=np.float32))
-        tensors["library_codes"] = torch.from_numpy(np.ascontiguousarray(codes, dtype=np.int64))
-        for name in ("train", "validation", "test"):
-            indices = getattr(self, f"{name}_indices_")
-            if indices is not None:
-                tensors[f"{name}_indices"] = torch.from_numpy(np.ascontiguousarray(indices, dtype=np.int64))
-        header = {
-            "format": FORMAT,
-            "options": _options(self.init_params_["non_kwargs"]),
-            "registry": _plain(self.registry_),
-            "var_names": list(map(str, self.get_var_names())),
-            "history": {k: [list(map(float, f.index)), f[k].tolist()] for k, f in (self.history_ or {}).items()},
-            "preprocessing": {"likelihood": self.module.vae.gene_likelihood, "encoder_input": "log1p(counts)"},
-            "versions": versions(),
-        }
-        write_atomically(path, lambda p: save_file(tensors, str(p), metadata={"qbmvae": json.dumps(header)}))
+@dataclass
+class Export:
+    """What one exported file holds.
 
-    @classmethod
-    def from_export(cls, path: str | Path, adata: AnnData | None = None) -> Any:
-        """Return the model of an exported file.
+    Attributes
+    ----------
+    options
+        Arguments of the model.
+    registry
+        Of the data: genes, categories, columns.
+    weights
+        State of the module.
+    libraries
+        Library sizes and covariate codes of some training cells.
+    split
+        Rows of the training, validation and test cells, where they are known.
+    history
+        Curves of the training.
+    reference_categories
+        Of the model of a query: rows of each covariate that its reference has trained.
+    """
 
-        Parameters
-        ----------
-        path
-            The file.
-        adata
-            Data to attach; the model embeds other data and generates without any.
-        """
-        from safetensors import safe_open
+    options: dict[str, Any]
+    registry: dict[str, Any]
+    weights: dict[str, torch.Tensor]
+    libraries: tuple[np.ndarray, np.ndarray]
+    split: dict[str, np.ndarray]
+    history: dict[str, pd.DataFrame]
+    reference_categories: tuple[int, ...] | None = None
 
-        path = Path(path)
-        if not path.is_file():
-            raise InputError(f"there is no file {path}")
-        try:
-            with safe_open(str(path), framework="pt") as handle:
-                header = json.loads((handle.metadata() or {})["qbmvae"])
-                tensors = {name: handle.get_tensor(name) for name in handle.keys()}
-        except Exception as error:
-            raise InputError(f"{path} is damaged or no export of qbmvae ({type(error).__name__})") from error
-        if header["format"] > FORMAT:
-            raise InputError(f"{path} has format {header['format']}, this version reads up to {FORMAT}: update qbmvae")
-        options = dict(header["options"])
-        if isinstance(options["topology"], dict):
-            options["topology"] = _graph(options["topology"])
-        registry = _arrays(header["registry"])
-        if adata is not None:
-            cls.setup_anndata(adata, source_registry=registry, **registry["setup_args"])
-            model = cls(adata, **options)
-        else:
-            model = cls(registry=registry, **options)
-        state = {name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")}
-        model.module.load_state_dict(state)
-        model.module.eval()
-        model.library_table_ = (tensors["library_sizes"].numpy(), tensors["library_codes"].numpy())
-        for name in ("train", "validation", "test"):
-            if f"{name}_indices" in tensors:
-                setattr(model, f"{name}_indices_", tensors[f"{name}_indices"].numpy())
-        model.history_ = {
+
+def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarray]) -> None:
+    """Write a trained model into one safetensors file; see `QBMVAE.export`."""
+    from safetensors.torch import save_file
+
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name a file, for example {path / 'model.safetensors'}")
+    tensors = {f"module.{k}": v.detach().cpu().contiguous() for k, v in model.module.state_dict().items()}
+    sizes, codes = libraries
+    tensors["library_sizes"] = torch.from_numpy(np.ascontiguousarray(sizes, dtype=np.float32))
+    tensors["library_codes"] = torch.from_numpy(np.ascontiguousarray(codes, dtype=np.int64))
+    for name in SPLIT:
+        indices = getattr(model, f"{name}_indices_")
+        if indices is not None:
+            tensors[f"{name}_indices"] = torch.from_numpy(np.ascontiguousarray(indices, dtype=np.int64))
+    header = {
+        "format": FORMAT,
+        "options": _options(model.init_params_["non_kwargs"]),
+        "registry": _plain(model.registry_),
+        "var_names": list(map(str, model.get_var_names())),
+        "history": {k: [list(map(float, f.index)), f[k].tolist()] for k, f in (model.history_ or {}).items()},
+        "reference_categories": model.reference_categories_,
+        "preprocessing": {"likelihood": model.module.vae.gene_likelihood, "encoder_input": "log1p(counts)"},
+        "versions": versions(),
+    }
+    atomic.write_atomically(path, lambda p: save_file(tensors, str(p), metadata={"qbmvae": json.dumps(header)}))
+
+
+def read_export(path: Path) -> Export:
+    """Read what `write_export` wrote."""
+    from safetensors import safe_open
+
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    try:
+        with safe_open(str(path), framework="pt") as handle:
+            header = json.loads((handle.metadata() or {})["qbmvae"])
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}
+    except Exception as error:
+        raise InputError(f"{path} is damaged or no export of qbmvae ({type(error).__name__})") from error
+    if header["format"] > FORMAT:
+        raise InputError(f"{path} has format {header['format']}, this version reads up to {FORMAT}: update qbmvae")
+    options = dict(header["options"])
+    if isinstance(options["topology"], dict):
+        options["topology"] = _graph(options["topology"])
+    old = header.get("reference_categories")
+    return Export(
+        options=options,
+        registry=_arrays(header["registry"]),
+        weights={name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")},
+        libraries=(tensors["library_sizes"].numpy(), tensors["library_codes"].numpy()),
+        split={name: tensors[f"{name}_indices"].numpy() for name in SPLIT if f"{name}_indices" in tensors},
+        history={
             k: pd.DataFrame({k: values}, index=pd.Index(np.asarray(epochs, dtype=int), name="epoch"))
             for k, (epochs, values) in header["history"].items()
-        }
-        model.is_trained_ = True
-        model._fresh = False
-        return model
+        },
+        reference_categories=None if old is None else tuple(old),
+    )
 
 
 def versions() -> dict[str, str]:

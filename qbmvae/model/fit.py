@@ -1,10 +1,11 @@
-"""`QBMVAE.train`: the split, the source, the loop, the history."""
+"""Training of `QBMVAE`: the split, the source, the loop, what is measured when it ends."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,214 +13,129 @@ import numpy as np
 import pandas as pd
 import torch
 from scvi.model._utils import parse_device_args
+from scvi.model.base import BaseMinifiedModeModelClass as Model
 
-import samplers
+from qbmvae.core.priors.log_partition import log_partition
 from qbmvae.core.training import checkpoint
+from qbmvae.core.training import refine as refit
+from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.distributed import Ranks, launch, number_of_devices
-from qbmvae.core.training.trainer import Trainer, TrainingConfig
+from qbmvae.core.training.trainer import Trainer
 from qbmvae.data.stream import Stream, StreamSource
-from qbmvae.model.host import Host
+from qbmvae.model import cells, embedding, expression_space
 from samplers.errors import InputError
+from samplers.sampler import Sampler
 
 #: Epochs x cells that a default training sees, as scvi-tools scales its epochs with the data.
 DEFAULT_EPOCHS, DEFAULT_CELLS = 400, 20_000
+#: Cells to whose codes the prior alone is fitted, and held-out cells that decide where the fit stops, at most.
+REFIT_CELLS, REFIT_CHECKED = 20_000, 5_000
+#: Share of the training cells that decide where none were held out.
+REFIT_SHARE = 0.1
 
 
-class TrainingMixin(Host):
-    """The training of `QBMVAE`."""
+@dataclass(frozen=True)
+class RunOptions:
+    """Which cells one call of `QBMVAE.train` uses, where it computes, and what it writes.
 
-    def train(
-        self,
-        max_epochs: int | None = None,
-        batch_size: int = 128,
-        *,
-        seed: int = 0,
-        sampler: Any = None,
-        train_size: float | None = None,
-        validation_size: float | None = None,
-        shuffle_set_split: bool = True,
-        early_stopping: bool = False,
-        early_stopping_patience: int = 45,
-        early_stopping_min_delta: float = 0.0,
-        check_val_every_n_epoch: int = 1,
-        learning_rate: float = TrainingConfig.learning_rate,
-        prior_learning_rate: float = TrainingConfig.prior_learning_rate,
-        weight_decay: float = TrainingConfig.weight_decay,
-        learning_rate_decay: float = TrainingConfig.learning_rate_decay,
-        kl_weight: float = TrainingConfig.kl_weight,
-        kl_warmup: float = TrainingConfig.kl_warmup,
-        batch_matching: float = TrainingConfig.batch_matching,
-        cycle_consistency: float = TrainingConfig.cycle_consistency,
-        num_chains: int = TrainingConfig.num_chains,
-        gradient_clip: float | None = TrainingConfig.gradient_clip,
-        precision: str = TrainingConfig.precision,
-        accelerator: str = "auto",
-        devices: int | list[int] | str = "auto",
-        checkpoint_dir: str | Path | None = None,
-        checkpoint_every: int = 0,
-        resume_from: str | Path | None = None,
-        external_indexing: Sequence[np.ndarray] | None = None,
-        on_epoch: Callable[[Trainer], None] | None = None,
-        stream: Stream | None = None,
-        progress_bar: bool = True,
-    ) -> None:
-        """Train the model.
+    Attributes
+    ----------
+    train_size, validation_size
+        Shares of the cells; .9 and the rest by default.
+    shuffle_set_split
+        Whether the split is random (else the first cells train).
+    external_indexing
+        Own split: arrays of training and validation (and test) indices.
+    accelerator, devices
+        As in scvi-tools: "auto", "cpu", "gpu", and how many or which; several train one model together.
+    checkpoint_dir
+        Folder for checkpoints, written atomically after each epoch.
+    resume_from
+        Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
+    on_epoch
+        Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
+    stream
+        Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
+        `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
+    progress_bar
+        Whether to show progress, on stderr.
+    """
 
-        Parameters
-        ----------
-        max_epochs
-            Passes over the training cells; by default 400 up to 20,000 cells, fewer above.
-        batch_size
-            Cells a step.
-        seed
-            Of everything random: initial weights of a fresh model, split, order, noise, chains.
-        sampler
-            Replaces the model's sampler for the negative phase: a name, "name?option=value", or an object.
-        train_size, validation_size
-            Shares of the cells; .9 and the rest by default.
-        shuffle_set_split
-            Whether the split is random (else the first cells train).
-        early_stopping
-            Stop when the held-out ELBO no longer improves, and keep the best weights.
-        early_stopping_patience, early_stopping_min_delta
-            Validations without an improvement of this many nats before it stops.
-        check_val_every_n_epoch
-            Epochs between validations.
-        learning_rate, prior_learning_rate, weight_decay
-            Adam's, for the network and for the prior.
-        learning_rate_decay
-            Share of the steps, at the end, over which both rates fall linearly to 0.
-        kl_weight
-            Weight of the KL once warmed up (2 integrates best; below 1 suits trajectories).
-        kl_warmup
-            Share of all steps over which it rises from 0.
-        batch_matching
-            Weight of the penalty on differences between the batches' mean bit probabilities.
-        cycle_consistency
-            Weight of the penalty on codes that change when decoded with another batch.
-        num_chains
-            Reads of the negative phase a step.
-        gradient_clip
-            Largest gradient norm; None for no limit.
-        precision
-            Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
-        accelerator, devices
-            As in scvi-tools: "auto", "cpu", "gpu", and how many or which; several train one model together.
-        checkpoint_dir
-            Folder for checkpoints, written atomically after each epoch.
-        checkpoint_every
-            Steps between further checkpoints.
-        resume_from
-            Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
-        external_indexing
-            Own split: arrays of training and validation (and test) indices.
-        on_epoch
-            Called with the trainer after each epoch, the model in evaluation mode; for curves of one's own.
-        stream
-            Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
-            `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
-        progress_bar
-            Whether to show progress, on stderr.
+    train_size: float | None = None
+    validation_size: float | None = None
+    shuffle_set_split: bool = True
+    external_indexing: Sequence[np.ndarray] | None = None
+    accelerator: str = "auto"
+    devices: int | list[int] | str = "auto"
+    checkpoint_dir: str | Path | None = None
+    resume_from: str | Path | None = None
+    on_epoch: Callable[[Trainer], None] | None = None
+    stream: Stream | None = None
+    progress_bar: bool = True
 
-        Raises
-        ------
-        InputError
-            For options out of range, nothing to resume from, or a loss that is not finite (naming the cells).
-        """
-        if self.adata is None:
-            raise InputError("this model has no data to train on: make or load it with adata=")
-        if self.minified_data_type is not None:
-            raise InputError("a minified model holds no counts: train before minify_adata")
-        if sampler is not None:
-            self._sampler = samplers.get(sampler)
-            self.sampler_ = without_token(sampler) if isinstance(sampler, str) else None
-        state = None
-        if resume_from is not None:
-            state = checkpoint.load(Path(resume_from) / checkpoint.NAME)
-            config = TrainingConfig(**state["config"])
-        else:
-            n_epochs = max_epochs or min(
-                DEFAULT_EPOCHS, max(1, round(DEFAULT_EPOCHS * DEFAULT_CELLS / self.adata.n_obs))
-            )
-            config = TrainingConfig(
-                max_epochs=n_epochs,
-                batch_size=batch_size,
-                learning_rate=learning_rate,
-                prior_learning_rate=prior_learning_rate,
-                weight_decay=weight_decay,
-                learning_rate_decay=learning_rate_decay,
-                kl_weight=kl_weight,
-                kl_warmup=kl_warmup,
-                batch_matching=batch_matching,
-                cycle_consistency=cycle_consistency,
-                num_chains=num_chains,
-                gradient_clip=gradient_clip,
-                precision=precision,
-                early_stopping=early_stopping,
-                patience=early_stopping_patience,
-                min_delta=early_stopping_min_delta,
-                check_val_every_n_epoch=check_val_every_n_epoch,
-                seed=seed,
-                checkpoint_every=checkpoint_every,
-            )
-        if self._fresh:
-            self._build(config.seed)
-        split = split_cells(
-            self.adata.n_obs, train_size, validation_size, shuffle_set_split, config.seed, external_indexing
-        )
-        if state is not None and "split" in state:
-            split = tuple(state["split"])
-        self.train_indices_, self.validation_indices_, self.test_indices_ = split
-        self._freeze_for_query()
-        folder = checkpoint_dir if checkpoint_dir is not None else resume_from
-        run = _Run(self, config, split, state, None if folder is None else Path(folder), progress_bar, stream)
-        if not isinstance(devices, str) and number_of_devices(devices) > 1:
-            answer = launch(run.on_rank, devices, accelerator)
-            self.module.vae.load_state_dict({name: torch.from_numpy(v) for name, v in answer["vae"].items()})
-            self._finish(answer["history"], config.seed)
-            return
-        _, _, device = parse_device_args(accelerator, devices, return_device="torch", validate_single_device=True)
-        self.trainer = run.trainer(Ranks(), device)
-        history = self.trainer.fit(on_epoch)
-        self._finish(history, config.seed)
-        self.module.to(device)
 
-    def _finish(self, history: dict[str, list[tuple[int, float]]], seed: int) -> None:
-        self.history_ = {name: frame(name, points) for name, points in history.items()}
-        value, error = self._measure_log_partition(seed)
-        self.module.log_partition.fill_(value)
-        self.module.log_partition_error.fill_(error)
-        self.module.eval()
-        self.is_trained_ = True
-        self._fresh = False
-        self._fix_expression_axes(seed)
+def default_epochs(n_cells: int) -> int:
+    """Return how many epochs a training takes by default."""
+    return min(DEFAULT_EPOCHS, max(1, round(DEFAULT_EPOCHS * DEFAULT_CELLS / n_cells)))
+
+
+def check_trainable(model: Model) -> None:
+    """Raise InputError where a model has no counts to train on."""
+    if model.adata is None:
+        raise InputError("this model has no data to train on: make or load it with adata=")
+    if model.minified_data_type is not None:
+        raise InputError("a minified model holds no counts: train before minify_adata")
 
 
 @dataclass
-class _Run:
-    """One call of `train`, as each process sees it."""
+class Run:
+    """One call of `train`, as each process sees it.
 
-    model: Any
+    Attributes
+    ----------
+    model
+        The model, its weights drawn or loaded.
+    config, options
+        How to train, and where.
+    split
+        Rows of the training, validation and test cells.
+    state
+        What a checkpoint holds, where training is resumed.
+    """
+
+    model: Model
     config: TrainingConfig
+    options: RunOptions
     split: tuple[np.ndarray, ...]
     state: dict[str, Any] | None
-    folder: Path | None
-    progress: bool
-    stream: Stream | None
+
+    @classmethod
+    def of(cls, model: Model, config: TrainingConfig, options: RunOptions) -> Run:
+        """Return a run from the start, or one that goes on from a checkpoint with the settings found there."""
+        state = None
+        if options.resume_from is not None:
+            state = checkpoint.load(Path(options.resume_from) / checkpoint.NAME)
+            config = TrainingConfig.read(state["config"])
+        if state is not None and "split" in state:
+            return cls(model, config, options, tuple(state["split"]), state)
+        sizes = options.train_size, options.validation_size, options.shuffle_set_split
+        split = split_cells(model.adata.n_obs, *sizes, config.seed, options.external_indexing)
+        return cls(model, config, options, split, state)
 
     def trainer(self, ranks: Ranks, device: torch.device) -> Trainer:
         """Return the trainer of this process, its state restored where there is one."""
-        source, shard = self.model._source(), (ranks.rank, ranks.world)
-        cells = source.subset(self.split[0], shard)
+        options, source, shard = self.options, cells.source(self.model), (ranks.rank, ranks.world)
+        training = source.subset(self.split[0], shard)
+        folder = options.checkpoint_dir if options.checkpoint_dir is not None else options.resume_from
         trainer = Trainer(
             self.model.module.vae,
-            cells if self.stream is None else StreamSource(self.stream, self.model.adata.obs_names, cells),
+            training if options.stream is None else StreamSource(options.stream, self.model.adata.obs_names, training),
             source.subset(self.split[1], shard),
-            self.model._sampler,
+            self.model.sampler,
             self.config,
             device=device,
-            checkpoints=self.folder,
-            progress=self.progress,
+            checkpoints=None if folder is None else Path(folder),
+            progress=options.progress_bar,
             extra_state={"split": list(self.split)},
             ranks=ranks,
         )
@@ -233,6 +149,83 @@ class _Run:
         history = trainer.fit()
         weights = {name: value.cpu().numpy() for name, value in trainer.vae.state_dict().items()}
         return {"vae": weights, "history": history}
+
+    def fit(self) -> dict[str, pd.DataFrame]:
+        """Train to the end on one device or several, and return the history."""
+        options, model = self.options, self.model
+        if not isinstance(options.devices, str) and number_of_devices(options.devices) > 1:
+            answer = launch(self.on_rank, options.devices, options.accelerator)
+            model.module.vae.load_state_dict({name: torch.from_numpy(v) for name, v in answer["vae"].items()})
+            return {name: frame(name, points) for name, points in answer["history"].items()}
+        _, _, device = parse_device_args(
+            options.accelerator, options.devices, return_device="torch", validate_single_device=True
+        )
+        model.trainer = self.trainer(Ranks(), device)
+        history = model.trainer.fit(options.on_epoch)
+        model.module.to(device)
+        return {name: frame(name, points) for name, points in history.items()}
+
+
+def measure(model: Model, config: TrainingConfig) -> None:
+    """Keep in the module what training leaves to be measured: log Z, and the axes of expression space.
+
+    Where the configuration asks for it the prior is fitted to its optimum first, in as many steps as training took and
+    no more than `refine_prior` takes.
+    """
+    module, training, seed = model.module, model.train_indices_, config.seed
+    if refines(config, module.vae.prior, model.sampler):
+        steps = config.max_epochs * -(-len(training) // config.batch_size)
+        options = {"steps": min(1500, steps), "num_chains": 2 * config.num_chains}
+        model.refinement_ = refine(model, model.sampler, seed, **options)
+    else:
+        measure_log_partition(module, seed)
+    module.eval()
+    if module.vae.frozen_statistics and module.has_expression_axes:
+        # the model of a query keeps its reference's axes
+        return
+    if len(training) > expression_space.CELLS:
+        training = np.random.default_rng(seed).choice(training, expression_space.CELLS, replace=False)
+    embedding.fix_axes(module, partial(cells.posteriors, model, None, np.sort(training)))
+
+
+def measure_log_partition(module: Any, seed: int) -> None:
+    """Measure the prior's log Z and keep it in the module."""
+    value, error = log_partition(module.vae.prior, seed)
+    module.log_partition.fill_(value)
+    module.log_partition_error.fill_(error)
+
+
+def refines(config: TrainingConfig, prior: Any, sampler: Sampler) -> bool:
+    """Return whether training ends with a fit of the prior alone.
+
+    By default where that takes seconds and draws what the training drew: by a local sampler that keeps its chains, or by
+    none. A machine's prior stays the machine's.
+    """
+    if not config.prior_learning_rate or not any(p.requires_grad for p in prior.parameters()):
+        return False
+    if config.refine_prior is not None:
+        return config.refine_prior
+    return not prior.needs_samples or (sampler.keeps_chains and not sampler.remote and sampler.kind == "sampler")
+
+
+def refine(model: Model, sampler: Sampler, seed: int, **options: Any) -> dict[str, float]:
+    """Fit the prior alone to the codes of the training cells; see `QBMVAE.refine_prior`."""
+    if model.adata is None:
+        raise InputError("this model has no data to fit its prior to: load it with adata=")
+    rng = np.random.default_rng(seed)
+    training = rng.permutation(np.arange(model.adata.n_obs) if model.train_indices_ is None else model.train_indices_)
+    held_out = rng.permutation([] if model.validation_indices_ is None else model.validation_indices_)
+    if not len(held_out):
+        few = max(1, round(REFIT_SHARE * len(training)))
+        held_out, training = training[:few], training[few:]
+    with torch.inference_mode():
+        fitted, checked = (
+            cells.posterior(model, None, np.sort(rows[:most]).astype(np.int64))
+            for rows, most in ((training, REFIT_CELLS), (held_out, REFIT_CHECKED))
+        )
+    found = refit.refine(model.module.vae, fitted.clone(), checked.clone(), sampler, seed=seed, **options)
+    measure_log_partition(model.module, seed)
+    return asdict(found)
 
 
 def without_token(spec: str) -> str:

@@ -1,8 +1,8 @@
-"""What the prior makes: bits and synthetic cells."""
+"""Bits drawn from the prior, and synthetic cells decoded from them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,12 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 from anndata import AnnData
-from scvi import REGISTRY_KEYS
 
 import samplers
 from qbmvae.core.networks import Covariates
 from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.model.bounds import seeded
-from qbmvae.model.host import Host
+from qbmvae.model.module import QBMVAEModule
 from samplers.errors import InputError, nearest
 from samplers.problem import Ising
 
@@ -24,146 +23,123 @@ from samplers.problem import Ising
 SAMPLER = "population-annealing?num_sweeps=128"
 
 
-class GenerationMixin(Host):
-    """Generation by `QBMVAE`."""
+def prior_codes(
+    prior: Any,
+    n: int,
+    rng: np.random.Generator,
+    sampler: Any = None,
+    clamp: Mapping[int, int] | None = None,
+    bias: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draw codes of a prior, `(n, n_latent)`; parameters as in `QBMVAE.sample_prior`."""
+    if n < 1:
+        raise InputError(f"n must be at least 1, not {n}")
+    if not isinstance(prior, DiscretePrior):
+        if clamp or bias is not None:
+            raise InputError("clamp and bias need a prior over bits; this model's prior is continuous")
+        with torch.no_grad(), seeded(int(rng.integers(2**31))):
+            return prior.cpu().sample(n).numpy()
+    problem = biased(prior.problem(), bias, prior.n_latent)
+    clamped = {}
+    for bit, value in (clamp or {}).items():
+        if not 0 <= int(bit) < prior.n_latent:
+            raise InputError(f"clamp names bit {bit}, but the model has bits 0 to {prior.n_latent - 1}")
+        if value not in (0, 1):
+            raise InputError(f"clamp sets bit {bit} to {value}: bits take 0 or 1")
+        clamped[int(bit)] = 2 * int(value) - 1
+    draws = samplers.get(sampler or SAMPLER).draw(problem, n, 1.0, clamped=clamped or None, seed=rng)
+    # resampling leaves copies side by side
+    states = rng.permutation(draws.resample(n, seed=rng).states)
+    return ((states[:, : prior.n_latent] + 1) // 2).astype(np.uint8)
 
-    def prior_problem(self) -> Ising:
-        """Return the trained prior as a `samplers.Ising` at beta 1; its log Z is that of the prior over bits."""
-        return self._boltzmann("prior_problem").problem()
 
-    def sample_prior(
-        self,
-        n: int = 1000,
-        *,
-        seed: int | np.random.Generator | None = None,
-        sampler: Any = None,
-        clamp: Mapping[int, int] | None = None,
-        bias: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Draw codes of the prior.
+def training_like(
+    libraries: tuple[np.ndarray, np.ndarray],
+    names: Sequence[str],
+    n_cells: int,
+    batch: str | None,
+    library_size: float | np.ndarray | None,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw library sizes, `(n_cells,)`, and covariate codes, `(n_cells, n_covariates)`, of training cells.
 
-        Parameters
-        ----------
-        n
-            How many.
-        seed
-            Seed or generator.
-        sampler
-            Which sampler draws them; population annealing by default. The training chains are never reused.
-        clamp
-            Bit to 0 or 1: the rest is drawn given these.
-        bias
-            `(n_latent,)` added to the prior's fields, in nats.
+    Parameters
+    ----------
+    libraries
+        Both of some training cells, see `qbmvae.model.cells.libraries`.
+    names
+        Of the batches.
+    n_cells
+        How many.
+    batch
+        Name of the batch; in the proportions of the training cells by default.
+    library_size
+        Replaces the drawn sizes.
+    rng
+        The generator.
+    """
+    sizes, codes = libraries
+    if batch is None:
+        rows = rng.integers(len(sizes), size=n_cells)
+    else:
+        if str(batch) not in names:
+            raise InputError(f"the model knows no batch {batch!r}{nearest(batch, names)}")
+        pool = np.flatnonzero(codes[:, 0] == names.index(str(batch)))
+        if not len(pool):
+            raise InputError(f"no training cell belongs to batch {batch!r}: give library_size= and another batch")
+        rows = rng.choice(pool, size=n_cells)
+    library = sizes[rows] if library_size is None else np.broadcast_to(library_size, n_cells)
+    if not (np.isfinite(library).all() and (library > 0).all()):
+        raise InputError("library_size must be finite and positive")
+    return np.asarray(library), codes[rows]
 
-        Returns
-        -------
-        `(n, n_latent)` uint8 in {0, 1}; float32 for a continuous prior.
-        """
-        if n < 1:
-            raise InputError(f"n must be at least 1, not {n}")
-        prior = self.module.vae.prior
-        rng = np.random.default_rng(seed)
-        if not isinstance(prior, DiscretePrior):
-            if clamp or bias is not None:
-                raise InputError("clamp and bias need a prior over bits; this model's prior is continuous")
-            with torch.no_grad(), seeded(int(rng.integers(2**31))):
-                return prior.cpu().sample(n).numpy()
-        problem = biased(prior.problem(), bias, prior.n_latent)
-        clamped = {}
-        for bit, value in (clamp or {}).items():
-            if not 0 <= int(bit) < prior.n_latent:
-                raise InputError(f"clamp names bit {bit}, but the model has bits 0 to {prior.n_latent - 1}")
-            if value not in (0, 1):
-                raise InputError(f"clamp sets bit {bit} to {value}: bits take 0 or 1")
-            clamped[int(bit)] = 2 * int(value) - 1
-        draws = samplers.get(sampler or SAMPLER).draw(problem, n, 1.0, clamped=clamped or None, seed=rng)
-        # resampling leaves copies side by side
-        states = rng.permutation(draws.resample(n, seed=rng).states)
-        return ((states[:, : prior.n_latent] + 1) // 2).astype(np.uint8)
 
-    @torch.inference_mode()
-    def generate(
-        self,
-        n_cells: int = 1000,
-        *,
-        batch: str | None = None,
-        seed: int | np.random.Generator | None = None,
-        clamp: Mapping[int, int] | None = None,
-        bias: np.ndarray | None = None,
-        library_size: float | np.ndarray | None = None,
-        sampler: Any = None,
-    ) -> AnnData:
-        """Generate cells: bits of the prior, decoded into counts.
+@torch.inference_mode()
+def decoded(
+    module: QBMVAEModule, codes: np.ndarray, library: np.ndarray, covariates: np.ndarray, seed: int
+) -> sp.csr_matrix:
+    """Draw counts of cells with these codes, CSR `(n_cells, n_genes)`.
 
-        Parameters
-        ----------
-        n_cells
-            How many.
-        batch
-            Category of the batch to generate; drawn in the proportions of the training data by default.
-        seed
-            Seed or generator.
-        clamp, bias, sampler
-            Of the bits, see `sample_prior`.
-        library_size
-            Total counts of each cell; drawn from the training cells of the same batch by default.
+    Parameters
+    ----------
+    module
+        The trained model.
+    codes
+        `(n_cells, n_latent)`.
+    library
+        Total counts, `(n_cells,)`.
+    covariates
+        Codes of the categorical covariates, the batch first, `(n_cells, n_covariates)`.
+    seed
+        Of the counts.
+    """
+    counts, device = [], module.device
+    module.eval()
+    with seeded(seed):
+        for part in np.array_split(np.arange(len(codes)), max(1, len(codes) // 1024)):
+            categories = torch.from_numpy(covariates[part].astype(np.int64)).to(device)
+            z = torch.from_numpy(codes[part].astype(np.float32)).to(device)
+            size = torch.from_numpy(np.asarray(library[part], dtype=np.float32)).to(device)
+            px = module.likelihood(z, size.log().unsqueeze(-1), Covariates(tuple(categories.T)))
+            counts.append(sp.csr_matrix(px.sample().cpu().numpy()))
+    return sp.vstack(counts, format="csr")
 
-        Returns
-        -------
-        AnnData of counts (CSR), with the bits in `.obsm["X_bits"]`, and batch and library size in `.obs`.
-        """
-        self._check_if_trained(warn=False)
-        rng = np.random.default_rng(seed)
-        bits = self.sample_prior(n_cells, seed=rng, clamp=clamp, bias=bias, sampler=sampler)
-        library_table, codes_table, names = self._library_table()
-        if batch is None:
-            rows = rng.integers(len(library_table), size=n_cells)
-        else:
-            known = [str(name) for name in names]
-            if str(batch) not in known:
-                raise InputError(f"the model knows no batch {batch!r}{nearest(batch, known)}")
-            pool = np.flatnonzero(codes_table[:, 0] == known.index(str(batch)))
-            if not len(pool):
-                raise InputError(f"no training cell belongs to batch {batch!r}: give library_size= and another batch")
-            rows = rng.choice(pool, size=n_cells)
-        library = library_table[rows] if library_size is None else np.broadcast_to(library_size, n_cells)
-        if not (np.isfinite(library).all() and (library > 0).all()):
-            raise InputError("library_size must be finite and positive")
-        counts = []
-        device = self.device
-        self.module.eval()
-        with seeded(int(rng.integers(2**31))):
-            for part in np.array_split(np.arange(n_cells), max(1, n_cells // 1024)):
-                codes = torch.from_numpy(codes_table[rows[part]].astype(np.int64)).to(device)
-                z = torch.from_numpy(bits[part].astype(np.float32)).to(device)
-                size = torch.from_numpy(np.asarray(library[part], dtype=np.float32)).to(device)
-                px = self.module.likelihood(z, size.log().unsqueeze(-1), Covariates(tuple(codes.T)))
-                counts.append(sp.csr_matrix(px.sample().cpu().numpy()))
-        obs = pd.DataFrame(
-            {
-                "batch": pd.Categorical([str(names[c]) for c in codes_table[rows, 0]]),
-                "library_size": np.asarray(library),
-            },
-            index=[f"generated_{i}" for i in range(n_cells)],
-        )
-        generated = AnnData(sp.vstack(counts, format="csr"), obs=obs, var=pd.DataFrame(index=self.get_var_names()))
-        generated.obsm["X_bits"] = bits
-        return generated
 
-    def _library_table(self) -> tuple[np.ndarray, np.ndarray, list[Any]]:
-        """Return library sizes and covariate codes of the training cells, and the names of the batches."""
-        names = list(
-            self.registry_["field_registries"][REGISTRY_KEYS.BATCH_KEY]["state_registry"]["categorical_mapping"]
-        )
-        if self.library_table_ is None:
-            source = self._source()
-            rows = source.rows if self.train_indices_ is None else self.train_indices_
-            # a few thousand cells describe the sizes: an export carries them
-            rows = np.random.default_rng(0).permutation(rows)[:5000]
-            codes = np.stack([c[rows] for c in source.categories], axis=1)
-            self.library_table_ = (np.asarray(source.library)[rows], codes)
-        library, codes = self.library_table_
-        return np.asarray(library), np.asarray(codes), names
+def annotated(
+    counts: sp.csr_matrix,
+    codes: np.ndarray,
+    library: np.ndarray,
+    batches: Sequence[str],
+    genes: Sequence[str],
+) -> AnnData:
+    """Return generated cells as an AnnData: codes in `.obsm["X_bits"]`, batch and library size in `.obs`."""
+    obs = pd.DataFrame(
+        {"batch": pd.Categorical(list(batches)), "library_size": library},
+        index=[f"generated_{i}" for i in range(len(codes))],
+    )
+    generated = AnnData(counts, obs=obs, var=pd.DataFrame(index=list(genes)))
+    generated.obsm["X_bits"] = codes
+    return generated
 
 
 def biased(problem: Ising, bias: np.ndarray | None, n_latent: int) -> Ising:

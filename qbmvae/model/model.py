@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from anndata import AnnData
-from scvi import REGISTRY_KEYS
-from scvi.model.base import BaseMinifiedModeModelClass, RNASeqMixin
+from scvi.model.base import ArchesMixin
 
-import samplers
+from qbmvae.core.options import ModelOptions, pick
 from qbmvae.data import audit
-from qbmvae.model.bounds import InferenceMixin
-from qbmvae.model.cells import RegistrationMixin
-from qbmvae.model.embedding import LatentMixin
-from qbmvae.model.files import ArchiveMixin
-from qbmvae.model.fit import TrainingMixin, without_token
-from qbmvae.model.generation import GenerationMixin
-from qbmvae.model.module import QBMVAEModule
-from qbmvae.model.query import QueryMixin
+from qbmvae.model import cells, files, query
+from qbmvae.model.training_methods import TrainingMethods
 from samplers.errors import InputError
 
 
-class QBMVAE(
-    RegistrationMixin,
-    TrainingMixin,
-    LatentMixin,
-    InferenceMixin,
-    GenerationMixin,
-    ArchiveMixin,
-    QueryMixin,
-    RNASeqMixin,
-    BaseMinifiedModeModelClass,
-):
+class QBMVAE(TrainingMethods):
     """A variational autoencoder of single-cell counts whose prior is a Boltzmann machine.
 
     Parameters
@@ -42,7 +24,7 @@ class QBMVAE(
     adata
         Data registered with `QBMVAE.setup_anndata`.
     n_latent
-        Bits of the code.
+        Bits of the code (dimensions for a continuous prior).
     n_hidden
         Width of the hidden layers.
     n_layers
@@ -63,9 +45,6 @@ class QBMVAE(
         True hidden units of the "bipartite" topology; as many as bits by default.
     n_components
         Components of the mixture and VampPrior.
-    sampler
-        Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
-        `dimod.Sampler` object.
     estimator
         Gradient through the bits: "straight-through", "gumbolt", "spike-exponential", "overlapping-exponential",
         "reinmax" or "disarm".
@@ -75,6 +54,9 @@ class QBMVAE(
         Whether the encoder sees batch and covariates (the decoder always does, at every layer).
     normalisation
         Of the hidden layers: "batch", "layer" or "none".
+    sampler
+        Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
+        `dimod.Sampler` object.
     seed
         Of the initial weights. `train(seed=...)` draws them anew from its own seed.
 
@@ -91,14 +73,15 @@ class QBMVAE(
     >>> adata.obsm["X_qbmvae"] = model.get_latent_representation()
     """
 
-    _module_cls = QBMVAEModule
     _LATENT_QZM_KEY = "qbmvae_latent_qzm"
     _LATENT_QZV_KEY = "qbmvae_latent_qzv"
+    prepare_query_anndata = ArchesMixin.prepare_query_anndata
 
     def __init__(
         self,
         adata: AnnData | None = None,
         registry: dict | None = None,
+        # written by .ci/signatures.py from ModelOptions
         n_latent: int = 64,
         n_hidden: int = 128,
         n_layers: int = 2,
@@ -109,11 +92,12 @@ class QBMVAE(
         topology: Any = "dense",
         n_hidden_units: int | None = None,
         n_components: int = 32,
-        sampler: Any = "persistent",
         estimator: str = "straight-through",
         estimator_parameter: float | None = None,
         encode_covariates: bool = False,
         normalisation: str = "batch",
+        # written by hand
+        sampler: Any = "persistent",
         seed: int = 0,
     ):
         if adata is not None and not isinstance(adata, AnnData):
@@ -122,68 +106,99 @@ class QBMVAE(
             super().__init__(adata, registry)
         except ValueError as error:
             raise InputError("register the data first: QBMVAE.setup_anndata(adata, batch_key=...)") from error
-        # read once in the audit
-        self._libraries = {}
-        self.sampler_ = without_token(sampler) if isinstance(sampler, str) else None
-        self._sampler = samplers.get(sampler)
-        options = {
-            "n_latent": n_latent,
-            "n_hidden": n_hidden,
-            "n_layers": n_layers,
-            "dropout_rate": dropout_rate,
-            "gene_likelihood": gene_likelihood,
-            "dispersion": dispersion,
-            "prior": prior,
-            "topology": topology,
-            "n_hidden_units": n_hidden_units,
-            "n_components": n_components,
-            "estimator": estimator,
-            "estimator_parameter": estimator_parameter,
-            "encode_covariates": encode_covariates,
-            "normalisation": normalisation,
-        }
-        self._module_options = {**self._sizes(), **options}
+        options = pick(ModelOptions, locals())
+        self.sampler = sampler
+        #: library sizes of data on disk, by the identity of the AnnData; read once in the audit
+        self.disk_libraries: dict[int, np.ndarray] = {}
         if adata is not None and self.minified_data_type is None:
-            self._audit(adata, gene_likelihood, training=True)
-        self._build(seed)
-        self._fresh = True
-        self.library_table_ = None
+            cells.check(self, adata, gene_likelihood, training=True)
+        self._module_options = {**cells.sizes(self), **vars(options)}
+        self._draw_weights(seed)
         self._model_summary_string = (
             f"QBMVAE: {n_latent} latent bits, prior {prior} ({topology if isinstance(topology, str) else 'own graph'}), "
-            f"sampler {self._sampler.name}, {n_layers} layers of {n_hidden}, likelihood {gene_likelihood}"
+            f"sampler {self.sampler.name}, {n_layers} layers of {n_hidden}, likelihood {gene_likelihood}"
         )
         # an object may hold a connection: what is saved is its name
-        sampler = self.sampler_ or "persistent"
-        self.init_params_ = self._get_init_params(locals())
-
-    def _sizes(self) -> dict[str, Any]:
-        """Return what the data say of the module: genes, categories, continuous covariates."""
-        stats = self.summary_stats
-        extra: tuple[int, ...] = ()
-        if stats.get("n_extra_categorical_covs", 0):
-            state = self.registry_["field_registries"][REGISTRY_KEYS.CAT_COVS_KEY]["state_registry"]
-            extra = tuple(state["n_cats_per_key"])
-        return {
-            "n_input": stats.n_vars,
-            "n_categories": (stats.n_batch, *extra),
-            "n_continuous": stats.get("n_extra_continuous_covs", 0),
-        }
-
-    def _build(self, seed: int) -> None:
-        """Make the module with weights drawn from `seed`; the global generator is left as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.module = self._module_cls(**self._module_options)
-        self.module.minified_data_type = self.minified_data_type
-
-    @property
-    def sampler(self) -> samplers.Sampler:
-        """The sampler of the negative phase."""
-        return self._sampler
+        saved = {**vars(options), "sampler": self.sampler_ or "persistent", "seed": seed}
+        self.init_params_ = {"kwargs": {}, "non_kwargs": saved}
 
     def __repr__(self) -> str:
-        state = "trained" if self.is_trained_ else "not trained"
-        return f"{self._model_summary_string}; {state}"
+        return f"{self._model_summary_string}; {'trained' if self.is_trained_ else 'not trained'}"
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        labels_key: str | None = None,
+        size_factor_key: str | None = None,
+        categorical_covariate_keys: list[str] | None = None,
+        continuous_covariate_keys: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register an AnnData: say where the counts and the covariates are.
+
+        Parameters
+        ----------
+        adata
+            Cells by genes; CSR or dense counts (or log-normalised values for `gene_likelihood="gaussian"`).
+        layer
+            Layer with the counts; X by default.
+        batch_key
+            Column of `adata.obs` with the batch.
+        labels_key
+            Column with labels; the model does not use them, scvi-tools' tools do.
+        size_factor_key
+            Column with size factors, used in the place of total counts.
+        categorical_covariate_keys, continuous_covariate_keys
+            Further covariates of the decoder.
+        **kwargs
+            Passed on to `AnnDataManager.register_fields`.
+
+        Raises
+        ------
+        InputError
+            For missing layers and columns (with the nearest names), missing values and duplicated names.
+        """
+        cells.register(
+            cls,
+            adata,
+            layer=layer,
+            batch_key=batch_key,
+            labels_key=labels_key,
+            size_factor_key=size_factor_key,
+            categorical_covariate_keys=categorical_covariate_keys,
+            continuous_covariate_keys=continuous_covariate_keys,
+            **kwargs,
+        )
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def save(self, dir_path: str | Path, prefix: str | None = None, overwrite: bool = False, **kwargs: Any) -> None:
+        """Save the model into a folder, atomically: a failure leaves what was there.
+
+        Parameters
+        ----------
+        dir_path
+            The folder; it must not exist, unless `overwrite`.
+        prefix
+            Of the file names.
+        overwrite
+            Replace an existing folder's model.
+        **kwargs
+            Those of scvi-tools' `save` (`save_anndata=True` keeps the data with it).
+
+        Raises
+        ------
+        InputError
+            For a folder that exists.
+        """
+        with files.replacing(Path(dir_path), overwrite) as folder:
+            if self.is_trained_ and self.adata is not None:
+                # saved with the model: it generates without data
+                self._libraries()
+            super().save(str(folder), prefix=prefix, overwrite=True, **kwargs)
 
     @classmethod
     def load(cls, dir_path: str | Path, adata: AnnData | None = None, **kwargs: Any) -> QBMVAE:
@@ -203,15 +218,76 @@ class QBMVAE(
         InputError
             For a missing or damaged folder.
         """
-        path = Path(dir_path)
-        if not (path / "model.pt").is_file():
-            found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) if path.is_dir() else "no such folder"
-            raise InputError(f"{path} holds no saved model (model.pt is missing; {found})")
         if adata is not None and adata is not False:
             audit.names(adata)
-        try:
-            model = super().load(str(path), adata=adata, **kwargs)
-        except (EOFError, KeyError, OSError, RuntimeError, pickle.UnpicklingError) as error:
-            raise InputError(f"the model in {path} is damaged or of another version: {error}") from error
-        model._fresh = False
+        with files.reading(Path(dir_path)):
+            model = super().load(str(dir_path), adata=adata, **kwargs)
+        model.set_weights(trained=model.is_trained_)
+        return model
+
+    def export(self, path: str | Path) -> None:
+        """Write weights, graph, genes, categories, history and versions into one safetensors file.
+
+        Parameters
+        ----------
+        path
+            The file, by convention `.safetensors`; its header holds a JSON document under "qbmvae".
+        """
+        self._check_if_trained(warn=False)
+        files.write_export(Path(path), self, self._libraries())
+
+    @classmethod
+    def from_export(cls, path: str | Path, adata: AnnData | None = None) -> QBMVAE:
+        """Return the model of an exported file.
+
+        Parameters
+        ----------
+        path
+            The file.
+        adata
+            Data to attach; the model embeds other data and generates without any.
+
+        Raises
+        ------
+        InputError
+            For a missing or damaged file, or one of a later version.
+        """
+        found = files.read_export(Path(path))
+        if adata is not None:
+            cls.setup_anndata(adata, source_registry=found.registry, **found.registry["setup_args"])
+        model = cls(adata, found.registry if adata is None else None, **found.options)
+        model.library_table_, model.history_ = found.libraries, found.history
+        model.reference_categories_ = found.reference_categories
+        for name, indices in found.split.items():
+            setattr(model, f"{name}_indices_", indices)
+        model.set_weights(found.weights, trained=True)
+        return model
+
+    # -- queries ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load_query_data(cls, adata: AnnData, reference_model: QBMVAE | str | Path, unfrozen: bool = False) -> QBMVAE:
+        """Return a model of the query data on top of a reference; train it to fit the new batches' rows.
+
+        Parameters
+        ----------
+        adata
+            Query cells with the reference's genes and columns; new batch categories are allowed.
+        reference_model
+            A trained `QBMVAE`, or the folder of one.
+        unfrozen
+            Train every weight instead of the rows of new categories alone.
+
+        Notes
+        -----
+        With `encode_covariates=False` (the default) the encoder does not see the batch: the query's embedding is that
+        of the reference's encoder, and training fits the decoder's rows of the new batches.
+        """
+        reference = reference_model if isinstance(reference_model, QBMVAE) else cls.load(reference_model, adata=False)
+        reference._check_if_trained(warn=False)
+        cls.setup_anndata(adata, **query.registration(adata, reference.registry_, reference.get_var_names()))
+        model = cls(adata, **reference.init_params_["non_kwargs"])
+        # until it is trained it answers with the reference's weights
+        model.set_weights(query.extended_weights(reference.module, model.module), trained=True)
+        model.reference_categories_ = None if unfrozen else reference.module.vae.n_categories
         return model

@@ -117,7 +117,7 @@ def test_help(folder):
         ("evaluate run cells.h5ad --label-key batch --out e --against scvl", "nearest: 'scvi'"),
         ("evaluate run cells.h5ad --label-key batch --out full", "not empty"),
         ("evaluate run cells.h5ad --label-key batch --out e --pair A", "two types"),
-        ("evaluate run cells.h5ad --label-key batch --out e --tasks integratoin", "nearest: 'integration'"),
+        ("evaluate run cells.h5ad --label-key batch --out e --tasks integratoin", "none of integration"),
         ("compare cells.h5ad --out o", "--label-key"),
         ("compare cells.h5ad --out o --label-key batch --models qbmvae,scvl", "nearest: 'scvi'"),
         ("compare cells.h5ad --out o --label-key batch --batch-key bach", "nearest: 'batch'"),

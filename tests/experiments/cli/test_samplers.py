@@ -47,7 +47,7 @@ def test_list(call):
 
 def test_check_prints_a_verdict_and_writes_plots(call, problem, tmp_path):
     result = call("check", "gibbs", "--problem", str(problem))
-        assert result.startswith("GOOD") and "effective beta" in result and "Callen" in result
+    assert result.startswith("GOOD") and "effective beta" in result and "Callen" in result
     folder = tmp_path / "check-gibbs"
     assert {p.name for p in folder.iterdir()} == {
         "energies.png", "moments.png", "fields.png", "residuals.png", "verdict.json",

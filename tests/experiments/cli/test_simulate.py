@@ -58,5 +58,5 @@ def test_the_command_exits_with_2_and_one_line(tmp_path):
         text=True,
         check=False,
     )
-    assert done.returncode == 2 and done.stderr.startswith("qbmvae: error: no preset and no file")
+    assert done.returncode == 2 and done.stderr.startswith("qbmvae: error: there is no file none.yaml")
     assert done.stderr.count("\n") == 1

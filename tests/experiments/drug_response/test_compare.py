@@ -120,14 +120,25 @@ def test_the_shipped_configurations_are_the_defaults():
         ("tables.ic51=x", "nearest: 'ic50'"),
         ("heads=[quantom]", "nearest: 'quantum'"),
         ("controls=[rigde]", "nearest: 'ridge'"),
-        ("sizes=[{train: 5}]", "missing 3 required"),
-        ("sizes=[5]", "size must hold train"),
+        ("sizes=[{train: 5}]", "'sizes.0.test' is missing"),
+        ("sizes=[5]", "takes a mapping, not 5"),
         ("seeds=[]", "one entry or more"),
     ],
 )
 def test_bad_overrides_are_named(override, message):
     with pytest.raises(InputError, match=message):
         load(CompareConfig, None, {}, [override])
+
+
+def test_names_in_configurations_are_those_of_the_tables():
+    from typing import get_args
+
+    from experiments.drug_response.config import ControlName, HeadName, OptimiserName
+    from qbmvae.drug_response.heads import HEADS
+    from qbmvae.drug_response.training import OPTIMISERS
+
+    assert set(get_args(HeadName)) == set(HEADS) and set(get_args(ControlName)) == set(CONTROLS)
+    assert set(get_args(OptimiserName)) == set(OPTIMISERS)
 
 
 def test_configurations_survive_yaml(tmp_path):

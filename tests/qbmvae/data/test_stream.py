@@ -7,6 +7,7 @@ import pytest
 
 from qbmvae import QBMVAE
 from qbmvae.data.stream import StreamSource, annbatch_stream
+from qbmvae.model import cells
 from samplers import InputError
 
 QUICK = {"max_epochs": 2, "progress_bar": False, "num_chains": 64, "accelerator": "cpu"}
@@ -29,7 +30,7 @@ def _model(adata) -> QBMVAE:
 
 @pytest.mark.parametrize("as_mapping", [False, True])
 def test_a_stream_gives_each_training_cell_once_with_its_own_counts_and_covariates(adata, as_mapping):
-    source = _model(adata)._source()
+    source = cells.source(_model(adata))
     training = np.random.default_rng(0).permutation(adata.n_obs)[:150]
     stream = StreamSource(_pieces(adata, as_mapping=as_mapping), adata.obs_names, source.subset(training))
     batches = list(stream.epoch(32, 1, 0))
@@ -80,7 +81,7 @@ def test_an_annbatch_collection_streams_or_the_extra_is_named(adata, tmp_path):
     )
     model = _model(adata)
     stream = annbatch_stream(tmp_path / "cells.zarr", batch_size=64, chunk_size=16, preload_nchunks=4)
-    source = model._source()
+    source = cells.source(model)
     batches = list(StreamSource(stream, adata.obs_names, source.subset(np.arange(adata.n_obs))).epoch(32, 1, 0))
     assert sorted(np.concatenate([b.rows for b in batches])) == list(range(adata.n_obs))
     for batch in batches:

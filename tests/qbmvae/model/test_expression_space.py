@@ -9,6 +9,7 @@ from scipy.spatial.distance import pdist
 from qbmvae import QBMVAE
 from qbmvae.core.networks import Covariates
 from qbmvae.core.vae import VAE, Batch
+from qbmvae.model import cells
 from qbmvae.model.expression_space import ExpressionSpace, principal_components
 
 
@@ -121,10 +122,10 @@ def test_counts_move_a_cell_along_its_own_expression(trained, adata):
     x = more.X.toarray()
     x[:, gene] += 20
     more.X = x
-    batch = next(iter(trained._batches(more, None, None)))
+    batch = next(iter(cells.batches(trained, more)))
     q = probabilities(trained)
     space = space_of(trained)
-    moved = (space.expected(q, batch) - space.expected(q, next(iter(trained._batches(adata, None, None))))).mean(0)
+    moved = (space.expected(q, batch) - space.expected(q, next(iter(cells.batches(trained, adata))))).mean(0)
     assert int(moved.argmax()) == gene
 
 
@@ -157,7 +158,6 @@ def test_embeddings_while_training_goes_on_are_whole(adata):
     model, seen = QBMVAE(adata, n_latent=8, n_hidden=16), []
 
     def snapshot(_):
-        model.is_trained_ = True
         seen.append(model.get_latent_representation())
 
     model.train(max_epochs=2, progress_bar=False, on_epoch=snapshot)

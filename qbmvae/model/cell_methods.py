@@ -1,0 +1,240 @@
+"""The public methods that say something of cells: their codes, likelihood bounds and energies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from anndata import AnnData
+from scvi.model.base import BaseMinifiedModeModelClass, RNASeqMixin
+
+from qbmvae.data import embedding_writer
+from qbmvae.model import bounds, cells, embedding
+from qbmvae.model.embedding import Representation
+from qbmvae.model.module import QBMVAEModule
+from samplers.errors import InputError
+
+
+class CellMethods(RNASeqMixin, BaseMinifiedModeModelClass):
+    """Methods of `QBMVAE` about cells; arrays in the order of `obs_names`, numbers in nats."""
+
+    module: QBMVAEModule
+
+    # -- codes ------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | None = None,
+        representation: Representation | None = None,
+        batch_size: int | None = None,
+        return_dist: bool = False,
+        n_components: int | None = None,
+        give_mean: bool = True,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        r"""Return the code of each cell; deterministic, never a random draw.
+
+        Parameters
+        ----------
+        adata
+            The model's own data by default; other data are aligned by gene names.
+        indices
+            Cells to use; all by default.
+        representation
+            "expression" (default): each gene's expected rate given the cell's code and counts, with the covariates
+            averaged out, see `qbmvae.model.expression_space`; on the principal components of the decoded expression of
+            training cells, fixed when training ends. "denoised": the same of the code alone. Of the code itself:
+            "probabilities" q, "logits", "bits" (q > 1/2, in {0, 1}) and "arcsine" :math:`2 \arcsin \sqrt{q}` (the
+            Fisher-Rao coordinates of a Bernoulli). A continuous prior has the first three; its "probabilities" are the
+            posterior's location.
+        batch_size
+            Cells at once.
+        return_dist
+            Return the posterior's mean and variance instead, as scvi-tools does.
+        n_components
+            Leading components of "expression" and "denoised"; all `n_latent` by default.
+        give_mean
+            True, as scvi-tools' default; there are no random embeddings.
+
+        Returns
+        -------
+        `(n_cells, n_latent)` float32.
+
+        Raises
+        ------
+        InputError
+            For an unknown representation, or one that the prior does not have.
+        """
+        if not give_mean:
+            raise InputError("the embedding is never a random draw: return_dist=True gives the posterior's moments")
+        chosen = embedding.known(self.module.vae, representation)
+        self._check_if_trained(warn=False)
+        if return_dist:
+            return embedding.moments(self.module.vae, cells.posterior(self, adata, indices, batch_size))
+        parts = partial(cells.posteriors, self, adata, indices, batch_size)
+        return embedding.latent(self.module, parts, chosen, n_components, self._kept(adata, indices, chosen))
+
+    def write_latent_representation(
+        self,
+        path: str | Path,
+        adata: AnnData | None = None,
+        representation: Representation | None = None,
+        batch_size: int | None = None,
+    ) -> tuple[int, int]:
+        """Write the code of each cell as it is computed, keyed by `obs_names`; memory does not grow with the cells.
+
+        Parameters
+        ----------
+        path
+            `.h5ad` (X and `.obsm["X_qbmvae"]`; hard bits in `.obsm["codes"]`; `.obs` is kept), `.parquet` (one column a
+            dimension, the index "obs_names") or `.npz` (arrays "obs_names", "X_qbmvae" and, for bits, "codes");
+            written atomically.
+        adata
+            The model's own data by default.
+        representation
+            As in `get_latent_representation`.
+        batch_size
+            Cells at once.
+
+        Returns
+        -------
+        The shape of what was written.
+
+        Raises
+        ------
+        InputError
+            For a format that is not written, or an unknown representation.
+        """
+        embedding_writer.check(Path(path))
+        chosen = embedding.known(self.module.vae, representation)
+        self._check_if_trained(warn=False)
+        adata = self._validate_anndata(adata)
+        parts = partial(cells.posteriors, self, adata, None, batch_size)
+        return embedding.write(self.module, parts, chosen, Path(path), adata.obs, self._kept(adata, None, chosen))
+
+    def get_codes(self, adata: AnnData | None = None, indices: Sequence[int] | None = None) -> np.ndarray:
+        """Return the bits of each cell, `(n_cells, n_latent)` uint8."""
+        return np.asarray(self.get_latent_representation(adata, indices, representation="bits"), dtype=np.uint8)
+
+    def minify_adata(self, *args: Any, **kwargs: Any) -> None:
+        """Replace the counts by the posterior's parameters, as scvi-tools does; the default embedding is kept too."""
+        kept = self.get_latent_representation() if self.is_trained_ else None
+        super().minify_adata(*args, **kwargs)
+        if kept is not None:
+            self.adata.obsm[embedding.EXPRESSION_KEY] = kept
+
+    # -- bounds and energies ----------------------------------------------------------------------------------------
+
+    def get_elbo(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        return_mean: bool = True,
+        seed: int = 0,
+    ) -> float | np.ndarray:
+        """Return the evidence lower bound at hard bits and KL weight 1, in nats a cell; higher is better.
+
+        Parameters
+        ----------
+        adata, indices, batch_size
+            Cells, see `get_latent_representation`.
+        return_mean
+            The mean, or one value a cell.
+        seed
+            Of the draw of the bits.
+        """
+        cost, kl = bounds.reconstruction_and_kl(self.module, self._counts("get_elbo", adata, indices, batch_size), seed)
+        return float(-(cost + kl).mean()) if return_mean else -(cost + kl)
+
+    def get_reconstruction_error(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        return_mean: bool = True,
+        seed: int = 0,
+    ) -> dict[str, Any]:
+        """Return {"reconstruction_loss": -log p(x | z)} at hard bits, in nats a cell; parameters as in `get_elbo`."""
+        batches = self._counts("get_reconstruction_error", adata, indices, batch_size)
+        cost, _kl = bounds.reconstruction_and_kl(self.module, batches, seed)
+        return {"reconstruction_loss": float(cost.mean()) if return_mean else cost}
+
+    def get_marginal_ll(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | None = None,
+        n_mc_samples: int = 100,
+        batch_size: int | None = None,
+        return_mean: bool = True,
+        seed: int = 0,
+    ) -> float | np.ndarray:
+        """Return the importance-weighted bound on log p(x) (IWAE, Burda et al. 2016), in nats a cell; higher is better.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, return_mean, seed
+            As in `get_elbo`.
+        n_mc_samples
+            Draws of the code a cell; the bound tightens with more.
+        """
+        batches = self._counts("get_marginal_ll", adata, indices, batch_size or 256)
+        values = bounds.importance_weighted(self.module, batches, n_mc_samples, seed)
+        return float(values.mean()) if return_mean else values
+
+    def get_energy(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | None = None,
+        kind: Literal["prior", "free", "bound"] = "prior",
+        batch_size: int | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Return an energy of each cell, `(n_cells,)` in nats: high for cells unlike the training data.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, seed
+            As in `get_elbo`.
+        kind
+            "prior": the prior's expected energy of the cell's code, -log p(z) up to log Z. "free": that less the
+            entropy of the posterior, KL(q || p) up to log Z. "bound": the negative ELBO, which also sees how well the
+            counts are explained: the best score of cells out of the distribution.
+
+        Raises
+        ------
+        InputError
+            For another kind, or a continuous prior.
+        """
+        if kind not in ("prior", "free", "bound"):
+            raise InputError(f"there is no energy {kind!r}: 'prior', 'free' or 'bound'")
+        if kind == "bound":
+            return -np.asarray(self.get_elbo(adata, indices, batch_size, return_mean=False, seed=seed))
+        prior = bounds.over_bits(self.module.vae.prior, "get_energy")
+        self._check_if_trained(warn=False)
+        with torch.inference_mode():
+            logits = cells.posterior(self, adata, indices, batch_size).to(self.device)
+        return bounds.prior_energy(prior, logits, kind == "free", seed)
+
+    # -- the cells of these methods ---------------------------------------------------------------------------------
+
+    def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
+        return super()._validate_anndata(cells.validated(self, adata), copy_if_view)
+
+    def _counts(self, method: str, adata: AnnData | None, indices: Any, batch_size: int | None) -> Any:
+        """Return minibatches of counts for a method that needs them."""
+        self._check_if_trained(warn=False)
+        if self.minified_data_type is not None:
+            raise InputError(f"{method} needs the counts, which a minified model no longer holds")
+        return cells.batches(self, adata, indices, batch_size)
+
+    def _kept(self, adata: AnnData | None, indices: Any, representation: str) -> np.ndarray | None:
+        """Return the default embedding that minified data keep, where it is asked for."""
+        if representation == "expression" and cells.is_minified(self, adata):
+            return embedding.kept_expression(self.adata, indices)
+        return None

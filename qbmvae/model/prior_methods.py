@@ -1,0 +1,171 @@
+"""The public methods that say something of the prior: its log Z, draws from it, synthetic cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+
+import samplers
+from qbmvae.core.priors.log_partition import log_partition
+from qbmvae.model import bounds, cells, fit, generation
+from qbmvae.model.cell_methods import CellMethods
+from samplers.problem import Ising
+
+
+class PriorMethods(CellMethods):
+    """Methods of `QBMVAE` about its prior and about cells generated from it."""
+
+    #: what the last fit of the prior alone did, see `refine_prior`
+    refinement_: dict[str, float] | None = None
+    #: library sizes and covariate codes of training cells, once they have been asked for
+    library_table_: tuple[np.ndarray, np.ndarray] | None = None
+
+    def get_log_partition(self, fresh: bool = False, seed: int = 0) -> tuple[float, float]:
+        """Return log Z of the prior over the bits and its standard error, in nats.
+
+        Parameters
+        ----------
+        fresh
+            Estimate it anew instead of returning the value measured at the end of training.
+        seed
+            Of a fresh estimate.
+        """
+        prior = bounds.over_bits(self.module.vae.prior, "get_log_partition")
+        if fresh or not self.is_trained_:
+            return log_partition(prior, seed)
+        return float(self.module.log_partition), float(self.module.log_partition_error)
+
+    def refine_prior(
+        self,
+        *,
+        seed: int = 0,
+        sampler: Any = None,
+        steps: int = 1500,
+        learning_rate: float = 0.05,
+        num_chains: int = 1024,
+    ) -> dict[str, float]:
+        """Fit the prior alone to the codes of the training cells, by maximum likelihood; encoder and decoder stay.
+
+        Training leaves the prior short of its optimum, for its rate is that of a network. The KL of the held-out cells
+        decides which step is kept, and the prior that was there stays where none is better. log Z is measured anew.
+        `train` ends with it by default.
+
+        Parameters
+        ----------
+        seed
+            Of chains, draws of codes and log Z.
+        sampler
+            Of the negative phase; the model's own by default. "persistent" takes seconds, one that starts from nothing
+            at each step minutes.
+        steps, learning_rate
+            Of Adam; the rate falls to 0 over the second half.
+        num_chains
+            Reads a step.
+
+        Returns
+        -------
+        In nats a cell, of the held-out cells: "kl_before" and "kl_after" with "kl_before_error" and "kl_after_error",
+        "improvement" paired by cells with "improvement_error"; and the "step" that is kept. Standard errors count the
+        cells and log Z.
+
+        Raises
+        ------
+        InputError
+            For a model without data, or one of fewer than two training cells.
+        """
+        self._check_if_trained(warn=False)
+        options = {"steps": steps, "learning_rate": learning_rate, "num_chains": num_chains}
+        self.refinement_ = fit.refine(self, samplers.get(sampler or self.sampler), seed, **options)
+        return dict(self.refinement_)
+
+    def prior_problem(self) -> Ising:
+        """Return the trained prior as a `samplers.Ising` at beta 1; its log Z is that of the prior over bits."""
+        return bounds.over_bits(self.module.vae.prior, "prior_problem").problem()
+
+    def sample_prior(
+        self,
+        n: int = 1000,
+        *,
+        seed: int | np.random.Generator | None = None,
+        sampler: Any = None,
+        clamp: Mapping[int, int] | None = None,
+        bias: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Draw codes of the prior.
+
+        Parameters
+        ----------
+        n
+            How many.
+        seed
+            Seed or generator.
+        sampler
+            Which sampler draws them; population annealing by default. The training chains are never reused.
+        clamp
+            Bit to 0 or 1: the rest is drawn given these.
+        bias
+            `(n_latent,)` added to the prior's fields, in nats.
+
+        Returns
+        -------
+        `(n, n_latent)` uint8 in {0, 1}; float32 for a continuous prior.
+
+        Raises
+        ------
+        InputError
+            For a clamp or bias that does not fit the bits.
+        """
+        return generation.prior_codes(self.module.vae.prior, n, np.random.default_rng(seed), sampler, clamp, bias)
+
+    def generate(
+        self,
+        n_cells: int = 1000,
+        *,
+        batch: str | None = None,
+        seed: int | np.random.Generator | None = None,
+        clamp: Mapping[int, int] | None = None,
+        bias: np.ndarray | None = None,
+        library_size: float | np.ndarray | None = None,
+        sampler: Any = None,
+    ) -> AnnData:
+        """Generate cells: bits of the prior, decoded into counts.
+
+        Parameters
+        ----------
+        n_cells
+            How many.
+        batch
+            Category of the batch to generate; drawn in the proportions of the training data by default.
+        seed
+            Seed or generator.
+        clamp, bias, sampler
+            Of the bits, see `sample_prior`.
+        library_size
+            Total counts of each cell; drawn from the training cells of the same batch by default.
+
+        Returns
+        -------
+        AnnData of counts (CSR), with the bits in `.obsm["X_bits"]`, and batch and library size in `.obs`.
+
+        Raises
+        ------
+        InputError
+            For an unknown batch, a clamp or bias that does not fit the bits, or library sizes that are not positive.
+        """
+        self._check_if_trained(warn=False)
+        rng, names = np.random.default_rng(seed), cells.batch_names(self.registry_)
+        codes = self.sample_prior(n_cells, seed=rng, clamp=clamp, bias=bias, sampler=sampler)
+        library, categories = generation.training_like(self._libraries(), names, n_cells, batch, library_size, rng)
+        counts = generation.decoded(self.module, codes, library, categories, int(rng.integers(2**31)))
+        batches = [names[c] for c in categories[:, 0]]
+        return generation.annotated(counts, codes, library, batches, self.get_var_names())
+
+    def _libraries(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return library sizes and covariate codes of some training cells, read once."""
+        if self.library_table_ is None:
+            self.library_table_ = cells.libraries(self, self.train_indices_)
+        sizes, codes = self.library_table_
+        return np.asarray(sizes), np.asarray(codes)

@@ -1,0 +1,196 @@
+"""The public methods that change a model's weights: training, and taking given ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import samplers
+from qbmvae.core.options import pick
+from qbmvae.core.training.config import TrainingConfig
+from qbmvae.core.training.trainer import Trainer
+from qbmvae.data.stream import Stream
+from qbmvae.model import fit, query
+from qbmvae.model.module import QBMVAEModule
+from qbmvae.model.prior_methods import PriorMethods
+
+
+class TrainingMethods(PriorMethods):
+    """Methods of `QBMVAE` about its training."""
+
+    _module_cls = QBMVAEModule
+    _module_options: Mapping[str, Any]
+    #: the sampler's specification, without credentials; None for an object
+    sampler_: str | None = None
+    #: of the model of a query: rows of each covariate that its reference has trained, and that stay as they are
+    reference_categories_: tuple[int, ...] | None = None
+
+    @property
+    def sampler(self) -> samplers.Sampler:
+        """The sampler of the negative phase; set it by name, "name?option=value" or object."""
+        return self._sampler
+
+    @sampler.setter
+    def sampler(self, spec: Any) -> None:
+        self._sampler = samplers.get(spec)
+        self.sampler_ = fit.without_token(spec) if isinstance(spec, str) else None
+
+    # -- weights: the only places that say whether they are drawn or given, and whether they are trained -------------
+
+    def _draw_weights(self, seed: int) -> None:
+        """Make the module with weights drawn from `seed`; the global generator is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.module = self._module_cls(**self._module_options)
+        self.module.minified_data_type = self.minified_data_type
+        self._drawn = True
+
+    def set_weights(self, weights: Mapping[str, torch.Tensor] | None = None, *, trained: bool = False) -> None:
+        """Take weights as given: the next `train` goes on from them instead of drawing its own.
+
+        Parameters
+        ----------
+        weights
+            State of the module; by default the weights that it has now.
+        trained
+            Whether the model may answer with them.
+        """
+        if weights is not None:
+            self.module.load_state_dict(weights)
+        self.module.eval()
+        self._drawn, self.is_trained_ = False, trained
+
+    def _answer(self, on_epoch: Callable[[Trainer], None], trainer: Trainer) -> None:
+        """Call a user's function in the middle of training, the model ready to answer as it stands."""
+        before, self.is_trained_ = self.is_trained_, True
+        self.module.log_partition.fill_(trainer.history["log_partition"][-1][1])
+        try:
+            on_epoch(trainer)
+        finally:
+            self.is_trained_ = before
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        batch_size: int = 128,
+        *,
+        sampler: Any = None,
+        # written by .ci/signatures.py from TrainingConfig and RunOptions
+        learning_rate: float = 0.001,
+        prior_learning_rate: float = 0.001,
+        weight_decay: float = 0.0,
+        learning_rate_decay: float = 0.0,
+        kl_weight: float = 0.25,
+        kl_warmup: float = 0.25,
+        batch_matching: float = 2.0,
+        cycle_consistency: float = 0.0,
+        num_chains: int = 512,
+        gradient_clip: float | None = None,
+        early_stopping: bool = False,
+        early_stopping_patience: int = 45,
+        early_stopping_min_delta: float = 0.0,
+        check_val_every_n_epoch: int = 1,
+        seed: int = 0,
+        checkpoint_every: int = 0,
+        refine_prior: bool | None = None,
+        precision: str = "32",
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        shuffle_set_split: bool = True,
+        external_indexing: Sequence[np.ndarray] | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        checkpoint_dir: str | Path | None = None,
+        resume_from: str | Path | None = None,
+        on_epoch: Callable[[Trainer], None] | None = None,
+        stream: Stream | None = None,
+        progress_bar: bool = True,
+    ) -> None:
+        """Train the model.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training cells; by default 400 up to 20,000 cells, fewer above.
+        batch_size
+            Cells a step.
+        learning_rate, prior_learning_rate, weight_decay
+            Adam's, for the network and for the prior (which takes no weight decay).
+        learning_rate_decay
+            Share of the steps, at the end, over which both rates fall linearly to 0.
+        kl_weight
+            Weight of the KL once warmed up (2 integrates best; below 1 suits trajectories).
+        kl_warmup
+            Share of all steps over which it rises from 0.
+        batch_matching
+            Weight of the penalty on differences between the batches' mean bit probabilities.
+        cycle_consistency
+            Weight of the penalty on codes that change when decoded with another batch.
+        num_chains
+            Reads of the negative phase a step.
+        gradient_clip
+            Largest norm of the network's gradient; None for no limit.
+        early_stopping
+            Stop when the held-out ELBO no longer improves, and keep the best weights.
+        early_stopping_patience, early_stopping_min_delta
+            Validations without an improvement of this many nats before it stops.
+        check_val_every_n_epoch
+            Epochs between validations.
+        seed
+            Of everything random: initial weights of a fresh model, split, order, noise, chains.
+        checkpoint_every
+            Steps between further checkpoints, where there is a folder for them; 0 for the end of each epoch only.
+        refine_prior
+            Whether to end with a fit of the prior alone to the cells' codes, see `QBMVAE.refine_prior`. By default where that
+            takes seconds: the sampler is local and keeps its chains, or none is needed.
+        precision
+            Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
+        train_size, validation_size
+            Shares of the cells; .9 and the rest by default.
+        shuffle_set_split
+            Whether the split is random (else the first cells train).
+        external_indexing
+            Own split: arrays of training and validation (and test) indices.
+        accelerator, devices
+            As in scvi-tools: "auto", "cpu", "gpu", and how many or which; several train one model together.
+        checkpoint_dir
+            Folder for checkpoints, written atomically after each epoch.
+        resume_from
+            Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
+        on_epoch
+            Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
+        stream
+            Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
+            `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
+        progress_bar
+            Whether to show progress, on stderr.
+        sampler
+            Replaces the model's sampler for the negative phase: a name, "name?option=value", or an object.
+
+        Raises
+        ------
+        InputError
+            For options out of range, nothing to resume from, or a loss that is not finite (naming the cells).
+        """
+        fit.check_trainable(self)
+        if max_epochs is None:
+            max_epochs = fit.default_epochs(self.adata.n_obs)
+        config = pick(TrainingConfig, locals())
+        answering = None if on_epoch is None else partial(self._answer, on_epoch)
+        options = pick(fit.RunOptions, locals(), on_epoch=answering)
+        if sampler is not None:
+            self.sampler = sampler
+        run = fit.Run.of(self, config, options)
+        if self._drawn:
+            self._draw_weights(run.config.seed)
+        self.train_indices_, self.validation_indices_, self.test_indices_ = run.split
+        if self.reference_categories_ is not None:
+            query.freeze(self.module.vae, self.reference_categories_)
+        self.history_ = run.fit()
+        fit.measure(self, run.config)
+        self.set_weights(trained=True)
