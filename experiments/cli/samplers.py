@@ -285,7 +285,7 @@ def _states(path: Path | None, n: int) -> Any:
         return None
     import numpy as np
 
-    from samplers.sampler import check_states
+    from samplers.states import check_states
 
     try:
         states = np.load(path, allow_pickle=False)

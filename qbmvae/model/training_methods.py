@@ -166,7 +166,7 @@ class TrainingMethods(PriorMethods):
             Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
         stream
             Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
-            `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
+            `annbatch_stream` reads an annbatch collection. Genes by name where the pieces name them.
         progress_bar
             Whether to show progress, on stderr.
         sampler
