@@ -16,7 +16,7 @@ from cyclopts import App, Group
 
 from experiments.cli import drug, evaluate, models, perturb, samplers, simulate
 from experiments.cli.settings import FillOptions
-from samplers.errors import InputError
+from samplers.errors import InputError, SamplerError
 
 #: Each family is a module whose `register(app)` adds its commands.
 FAMILIES = (models, evaluate, samplers, simulate, drug, perturb)
@@ -54,6 +54,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
             _fail(str(error), 2)
         except cyclopts.CycloptsError as error:
             _fail(_what(error), 2)
+        except SamplerError as error:
+            # a machine failed; some of these are errors of the system by birth
+            _fail(f"{type(error).__name__}: {error}", 1)
         except BrokenPipeError:
             # the reader of our output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -81,7 +84,14 @@ def _call(app: App, words: list[str]) -> None:
     command, bound, injected = app.parse_args(words, exit_on_error=False, print_error=False)
     if "settings" in injected:
         bound.arguments["settings"] = fill.rest
-    command(*bound.args, **bound.kwargs)
+    common = bound.arguments.get("common")
+    if common is None or common.shows_progress:
+        command(*bound.args, **bound.kwargs)
+        return
+    from qbmvae.data.notes import silenced
+
+    with silenced():
+        command(*bound.args, **bound.kwargs)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 from cyclopts import App
 
 from experiments.cli.main import build
+from samplers.errors import BadAnswerError, InputError, MissingExtraError, RemoteTimeoutError, SamplerError
 
 
 def commands(app: App, path: tuple[str, ...] = ()):
@@ -156,3 +157,47 @@ def test_missing_files_are_one_line_and_leave_nothing(qbmvae, monkeypatch, tmp_p
     answer = qbmvae(*words.split())
     assert wrong(*answer), answer
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("a"), 2),
+        (MissingExtraError("httpx", "http"), 2),
+        (SamplerError("b"), 1),
+        (RemoteTimeoutError("c"), 1),
+        (BadAnswerError("d"), 1),
+        (FileNotFoundError(2, "No such file", "f"), 2),
+        (RuntimeError("two\nlines"), 1),
+        (KeyboardInterrupt(), 1),
+    ],
+    ids=lambda v: type(v).__name__ if isinstance(v, BaseException) else "",
+)
+def test_exit_codes_tell_the_users_faults_from_others(qbmvae, monkeypatch, error, code):
+    import samplers
+
+    def fails():
+        raise error
+
+    monkeypatch.setattr(samplers, "available", fails)
+    found, out, err = qbmvae("samplers", "list")
+    assert found == code and not out and err.startswith("qbmvae: error: ") and err.count("\n") == 1
+
+
+def test_warnings_of_libraries_are_silent_and_ours_are_one_line(qbmvae, monkeypatch):
+    import logging
+    import warnings
+
+    import samplers
+
+    def warns():
+        warnings.warn("a library's", UserWarning, stacklevel=1)
+        logging.getLogger("scvi").warning("a library's")
+        namespace = {"__name__": "samplers.somewhere"}
+        exec("import warnings; warnings.warn('this\\nmatters', stacklevel=2)", namespace)
+        return available()
+
+    available = samplers.available
+    monkeypatch.setattr(samplers, "available", warns)
+    code, _, err = qbmvae("samplers", "list")
+    assert code == 0 and err == "qbmvae: warning: this matters\n"
