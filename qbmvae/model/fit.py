@@ -36,7 +36,30 @@ REFIT_SHARE = 0.1
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Which cells one call of `QBMVAE.train` uses, where it computes, and what it writes; attributes as documented there."""
+    """Which cells one call of `QBMVAE.train` uses, where it computes, and what it writes.
+
+    Attributes
+    ----------
+    train_size, validation_size
+        Shares of the cells; .9 and the rest by default.
+    shuffle_set_split
+        Whether the split is random (else the first cells train).
+    external_indexing
+        Own split: arrays of training and validation (and test) indices.
+    accelerator, devices
+        As in scvi-tools: "auto", "cpu", "gpu", and how many or which; several train one model together.
+    checkpoint_dir
+        Folder for checkpoints, written atomically after each epoch.
+    resume_from
+        Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
+    on_epoch
+        Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
+    stream
+        Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
+        `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
+    progress_bar
+        Whether to show progress, on stderr.
+    """
 
     train_size: float | None = None
     validation_size: float | None = None
@@ -92,7 +115,7 @@ class Run:
         state = None
         if options.resume_from is not None:
             state = checkpoint.load(Path(options.resume_from) / checkpoint.NAME)
-            config = TrainingConfig(**state["config"])
+            config = TrainingConfig.read(state["config"])
         if state is not None and "split" in state:
             return cls(model, config, options, tuple(state["split"]), state)
         sizes = options.train_size, options.validation_size, options.shuffle_set_split

@@ -9,6 +9,7 @@ import numpy as np
 from anndata import AnnData
 from scvi.model.base import ArchesMixin
 
+from qbmvae.core.options import ModelOptions, pick
 from qbmvae.data import audit
 from qbmvae.model import cells, files, query
 from qbmvae.model.training_methods import TrainingMethods
@@ -23,7 +24,7 @@ class QBMVAE(TrainingMethods):
     adata
         Data registered with `QBMVAE.setup_anndata`.
     n_latent
-        Bits of the code.
+        Bits of the code (dimensions for a continuous prior).
     n_hidden
         Width of the hidden layers.
     n_layers
@@ -44,9 +45,6 @@ class QBMVAE(TrainingMethods):
         True hidden units of the "bipartite" topology; as many as bits by default.
     n_components
         Components of the mixture and VampPrior.
-    sampler
-        Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
-        `dimod.Sampler` object.
     estimator
         Gradient through the bits: "straight-through", "gumbolt", "spike-exponential", "overlapping-exponential",
         "reinmax" or "disarm".
@@ -56,6 +54,9 @@ class QBMVAE(TrainingMethods):
         Whether the encoder sees batch and covariates (the decoder always does, at every layer).
     normalisation
         Of the hidden layers: "batch", "layer" or "none".
+    sampler
+        Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
+        `dimod.Sampler` object.
     seed
         Of the initial weights. `train(seed=...)` draws them anew from its own seed.
 
@@ -80,6 +81,7 @@ class QBMVAE(TrainingMethods):
         self,
         adata: AnnData | None = None,
         registry: dict | None = None,
+        # written by .ci/signatures.py from ModelOptions
         n_latent: int = 64,
         n_hidden: int = 128,
         n_layers: int = 2,
@@ -90,11 +92,12 @@ class QBMVAE(TrainingMethods):
         topology: Any = "dense",
         n_hidden_units: int | None = None,
         n_components: int = 32,
-        sampler: Any = "persistent",
         estimator: str = "straight-through",
         estimator_parameter: float | None = None,
         encode_covariates: bool = False,
         normalisation: str = "batch",
+        # written by hand
+        sampler: Any = "persistent",
         seed: int = 0,
     ):
         if adata is not None and not isinstance(adata, AnnData):
@@ -103,35 +106,20 @@ class QBMVAE(TrainingMethods):
             super().__init__(adata, registry)
         except ValueError as error:
             raise InputError("register the data first: QBMVAE.setup_anndata(adata, batch_key=...)") from error
-        options: dict[str, Any] = {
-            "n_latent": n_latent,
-            "n_hidden": n_hidden,
-            "n_layers": n_layers,
-            "dropout_rate": dropout_rate,
-            "gene_likelihood": gene_likelihood,
-            "dispersion": dispersion,
-            "prior": prior,
-            "topology": topology,
-            "n_hidden_units": n_hidden_units,
-            "n_components": n_components,
-            "estimator": estimator,
-            "estimator_parameter": estimator_parameter,
-            "encode_covariates": encode_covariates,
-            "normalisation": normalisation,
-        }
+        options = pick(ModelOptions, locals())
         self.sampler = sampler
         #: library sizes of data on disk, by the identity of the AnnData; read once in the audit
         self.disk_libraries: dict[int, np.ndarray] = {}
         if adata is not None and self.minified_data_type is None:
             cells.check(self, adata, gene_likelihood, training=True)
-        self._module_options = {**cells.sizes(self), **options}
+        self._module_options = {**cells.sizes(self), **vars(options)}
         self._draw_weights(seed)
         self._model_summary_string = (
             f"QBMVAE: {n_latent} latent bits, prior {prior} ({topology if isinstance(topology, str) else 'own graph'}), "
             f"sampler {self.sampler.name}, {n_layers} layers of {n_hidden}, likelihood {gene_likelihood}"
         )
         # an object may hold a connection: what is saved is its name
-        saved = {**options, "sampler": self.sampler_ or "persistent", "seed": seed}
+        saved = {**vars(options), "sampler": self.sampler_ or "persistent", "seed": seed}
         self.init_params_ = {"kwargs": {}, "non_kwargs": saved}
 
     def __repr__(self) -> str:

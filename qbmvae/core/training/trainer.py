@@ -315,13 +315,13 @@ class Trainer:
             return
         # the ELBO is comparable only once the KL has its full weight
         warm = self.epoch >= self.config.kl_warmup * self.config.max_epochs
-        if not warm or value < self.best_value - self.config.min_delta:
+        if not warm or value < self.best_value - self.config.early_stopping_min_delta:
             self.best_value, self.bad_validations = value if warm else float("inf"), 0
             # a copy: live tensors would go on training
             self.best = copy.deepcopy(self.vae.state_dict()) if warm else None
         else:
             self.bad_validations += 1
-            self.stopped = self.bad_validations >= self.config.patience
+            self.stopped = self.bad_validations >= self.config.early_stopping_patience
 
     def _summary(self) -> dict[str, str]:
         show = {

@@ -121,7 +121,7 @@ def test_damaged_or_missing_checkpoints_are_named(tmp_path):
 
 
 def test_early_stopping_keeps_a_copy_of_the_best_weights():
-    trainer = _trainer(max_epochs=60, early_stopping=True, patience=2, learning_rate=0.05)
+    trainer = _trainer(max_epochs=60, early_stopping=True, early_stopping_patience=2, learning_rate=0.05)
     history = trainer.fit()
     assert trainer.stopped
     values = [v for epoch, v in history["elbo_validation"] if epoch >= 0.25 * 60 - 1]
