@@ -147,7 +147,7 @@ def bench(
     Example: qbmvae samplers bench --sizes 128,512,2048 --seconds 10 -b population-annealing -b coherent-ising
     """
     from experiments.benchmarks import samplers_optimisation as optimisation
-    from samplers.machines.options import positive, whole
+    from samplers.checks import positive, whole
 
     numbers = [_whole(word) for word in sizes.split(",")]
     positive("--seconds", seconds), whole("--instances", instances)
@@ -216,7 +216,7 @@ def _states(path: Path | None, n: int) -> Any:
         return None
     import numpy as np
 
-    from samplers.sampler import check_states
+    from samplers.states import check_states
 
     try:
         states = np.load(path, allow_pickle=False)

@@ -18,6 +18,7 @@ from scvi.data.fields import (
     LayerField,
     NumericalJointObsField,
     NumericalObsField,
+    ObsmField,
 )
 
 from qbmvae.data import audit, categories, label_names
@@ -200,6 +201,18 @@ class Genes(LayerField):
     def transfer_field(self, state_registry: dict, adata_target: AnnData, extend_categories: bool = False) -> dict:
         """Take what the model remembers; the cells are already aligned to its genes."""
         return {**state_registry, self.N_OBS_KEY: adata_target.n_obs}
+
+
+class Moments(ObsmField):
+    """The posterior's mean or variance that minified data keep."""
+
+    def register_field(self, adata: AnnData) -> dict:
+        """Number its columns."""
+        return {self.COLUMN_NAMES_KEY: np.arange(np.shape(adata.obsm[self.attr_key])[1])}
+
+    def transfer_field(self, state_registry: dict, adata_target: AnnData, extend_categories: bool = False) -> dict:
+        """Number its columns."""
+        return self.register_field(adata_target)
 
 
 def columns(setup: dict[str, Any], totals: np.ndarray | None = None) -> list[Any]:

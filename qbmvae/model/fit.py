@@ -19,6 +19,7 @@ from qbmvae.core.training import checkpoint
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.distributed import Ranks, launch, number_of_devices
 from qbmvae.core.training.trainer import Trainer
+from qbmvae.data import counts
 from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
 from qbmvae.data.stream import Stream, StreamSource
@@ -51,7 +52,7 @@ class RunOptions:
         Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
     stream
         Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
-        `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
+        `annbatch_stream` reads an annbatch collection. Genes by name where the pieces name them.
     progress_bar
         Whether to show progress, on stderr.
     """
@@ -173,19 +174,24 @@ class Run:
         folder = options.checkpoint_dir if options.checkpoint_dir is not None else options.resume_from
         trainer = Trainer(
             self.model.module.vae,
-            training if options.stream is None else StreamSource(options.stream, self.model.adata.obs_names, training),
+            training if options.stream is None else self._streamed(options.stream, training),
             source.subset(self.split[1], shard),
             self.model.sampler,
             self.config,
             device=device,
             checkpoints=None if folder is None else Path(folder),
             progress=options.progress_bar,
-            extra_state={"split": list(self.split), "cells": cells.contents(self.model)},
+            notes={"split": list(self.split), "cells": cells.contents(self.model)},
             ranks=ranks,
         )
         if self.state is not None:
             trainer.load_state_dict(self.state)
         return trainer
+
+    def _streamed(self, stream: Stream, training: Any) -> StreamSource:
+        adata, layer = self.model.adata, self.model.registry_["setup_args"]["layer"]
+        _, var, _ = counts.matrix_and_genes(adata, layer)
+        return StreamSource(stream, adata.obs_names, training, self.model.get_var_names(), var.index)
 
     def on_rank(self, ranks: Ranks, device: torch.device) -> dict[str, Any]:
         """Train on one of several devices and return what the parent needs, as plain arrays."""
@@ -266,6 +272,8 @@ def split_cells(
     train_size = 0.9 if train_size is None else train_size
     if not 0 < train_size <= 1:
         raise InputError(f"train_size must be in (0, 1], not {train_size}")
+    if validation_size is not None and not 0 <= validation_size < 1:
+        raise InputError(f"validation_size must be in [0, 1), not {validation_size}")
     n_train = int(np.ceil(train_size * n))
     n_validation = n - n_train if validation_size is None else int(np.floor(validation_size * n))
     if n_train + n_validation > n:

@@ -8,6 +8,7 @@ import torch
 import samplers
 from qbmvae import QBMVAE
 from samplers import InputError
+from tests.qbmvae.conftest import make_adata
 
 QUICK = {"max_epochs": 60, "batch_size": 32, "learning_rate": 3e-3, "progress_bar": False, "num_chains": 128, "seed": 0}
 SHAPE = {"n_latent": 10, "n_hidden": 32, "n_layers": 1}
@@ -21,8 +22,10 @@ def _hide(adata, key="cell_type", share=0.7, seed=1):
     return truth, hidden
 
 
-@pytest.fixture
-def labelled(adata):
+@pytest.fixture(scope="module")
+def labelled():
+    """A trained model with labels; tests must not change it."""
+    adata = make_adata()
     truth, hidden = _hide(adata)
     QBMVAE.setup_anndata(adata, batch_key="batch", labels_key="known", unlabeled_category="Unknown")
     model = QBMVAE(adata, **SHAPE)
