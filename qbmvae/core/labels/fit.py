@@ -7,7 +7,6 @@ to the shares. Free label units would switch too rarely to measure a share, so c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.core.priors.boltzmann import BernoulliPrior, BoltzmannPrior
 from qbmvae.core.priors.log_partition import QUICK_SWEEPS
 from samplers.partition_function import log_partition
-from samplers.problem import Ising
 
 #: Fewest chains a label.
 CHAINS = 64
@@ -51,7 +49,7 @@ def fit_labels(
     targets
         Probabilities of the combinations for each cell, `(n_cells, n_combinations)`, rows summing to 1.
     sampler
-        Of the negative phase, by name: each label has one of its own, so that chains may be kept.
+        Of the negative phase: its chains of all labels share the couplings, see `samplers.Sampler.draw_batch`.
     steps, learning_rate
         Of Adam; the rate falls to 0 over the second half.
     num_chains
@@ -130,19 +128,32 @@ class _Negative:
     ):
         self.machine, self.present = machine, present
         self.shares = shares[present].to(machine.U)
-        self.chains = _ClampedChains(len(present), sampler, max(CHAINS, num_chains // len(present)), seed)
+        self.sampler, self.num_reads = samplers.get(sampler), max(CHAINS, num_chains // len(present))
+        self.rng, self.started = np.random.default_rng(seed), False
 
     def __call__(self) -> Tensor:
         machine, prior = self.machine, self.machine.prior
         if isinstance(prior, BernoulliPrior):
             fields = prior.bias + machine.fields()[self.present]
             return self.shares @ torch.nn.functional.softplus(fields).sum(-1)
-        problems = [machine.problem(k) for k in self.present.tolist()]
-        states, weights = self.chains.draw(problems)
+        states, weights = self._reads()
         z = (states[:, :, : prior.n_latent].to(machine.U) + 1) / 2
         weights = weights.to(machine.U) * self.shares[:, None]
         fields = machine.fields()[self.present].unsqueeze(1)
         return _surrogate(prior, z, weights, fields, states)
+
+    @torch.no_grad()
+    def _reads(self) -> tuple[Tensor, Tensor]:
+        """Return spins, `(n_labels, n_reads, n_spins)`, and weights that sum to 1 in each label, `(n_labels, n_reads)`."""
+        prior = self.machine.prior
+        problem, pushed = prior.problem(), self.machine.fields()[self.present].double().cpu().numpy()
+        fields = np.repeat(problem.h[None], len(pushed), axis=0)
+        fields[:, : prior.n_latent] -= pushed / 2
+        # an integer starts the chains of a sampler that keeps them: none are inherited
+        seed = self.rng if self.started else int(self.rng.integers(2**31))
+        draws = self.sampler.draw_batch(problem, fields, self.num_reads, seed=seed)
+        self.started = True
+        return torch.from_numpy(draws.states), torch.from_numpy(draws.weights)
 
 
 def _surrogate(prior: DiscretePrior, z: Tensor, weights: Tensor, fields: Tensor, states: Tensor) -> Tensor:
@@ -166,23 +177,3 @@ def _surrogate(prior: DiscretePrior, z: Tensor, weights: Tensor, fields: Tensor,
         return (fields * mean).sum() + prior.bias @ mean.sum((0, 1)) + 0.5 * (prior.W * second).sum()
     labels = (weights.unsqueeze(-1) * fields * z).sum()
     return labels + prior.negative_energy_moments(states.flatten(0, 1).to(z), weights.flatten())
-
-
-class _ClampedChains:
-    """Reads of the bits given each label, from a sampler a label."""
-
-    def __init__(self, n_labels: int, sampler: Any, num_reads: int, seed: int):
-        self.rng = np.random.default_rng(seed)
-        self.samplers = [samplers.get(sampler) for _ in range(n_labels)]
-        self.num_reads, self.started = num_reads, False
-
-    def draw(self, problems: Sequence[Ising]) -> tuple[Tensor, Tensor]:
-        """Return spins, `(n_labels, n_reads, n_spins)`, and weights that sum to 1 in each label, `(n_labels, n_reads)`."""
-        states, weights = [], []
-        for sampler, problem in zip(self.samplers, problems, strict=True):
-            seed = self.rng if self.started else int(self.rng.integers(2**31))
-            draws = sampler.draw(problem, self.num_reads, 1.0, seed=seed)
-            states.append(draws.states)
-            weights.append(draws.weights)
-        self.started = True
-        return torch.from_numpy(np.stack(states)), torch.from_numpy(np.stack(weights))
