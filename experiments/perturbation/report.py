@@ -12,7 +12,7 @@ from experiments.perturbation import plots
 from experiments.report.plain_page import image, page, table
 
 if TYPE_CHECKING:
-    from experiments.perturbation.runs import TrainConfig
+    from experiments.perturbation.config import TrainConfig
     from qbmvae.perturbation.model import PerturbationModel
 
 # what the public prototype's page gives, raw and scaled

@@ -9,12 +9,9 @@ import numpy as np
 import torch
 
 from qbmvae.circuits import engines, inputs, observables
+from qbmvae.circuits.gate_list import GateList
 from qbmvae.circuits.gate_methods import GateMethods
-from qbmvae.circuits.gates import GATES
-from qbmvae.circuits.operations import Angle, Operation
-from samplers.errors import InputError, nearest
-
-MAX_QUBITS = 62  # Pauli strings and basis states are 64-bit integers
+from samplers.errors import InputError
 
 
 class Circuit(GateMethods):
@@ -39,79 +36,12 @@ class Circuit(GateMethods):
     [[1.0, 0.0]]
     """
 
-    def __init__(self, n_qubits: int):
-        try:
-            self.n_qubits = int(n_qubits.__index__())
-        except (AttributeError, TypeError):
-            raise InputError(f"n_qubits={n_qubits!r} is not an integer") from None
-        if not 1 <= self.n_qubits <= MAX_QUBITS:
-            raise InputError(f"n_qubits={n_qubits}: a circuit has 1 to {MAX_QUBITS} qubits")
-        self.operations: list[Operation] = []
-        self.initial_params: torch.Tensor | None = None
-        self._cache: dict[Any, Any] = {}
-
-    def append(self, name: str, qubits: Sequence[int], angles: Sequence[Angle] = ()) -> Self:
-        """Add a gate by its name in `gates.GATES`.
-
-        Raises
-        ------
-        InputError
-            If the gate is unknown, a qubit is outside the register or named twice, or the counts do not match.
-        """
-        spec = GATES.get(name)
-        if spec is None:
-            raise InputError(f"unknown gate {name!r}{nearest(name, GATES)}")
-        if len(qubits) != spec.n_qubits:
-            raise InputError(f"{name} acts on {spec.n_qubits} qubits: {len(qubits)} given")
-        if len(angles) != spec.n_angles:
-            raise InputError(f"{name} takes {spec.n_angles} angles: {len(angles)} given")
-        wires = tuple(self._qubit(name, q) for q in qubits)
-        if len(set(wires)) < len(wires):
-            raise InputError(f"{name}: qubits {wires} are not distinct")
-        self.operations.append(Operation(name, wires, tuple(angles)))
-        self._cache.clear()
-        return self
-
-    def _qubit(self, gate: str, qubit: Any) -> int:
-        try:
-            index = int(qubit.__index__())
-        except (AttributeError, TypeError):
-            raise InputError(f"{gate}: qubit {qubit!r} is not an integer") from None
-        if not 0 <= index < self.n_qubits:
-            raise InputError(f"{gate}: qubit {qubit} is not in 0..{self.n_qubits - 1}")
-        return index
-
-    def _count(self, source: str) -> int:
-        if ("count", source) not in self._cache:
-            used = [a.index for op in self.operations for a in op.angles if a.source == source]
-            self._cache["count", source] = max(used, default=-1) + 1
-        return self._cache["count", source]
-
-    @property
-    def n_params(self) -> int:
-        """One more than the highest parameter position in use."""
-        return self._count("param")
-
-    @property
-    def n_features(self) -> int:
-        """One more than the highest feature column in use."""
-        return self._count("feature")
-
-    def __len__(self) -> int:
-        return len(self.operations)
-
-    def __repr__(self) -> str:
-        return f"Circuit({self.n_qubits}): {len(self)} gates, {self.n_params} parameters, {self.n_features} features"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Circuit):
-            return NotImplemented
-        return self.n_qubits == other.n_qubits and self.operations == other.operations
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": {}}
+    @classmethod
+    def of(cls, gates: GateList) -> Self:
+        """Return the circuit of a list of gates, which it shares."""
+        circuit = cls(gates.n_qubits)
+        circuit.operations, circuit.initial_params = gates.operations, gates.initial_params
+        return circuit
 
     def expval(
         self, observables_: str | Sequence[str], params: Any = None, features: Any = None, *, engine: str = "auto"
@@ -210,8 +140,11 @@ class Circuit(GateMethods):
         return pennylane.to_pennylane(self, observables_, device, shots)
 
     @classmethod
-    def from_pennylane(cls, source: Any, *args: Any, **kwargs: Any) -> Circuit:
+    def from_pennylane(cls, source: Any, *args: Any, **kwargs: Any) -> Self:
         """Read a PennyLane tape, QNode or quantum function; gates that are not ours are decomposed.
+
+        The circuit is the same up to a global phase, or it is refused. A qubit is the position of its wire on the
+        QNode's device; without one an integer wire is the qubit of that number, other labels count as they appear.
 
         Parameters
         ----------
@@ -222,10 +155,16 @@ class Circuit(GateMethods):
             QNode without arguments has constant angles.
         **kwargs
             Passed to the QNode.
+
+        Raises
+        ------
+        InputError
+            Angles that are not affine in one input, broadcast parameters, measurements in the middle, conditions,
+            gates that depend on values, operations whose decomposition is an approximation.
         """
         from qbmvae.circuits.interop import pennylane
 
-        return pennylane.from_pennylane(source, *args, **kwargs)
+        return cls.of(pennylane.from_pennylane(source, *args, **kwargs))
 
     def to_qiskit(self, params: Any = None, features: Any = None) -> Any:
         """Return a Qiskit QuantumCircuit; what is not given stays a ParameterVector "params" or "features"."""
@@ -234,11 +173,19 @@ class Circuit(GateMethods):
         return qiskit.to_qiskit(self, params, features)
 
     @classmethod
-    def from_qiskit(cls, source: Any) -> Circuit:
-        """Read a Qiskit QuantumCircuit: vectors "params" and "features" by name, other parameters in their order."""
+    def from_qiskit(cls, source: Any) -> Self:
+        """Read a Qiskit QuantumCircuit: vectors "params" and "features" by name, other parameters in their order.
+
+        Measurements at the end are left out.
+
+        Raises
+        ------
+        InputError
+            Angles that are not affine in one parameter, gates after a measurement, resets, classical control.
+        """
         from qbmvae.circuits.interop import qiskit
 
-        return qiskit.from_qiskit(source)
+        return cls.of(qiskit.from_qiskit(source))
 
     def to_qasm(self) -> str:
         """Return OpenQASM 3, with inputs params_0, ... and features_0, ..."""
@@ -247,11 +194,19 @@ class Circuit(GateMethods):
         return qasm.to_qasm(self)
 
     @classmethod
-    def from_qasm(cls, text: str) -> Circuit:
-        """Read OpenQASM 2 or 3 without control flow; inputs of other names become parameters in their order."""
+    def from_qasm(cls, text: str) -> Self:
+        """Read OpenQASM 2 or 3 without control flow; inputs of other names become parameters in their order.
+
+        Measurements at the end are left out.
+
+        Raises
+        ------
+        InputError
+            What cannot be read, with the statement; gates after a measurement, resets, conditions, loops, modifiers.
+        """
         from qbmvae.circuits.interop import qasm
 
-        return qasm.from_qasm(text)
+        return cls.of(qasm.from_qasm(text))
 
     def draw(self, kind: Literal["text", "figure"] = "text") -> Any:
         """Return a drawing: text (p3 is params[3], x0 is features[:, 0]), or a matplotlib figure."""

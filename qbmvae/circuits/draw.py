@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qbmvae.circuits.operations import Angle, Operation
 
 if TYPE_CHECKING:
-    from qbmvae.circuits.circuit import Circuit
+    from qbmvae.circuits.gate_list import GateList
 
 CONTROLS = {"cnot": 1, "cy": 1, "cz": 1, "ch": 1, "crx": 1, "cry": 1, "crz": 1, "cp": 1, "ccx": 2, "cswap": 1}
 TARGET = {"cnot": "X", "ccx": "X", "cswap": "SWAP", "sdg": "S†", "tdg": "T†", "sxdg": "SX†"}
@@ -28,7 +28,7 @@ def gate_label(op: Operation) -> str:
     return f"{name}({', '.join(angle_label(a) for a in op.angles)})" if op.angles else name
 
 
-def columns(circuit: Circuit) -> list[list[Operation]]:
+def columns(circuit: GateList) -> list[list[Operation]]:
     """Gather gates into columns: each as early as its qubits, and the wires that it crosses, are free."""
     free = [0] * circuit.n_qubits
     out: list[list[Operation]] = []
@@ -43,7 +43,7 @@ def columns(circuit: Circuit) -> list[list[Operation]]:
     return out
 
 
-def text(circuit: Circuit, width: int = 100) -> str:
+def text(circuit: GateList, width: int = 100) -> str:
     """Return the circuit as text, one line a qubit, broken into blocks of at most `width` characters."""
     n = circuit.n_qubits
     pieces = []
@@ -66,7 +66,7 @@ def text(circuit: Circuit, width: int = 100) -> str:
     return "\n\n".join([*blocks, "\n".join(rows)])
 
 
-def figure(circuit: Circuit) -> Any:
+def figure(circuit: GateList) -> Any:
     """Return a matplotlib figure of the circuit."""
     from matplotlib.figure import Figure
 

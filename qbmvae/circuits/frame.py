@@ -20,7 +20,7 @@ from qbmvae.circuits.observables import PauliString
 from qbmvae.circuits.pauli import Pauli, from_letters
 
 if TYPE_CHECKING:
-    from qbmvae.circuits.circuit import Circuit
+    from qbmvae.circuits.gate_list import GateList
 
 START = Diagonaliser(0)
 
@@ -86,7 +86,7 @@ def step(first: Diagonaliser, second: Diagonaliser) -> Step:
     return Step(first.hadamards, (first, second), second.hadamards)
 
 
-def compile_circuit(circuit: Circuit, observables: Sequence[PauliString] | None) -> Program:
+def compile_circuit(circuit: GateList, observables: Sequence[PauliString] | None) -> Program:
     """Compile for Pauli observables, or for the probabilities of all basis states where `observables` is None."""
     n = circuit.n_qubits
     rotations, tableau = lower(circuit)

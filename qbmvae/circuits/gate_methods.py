@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Self, TypedDict, Unpack
 
-from qbmvae.circuits.operations import Angle, make_angles
+from qbmvae.circuits.gate_list import GateList
+from qbmvae.circuits.operations import make_angles
 
 
 class Source(TypedDict, total=False):
@@ -25,16 +26,12 @@ class Sources(TypedDict, total=False):
     scale: float
 
 
-class GateMethods:
+class GateMethods(GateList):
     """Gate methods; qubits come first (the control before the target), then exactly one source of the angle.
 
     Every rotation takes `param=` (a position in the trainable parameters), `feature=` (a column of the features) or
     `angle=` (a constant in radians), and `scale=`, a factor on it. `u3` takes three values of one of them as a tuple.
     """
-
-    def append(self, name: str, qubits: tuple[int, ...], angles: tuple[Angle, ...] = ()) -> Self:
-        """Add a gate by name; `Circuit` defines it."""
-        raise TypeError("gate methods belong to a Circuit")
 
     def _rotate(self, name: str, qubits: tuple[int, ...], angle: Source) -> Self:
         return self.append(name, qubits, make_angles(name, 1, **angle))

@@ -18,9 +18,9 @@ def read(
     Parameters
     ----------
     n_params, n_features
-        What the circuit uses; more may be given, fewer may not.
+        What the circuit uses; a longer `params` and more columns of `features` may be given, fewer may not.
     params
-        (n_params,) array, tensor or list; None where the circuit has none (or carries `initial` values).
+        (n_params,) array, tensor or list (or another shape of as many entries); None where the circuit has none (or carries `initial` values).
     features
         (batch, n_features), or (n_features,) for a batch of one; None where the circuit has none.
     initial
@@ -46,12 +46,14 @@ def read(
     device = x.device if x is not None else p.device if p is not None else torch.device("cpu")
     p = torch.zeros(0, dtype=dtype, device=device) if p is None else p.to(dtype=dtype, device=device)
     x = torch.zeros(1, 0, dtype=dtype, device=device) if x is None else x.to(dtype=dtype, device=device)
+    if p.ndim != 1 and p.numel() != n_params:
+        raise InputError(f"params has shape {tuple(p.shape)}: it must be ({n_params},), shared by the batch")
     p = p.reshape(-1)
     if len(p) < n_params:
         raise InputError(f"params has {len(p)} values, the circuit uses {n_params}")
     if n_params == 0 and len(p):
         raise InputError(f"params has {len(p)} values, the circuit uses none")
-    if x.ndim == 1:
+    if x.ndim == 1 and len(x) == n_features:
         x = x[None]
     if x.ndim != 2:
         raise InputError(f"features has shape {tuple(x.shape)}: it must be (batch, {n_features})")

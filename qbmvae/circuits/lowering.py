@@ -15,7 +15,7 @@ from qbmvae.circuits.operations import Angle
 from qbmvae.circuits.pauli import Pauli, Tableau, from_letters
 
 if TYPE_CHECKING:
-    from qbmvae.circuits.circuit import Circuit
+    from qbmvae.circuits.gate_list import GateList
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class FrameRotation:
         return ((x & v).bit_count() + (z & u).bit_count()) % 2 == 0
 
 
-def lower(circuit: Circuit) -> tuple[list[FrameRotation], Tableau]:
+def lower(circuit: GateList) -> tuple[list[FrameRotation], Tableau]:
     """Return the rotations before all Cliffords, in time order, and the map of observables P -> C' P C."""
     n = circuit.n_qubits
     tableau, rotations = Tableau.identity(n), []

@@ -10,6 +10,7 @@ import torch
 from samplers.errors import InputError
 
 GIB = 2**30
+SMALL = 2**28  # bytes: what is less is not worth a look
 
 
 def available(device: torch.device) -> float:
@@ -27,7 +28,7 @@ def available(device: torch.device) -> float:
 def check(n_qubits: int, batch: int, states: float, dtype: torch.dtype, device: torch.device) -> None:
     """Raise InputError where `states` state vectors a sample do not fit."""
     bytes_ = 2.0**n_qubits * batch * states * (16 if dtype == torch.float64 else 8)
-    if bytes_ < 2**28:  # a quarter of a GiB: not worth a look
+    if bytes_ < SMALL:
         return
     free = available(device)
     if bytes_ > free:

@@ -22,6 +22,14 @@ class Angle:
     scale: float = 1.0
     offset: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.source not in ("param", "feature", "constant"):
+            raise InputError(f"an angle comes from 'param', 'feature' or 'constant', not {self.source!r}")
+        if self.source != "constant":
+            _index("angle", self.source, self.index)
+        if not (math.isfinite(self.scale) and math.isfinite(self.offset)):
+            raise InputError(f"an angle of scale {self.scale} and offset {self.offset} is not a finite number")
+
     def evaluate(self, params: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Return the angle, () or (batch,)."""
         if self.source == "constant":

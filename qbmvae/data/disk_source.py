@@ -65,7 +65,7 @@ class BlockSource:
 
     def steps(self, batch_size: int) -> int:
         """Return the number of minibatches an epoch, the same on every rank."""
-        return max(1, round(len(self) / self.shard[1] / batch_size))
+        return even_steps(len(self) / self.shard[1], batch_size)
 
     def epoch(
         self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
@@ -112,6 +112,11 @@ class BlockSource:
             groups.append(rng.permutation(self.rows[np.concatenate(chosen)]))
         return groups
 
+    def block(self, rows: np.ndarray) -> CsrBlock:
+        """Return the counts of the given cells."""
+        there, block = self._load(rows)
+        return take_rows(block.indptr, block.indices, block.data, np.searchsorted(there, rows), block.n_columns)
+
     def _load(self, rows: np.ndarray) -> tuple[np.ndarray, CsrBlock]:
         """Read `rows`, block by block, and return them in ascending order: few cells of many blocks stay few."""
         wanted = np.unique(rows)
@@ -128,6 +133,12 @@ class BlockSource:
     def n_columns(self) -> int:
         """Number of genes."""
         return self.store.shape[1]
+
+
+def even_steps(n_cells: float, batch_size: int) -> int:
+    """Return how many minibatches of even sizes an epoch has; none holds a single cell unless that is asked for."""
+    steps = round(n_cells / batch_size)
+    return max(1, steps if batch_size < 2 else min(steps, int(n_cells // 2)))
 
 
 def make_batch(

@@ -9,8 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from qbmvae.core.csr import CsrBlock
+from qbmvae.core.csr import CsrBlock, take_rows
+from qbmvae.data import fingerprint
+from qbmvae.data.containers import RAW, as_rows
 from samplers.errors import InputError, MissingExtraError, nearest
+
+#: Rows no further apart than this are read in one piece.
+NEAR = 64
 
 
 class RowStore(Protocol):
@@ -25,9 +30,13 @@ class RowStore(Protocol):
         """Return rows `start` to `stop`."""
         ...
 
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the rows change, see `fingerprint.of_matrix`."""
+        ...
+
 
 class DatasetRows:
-    """Rows of a matrix that slices: an on-disk CSR of anndata, an h5py or zarr dataset, a scipy CSR or numpy array.
+    """Rows of a matrix that slices: an on-disk CSR of anndata, an h5py, zarr or dask array, a scipy CSR or numpy array.
 
     Parameters
     ----------
@@ -48,6 +57,10 @@ class DatasetRows:
         """Cells and genes."""
         return tuple(self._matrix.shape)
 
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the matrix changes."""
+        return fingerprint.of_matrix(self._matrix)
+
     def read(self, start: int, stop: int) -> CsrBlock:
         """Return rows `start` to `stop`; unsorted columns do no harm, rows stay where they are."""
         try:
@@ -56,13 +69,54 @@ class DatasetRows:
             raise InputError(
                 f"{self.name}: rows {start} to {stop} cannot be read ({error}): is the file damaged?"
             ) from error
-        part = sp.csr_matrix(part)
-        return CsrBlock(
-            part.indptr.astype(np.int64, copy=False),
-            part.indices.astype(np.int32, copy=False),
-            part.data.astype(np.float32, copy=False),
-            part.shape[1],
-        )
+        return block_of(as_rows(part.compute() if hasattr(part, "dask") else part))
+
+
+class SelectedRows:
+    """Some rows of a store, in any order: a view of a file.
+
+    Parameters
+    ----------
+    store
+        The store.
+    rows
+        Which of its rows, `(n_cells,)`.
+    """
+
+    def __init__(self, store: RowStore, rows: np.ndarray):
+        self._store, self._rows = store, rows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells and genes."""
+        return len(self._rows), self._store.shape[1]
+
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the rows change."""
+        return "rows", fingerprint.of_array(self._rows), *self._store.stamp()
+
+    def read(self, start: int, stop: int) -> CsrBlock:
+        """Return rows `start` to `stop` of the selection: near ones are read together, distant ones apart."""
+        wanted, place = np.unique(self._rows[start:stop], return_inverse=True)
+        cuts = np.flatnonzero(np.diff(wanted) > NEAR) + 1
+        parts = []
+        for mine in np.split(wanted, cuts) if len(wanted) else []:
+            block = self._store.read(int(mine[0]), int(mine[-1]) + 1)
+            parts.append(take_rows(block.indptr, block.indices, block.data, mine - mine[0], block.n_columns))
+        if not parts:
+            return self._store.read(0, 0)
+        together = stack(parts)
+        return take_rows(together.indptr, together.indices, together.data, place, together.n_columns)
+
+
+def block_of(rows: sp.csr_matrix) -> CsrBlock:
+    """Return CSR rows as a block."""
+    return CsrBlock(
+        rows.indptr.astype(np.int64, copy=False),
+        rows.indices.astype(np.int32, copy=False),
+        rows.data.astype(np.float32, copy=False),
+        rows.shape[1],
+    )
 
 
 class ConcatenatedRows:
@@ -86,6 +140,10 @@ class ConcatenatedRows:
     def shape(self) -> tuple[int, int]:
         """Cells and genes."""
         return int(self._edges[-1]), self._n_columns
+
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the rows change."""
+        return "files", *map(fingerprint.of_array, self._columns), *(s.stamp() for s in self._stores)
 
     def read(self, start: int, stop: int) -> CsrBlock:
         """Return rows `start` to `stop`, across files where they span several."""
@@ -119,7 +177,10 @@ def _map_columns(block: CsrBlock, columns: np.ndarray, n_columns: int) -> CsrBlo
     mapped = columns[block.indices]
     kept = mapped >= 0
     running = np.concatenate([[0], np.cumsum(kept)])
-    return CsrBlock(running[block.indptr], mapped[kept].astype(np.int32), block.data[kept], n_columns)
+    found = sp.csr_matrix((block.data[kept], mapped[kept], running[block.indptr]), shape=(len(block), n_columns))
+    # the order of a file's genes must not show in what is read from it
+    found.sort_indices()
+    return block_of(found)
 
 
 def open_group(path: str | Path) -> Any:
@@ -145,19 +206,66 @@ def open_group(path: str | Path) -> Any:
         raise InputError(f"{text} is damaged or no .h5ad/.zarr file ({error})") from error
 
 
-def open_matrix(group: Any, layer: str | None, path: str | Path) -> DatasetRows:
-    """Return the rows of X, or of a layer, of an opened file."""
-    from anndata.io import sparse_dataset
+def matrix_key(group: Any, layer: str | None, path: str | Path) -> str:
+    """Return where an opened file keeps its counts.
 
+    Parameters
+    ----------
+    group
+        The file.
+    layer
+        X where None; "raw" is `raw/X`, unless there is a layer of that name.
+    path
+        Its name, for messages.
+    """
+    layers = list(group["layers"]) if "layers" in group else []
     if layer is None:
         key = "X"
-    else:
-        layers = list(group["layers"]) if "layers" in group else []
-        if layer not in layers:
-            raise InputError(f"{path} has no layer {layer!r}{nearest(layer, layers)}")
+    elif layer in layers:
         key = f"layers/{layer}"
+    elif layer == RAW and "raw/X" in group:
+        key = "raw/X"
+    else:
+        known = [*layers, *([RAW] if "raw/X" in group else [])]
+        raise InputError(f"{path} has no layer {layer!r}{nearest(layer, known)}")
     if key not in group:
-        raise InputError(f"{path} has no X: name a layer")
+        raise InputError(f"{path} has no X: name a layer{nearest('counts', layers) if layers else ''}")
+    return key
+
+
+def is_sparse(element: Any) -> bool:
+    """Return whether an element of a file is a sparse matrix."""
+    return element.attrs.get("encoding-type") in ("csr_matrix", "csc_matrix")
+
+
+def open_matrix(group: Any, key: str, path: str | Path, by_columns: bool = False) -> DatasetRows:
+    """Return the rows of a matrix of an opened file.
+
+    Parameters
+    ----------
+    group
+        The file.
+    key
+        Where the matrix is, see `matrix_key`.
+    path
+        The file's name, for messages.
+    by_columns
+        Whether a matrix stored by columns is read into memory; it is refused otherwise.
+    """
+    from anndata.io import sparse_dataset
+
     element = group[key]
-    is_sparse = "encoding-type" in element.attrs and element.attrs["encoding-type"] in ("csr_matrix", "csc_matrix")
-    return DatasetRows(sparse_dataset(element) if is_sparse else element, f"{path}:{key}")
+    matrix = sparse_dataset(element) if is_sparse(element) else element
+    if by_columns and getattr(matrix, "format", "csr") == "csc":
+        matrix = as_rows(matrix.to_memory())
+    return DatasetRows(matrix, f"{path}:{key}")
+
+
+def columns_of(store: RowStore, columns: np.ndarray) -> RowStore:
+    """Return a store of the given columns of another, zeros for -1."""
+    n = store.shape[1]
+    if len(columns) == n and (columns == np.arange(n)).all():
+        return store
+    place = np.full(n, -1, dtype=np.int64)
+    place[columns[columns >= 0]] = np.flatnonzero(columns >= 0)
+    return ConcatenatedRows([store], [place], len(columns))

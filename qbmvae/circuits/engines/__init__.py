@@ -20,13 +20,13 @@ from qbmvae.circuits.observables import PauliString
 from samplers.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from qbmvae.circuits.circuit import Circuit
+    from qbmvae.circuits.gate_list import GateList
 
 ENGINES = ("auto", "frame", "reversible", "frame-torch", "reversible-torch", "per-gate")
 SMALL = 12  # qubits up to which a tile of states stays in a CPU's caches
 
 
-def resolve(engine: str, circuit: Circuit, batch: int, dtype: torch.dtype, device: torch.device) -> str:
+def resolve(engine: str, circuit: GateList, batch: int, dtype: torch.dtype, device: torch.device) -> str:
     """Return the engine to use, after checking that its states fit in memory."""
     if engine not in ENGINES:
         raise InputError(f"unknown engine {engine!r}{nearest(engine, ENGINES)}")
@@ -37,7 +37,9 @@ def resolve(engine: str, circuit: Circuit, batch: int, dtype: torch.dtype, devic
         engine += "-torch"
     # state vectors a sample at the peak, measured; kept states grow with the gates
     gates = len(circuit) + 1
-    states = {"frame": 8, "reversible": 6, "frame-torch": 8 + gates, "reversible-torch": 10, "per-gate": 4 * gates}
+    states = {"frame": 8, "reversible": 6, "frame-torch": 8 + gates, "reversible-torch": 10, "per-gate": 4}
+    if torch.is_grad_enabled() and (circuit.n_params or circuit.n_features):
+        states["per-gate"] *= gates
     if engine == "frame-torch" and _too_large(n, batch, states[engine], dtype, device):
         engine = "reversible-torch"
     memory.check(n, 1 if engine == "reversible" else batch, states[engine], dtype, device)
@@ -53,7 +55,7 @@ def _too_large(n: int, batch: int, states: float, dtype: torch.dtype, device: to
 
 
 def expval(
-    circuit: Circuit, observables: tuple[PauliString, ...], params: torch.Tensor, features: torch.Tensor, engine: str
+    circuit: GateList, observables: tuple[PauliString, ...], params: torch.Tensor, features: torch.Tensor, engine: str
 ) -> torch.Tensor:
     """Return (batch, n_observables) expectation values by the named engine."""
     engine = resolve(engine, circuit, len(features), params.dtype, params.device)
@@ -62,7 +64,7 @@ def expval(
     return _frame(circuit, observables, params, features, engine)
 
 
-def probabilities(circuit: Circuit, params: torch.Tensor, features: torch.Tensor, engine: str) -> torch.Tensor:
+def probabilities(circuit: GateList, params: torch.Tensor, features: torch.Tensor, engine: str) -> torch.Tensor:
     """Return (batch, 2**n) probabilities by the named engine."""
     engine = resolve(engine, circuit, len(features), params.dtype, params.device)
     memory.check(circuit.n_qubits, len(features), 2, params.dtype, params.device)
@@ -71,14 +73,14 @@ def probabilities(circuit: Circuit, params: torch.Tensor, features: torch.Tensor
     return _frame(circuit, None, params, features, engine)
 
 
-def state(circuit: Circuit, params: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+def state(circuit: GateList, params: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     """Return (batch, 2**n) amplitudes by the per-gate engine."""
     resolve("per-gate", circuit, len(features), params.dtype, params.device)
     return per_gate.state(circuit, params, features)
 
 
 def _frame(
-    circuit: Circuit,
+    circuit: GateList,
     observables: tuple[PauliString, ...] | None,
     params: torch.Tensor,
     features: torch.Tensor,

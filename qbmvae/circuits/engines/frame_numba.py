@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from qbmvae.circuits.engines.frame_torch import TorchProgram, gradient_with_graph
 from qbmvae.circuits.engines.walsh import walsh_hadamard
 from qbmvae.circuits.frame import START, Program, Step, monomial_arrays, outcomes, parity_sign, step
 from qbmvae.circuits.kernels import small
@@ -20,6 +21,7 @@ class TileProgram:
     def __init__(self, program: Program, dtype: torch.dtype, *, probabilities: bool):
         self.program, self.dtype = program, dtype
         self.n, self.size = program.n_qubits, 2**program.n_qubits
+        self._plain: TorchProgram | None = None
         self.real = np.float64 if dtype == torch.float64 else np.float32
         bases = [START, *(g.basis for g in program.groups)]
         moves = [step(a, b) for a, b in itertools.pairwise(bases)]
@@ -88,6 +90,15 @@ class TileProgram:
         factor = torch.tensor(self.factors, dtype=self.dtype)[:, None]
         return (phase.cos() * factor).numpy(), (phase.sin() * factor).numpy()
 
+    def plain(self) -> TorchProgram:
+        """Return the same program in torch operations alone, through which autograd can go."""
+        if self._plain is None:
+            probabilities = self.outcomes is not None
+            self._plain = TorchProgram(
+                self.program, self.dtype, torch.device("cpu"), keep=False, probabilities=probabilities
+            )
+        return self._plain
+
     def tiled(self, array: torch.Tensor) -> torch.Tensor:
         """Reshape (..., batch) to (tiles, ..., LANES), padded with zeros."""
         batch = array.shape[-1]
@@ -116,6 +127,7 @@ class TileFunction(torch.autograd.Function):
         given = (*arguments, p.scale, squares)
         small.threads(p.parts(n_tiles), lambda _, part: small.forward(part, *given))
         ctx.program, ctx.arguments, ctx.batch, ctx.n_sample = p, arguments, batch, len(sample)
+        ctx.save_for_backward(shared, sample)
         found = torch.from_numpy(squares)  # (readouts, tiles, 2**n, LANES)
         if p.outcomes is not None:
             out = torch.empty(p.size, n_tiles, LANES, dtype=p.dtype)
@@ -127,8 +139,9 @@ class TileFunction(torch.autograd.Function):
         return out.reshape(len(out), -1)[:, :batch].T
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[None, torch.Tensor, torch.Tensor]:  # noqa: D102
+        if torch.is_grad_enabled():
+            return None, *gradient_with_graph(ctx.program.plain(), *ctx.saved_tensors, grad)
         p, tiled = ctx.program, ctx.program.tiled(grad.T)  # (tiles, n_outputs, LANES)
         weights = torch.empty(len(p.scale), len(tiled), p.size, LANES, dtype=p.dtype)
         if p.outcomes is not None:

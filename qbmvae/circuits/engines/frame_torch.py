@@ -10,15 +10,24 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from qbmvae.circuits import memory
 from qbmvae.circuits.engines.walsh import walsh_hadamard
 from qbmvae.circuits.frame import START, Program, Step, monomial_arrays, outcomes, step
 
 TABLE = 4  # per-sample strings a table: sines and cosines of 16 sums, then look-ups
+
+
+class Evaluation(NamedTuple):
+    """States and diagonals of each step (empty unless kept), the last state, and the state in each readout's basis."""
+
+    kept: list[tuple[torch.Tensor, torch.Tensor]]
+    state: torch.Tensor
+    finals: list[torch.Tensor]
 
 
 class TorchProgram:
@@ -33,6 +42,10 @@ class TorchProgram:
         self.last = [step(bases[-1], r.basis) for r in program.readouts]
         self.outcomes = self._long(outcomes(program.readouts[0], self.n)) if probabilities else None
         self._monomials: dict[Any, Any] = {}
+
+    def plain(self) -> TorchProgram:
+        """Return a program of torch operations alone, through which autograd can go."""
+        return self
 
     def _long(self, array: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.long, device=self.device)
@@ -92,39 +105,64 @@ class TorchProgram:
         return torch.complex(torch.cos(half), torch.sin(half))
 
 
+def evaluate(program: TorchProgram, shared: torch.Tensor, sample: torch.Tensor) -> tuple[torch.Tensor, Evaluation]:
+    """Return (n_outputs, batch) and the states on the way; torch's autograd can go through it, to any order."""
+    state, kept = program.start(), []
+    for g, move in enumerate(program.steps):
+        diagonal = program.diagonal(g, shared, sample)
+        state = program.move(state, move) * diagonal
+        if program.keep:
+            kept.append((state, diagonal))
+    finals = [program.move(state, move) for move in program.last]
+    batch = sample.shape[1]
+    if program.outcomes is not None:
+        out = torch.empty(program.size, batch, dtype=program.dtype, device=program.device)
+        out[program.outcomes] = _square(finals[0]).expand(-1, batch)
+    else:
+        count = sum(len(r.positions) for r in program.program.readouts)
+        out = torch.empty(count, batch, dtype=program.dtype, device=program.device)
+        for readout, final in zip(program.program.readouts, finals, strict=True):
+            signs = torch.as_tensor(readout.signs, dtype=program.dtype, device=program.device)[:, None]
+            out[readout.positions] = program.gather(readout.masks, _square(final)) * signs
+    return out, Evaluation(kept, state, finals)
+
+
+def gradient_with_graph(
+    program: TorchProgram, shared: torch.Tensor, sample: torch.Tensor, grad: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the gradient as torch's autograd computes it, so that it can be differentiated again.
+
+    The hand-written adjoints run outside autograd: a loss that holds a gradient (`create_graph=True`) comes here.
+    Every state of the circuit is kept, whatever the engine.
+    """
+    states = 10 + 8 * len(program.steps)
+    memory.check(program.n, sample.shape[1], states, program.dtype, program.device)
+    # the parts of the graph that lead here stay out of it: the caller's inputs are the leaves
+    shared, sample = (t if t.requires_grad else t.detach().requires_grad_() for t in (shared, sample))
+    out, _ = evaluate(program, shared, sample)
+    found = torch.autograd.grad(
+        out, (shared, sample), grad.T, create_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return found[0], found[1]
+
+
 class FrameFunction(torch.autograd.Function):
     """(shared angles (n_shared,), per-sample angles (n_sample, batch)) -> (batch, n_outputs)."""
 
     @staticmethod
     def forward(ctx: Any, program: TorchProgram, shared: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:  # noqa: D102
-        shared, sample = shared.detach(), sample.detach()
-        state, kept = program.start(), []
-        for g, move in enumerate(program.steps):
-            diagonal = program.diagonal(g, shared, sample)
-            state = program.move(state, move) * diagonal
-            if program.keep:
-                kept.append((state, diagonal))
-        finals = [program.move(state, move) for move in program.last]
-        batch = sample.shape[1]
-        if program.outcomes is not None:
-            out = torch.empty(program.size, batch, dtype=program.dtype, device=program.device)
-            out[program.outcomes] = _square(finals[0]).expand(-1, batch)
-        else:
-            count = sum(len(r.positions) for r in program.program.readouts)
-            out = torch.empty(count, batch, dtype=program.dtype, device=program.device)
-            for readout, final in zip(program.program.readouts, finals, strict=True):
-                signs = torch.as_tensor(readout.signs, dtype=program.dtype, device=program.device)[:, None]
-                out[readout.positions] = program.gather(readout.masks, _square(final)) * signs
-        ctx.program, ctx.kept, ctx.state = program, kept, state
-        ctx.finals = finals if program.keep else None
+        out, found = evaluate(program, shared.detach(), sample.detach())
+        ctx.program, ctx.kept, ctx.state = program, found.kept, found.state
+        ctx.finals = found.finals if program.keep else None
         ctx.save_for_backward(shared, sample)
         return out.T
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[None, torch.Tensor, torch.Tensor]:  # noqa: D102
         program, state = ctx.program, ctx.state
         shared, sample = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return None, *gradient_with_graph(program.plain(), shared, sample, grad)
         finals = ctx.finals or [program.move(state, move) for move in program.last]
         adjoint = _seed(program, finals, grad.T)
         grad_shared, grad_sample = torch.zeros_like(shared), torch.zeros_like(sample)

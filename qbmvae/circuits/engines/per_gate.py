@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from qbmvae.circuits.gates import PAULI, gate_matrix
 from qbmvae.circuits.observables import PauliString
 
 if TYPE_CHECKING:
-    from qbmvae.circuits.circuit import Circuit
+    from qbmvae.circuits.gate_list import GateList
 
 
 def _complex(dtype: torch.dtype) -> torch.dtype:
@@ -26,7 +27,7 @@ def _apply(state: torch.Tensor, matrix: torch.Tensor, qubits: tuple[int, ...], n
     return tensor.movedim(front, axes).reshape(len(state), -1)
 
 
-def state(circuit: Circuit, params: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+def state(circuit: GateList, params: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     """Return the state vector, (batch, 2**n)."""
     dtype, device = _complex(params.dtype), params.device
     psi = torch.zeros(len(features), 2**circuit.n_qubits, dtype=dtype, device=device)
@@ -37,8 +38,18 @@ def state(circuit: Circuit, params: torch.Tensor, features: torch.Tensor) -> tor
     return psi
 
 
+def unitary(circuit: GateList) -> np.ndarray:
+    """Return the matrix of a circuit of constant angles, (2**n, 2**n) complex; the first qubit is most significant."""
+    rows = torch.eye(2**circuit.n_qubits, dtype=torch.complex128)
+    none, device = torch.zeros(0, dtype=torch.float64), torch.device("cpu")
+    for op in circuit.operations:
+        matrix = gate_matrix(op.name, [a.evaluate(none, none[None]) for a in op.angles], rows.dtype, device)
+        rows = _apply(rows, matrix, op.qubits, circuit.n_qubits)
+    return rows.T.numpy()
+
+
 def expval(
-    circuit: Circuit, observables: tuple[PauliString, ...], params: torch.Tensor, features: torch.Tensor
+    circuit: GateList, observables: tuple[PauliString, ...], params: torch.Tensor, features: torch.Tensor
 ) -> torch.Tensor:
     """Return (batch, n_observables) expectation values."""
     psi = state(circuit, params, features)
@@ -52,6 +63,6 @@ def expval(
     return torch.stack(values, 1)
 
 
-def probabilities(circuit: Circuit, params: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+def probabilities(circuit: GateList, params: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     """Return (batch, 2**n) probabilities."""
     return state(circuit, params, features).abs().square()

@@ -21,6 +21,14 @@ class ReversibleProgram(TorchProgram):
 
     def __init__(self, program: Program, dtype: torch.dtype, *, probabilities: bool):
         super().__init__(program, dtype, torch.device("cpu"), keep=False, probabilities=probabilities)
+        self._plain: TorchProgram | None = None
+
+    def plain(self) -> TorchProgram:
+        """Return the same program in torch operations alone, through which autograd can go."""
+        if self._plain is None:
+            probabilities = self.outcomes is not None
+            self._plain = TorchProgram(self.program, self.dtype, self.device, keep=False, probabilities=probabilities)
+        return self._plain
 
     def hadamards(self, array: torch.Tensor, mask: int) -> torch.Tensor:
         """Apply normalised Hadamards to the qubits of `mask` of (2**n, 1), real or complex."""

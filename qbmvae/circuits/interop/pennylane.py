@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from qbmvae.circuits import observables as pauli
-from qbmvae.circuits.circuit import Circuit
+from qbmvae.circuits.gate_list import GateList
 from qbmvae.circuits.gates import GATES
-from qbmvae.circuits.interop import affine
+from qbmvae.circuits.interop import affine, check
 from qbmvae.circuits.observables import PauliString
 from qbmvae.circuits.operations import Angle, Source
 from samplers.errors import InputError, MissingExtraError
@@ -83,7 +83,7 @@ def angle_values(angles: Sequence[Angle], params: Any, features: Any) -> list[An
     return [a.offset if a.source == "constant" else source[a.source][..., a.index] * a.scale + a.offset for a in angles]
 
 
-def to_pennylane(circuit: Circuit, observables: Sequence[str] | str | None, device: Any, shots: int | None) -> Any:
+def to_pennylane(circuit: GateList, observables: Sequence[str] | str | None, device: Any, shots: int | None) -> Any:
     """Return a QNode; see `Circuit.to_pennylane`."""
     qml = load()
     parsed = None if observables is None else pauli.parse_all(observables, circuit.n_qubits)
@@ -106,19 +106,13 @@ def to_pennylane(circuit: Circuit, observables: Sequence[str] | str | None, devi
     return qnode if shots is None else qml.set_shots(qnode, shots)
 
 
-def from_pennylane(source: Any, *args: Any, **kwargs: Any) -> Circuit:
+def from_pennylane(source: Any, *args: Any, **kwargs: Any) -> GateList:
     """Read a tape or QNode; see `Circuit.from_pennylane`."""
     qml = load()
     if isinstance(source, qml.tape.QuantumScript):
         return _from_tape(source)
     if not callable(source):
         raise InputError(f"from_pennylane takes a tape or a QNode, not {type(source).__name__}")
-
-    def tape(*values: Any) -> Any:
-        if isinstance(source, qml.QNode):
-            return qml.workflow.construct_tape(source, level="top")(*values, **kwargs)
-        return qml.tape.make_qscript(source)(*values, **kwargs)
-
     if not args:
         shapes = getattr(getattr(source, "func", source), "shapes", None)
         args = () if shapes is None else tuple(np.zeros(s) if s else None for s in shapes)
@@ -127,32 +121,51 @@ def from_pennylane(source: Any, *args: Any, **kwargs: Any) -> Circuit:
     rng = np.random.default_rng(0)
     names: list[Source] = ["param", "feature"]
     shaped = [None if a is None else affine.probes(np.shape(a), rng) for a in args]
-    tapes = [tape(*(None if s is None else s[k] for s in shaped)) for k in range(3)]
+    trials = [[None if s is None else s[k] for s in shaped] for k in range(len(affine.RANGES) if args else 1)]
+    device = getattr(source, "device", None)
+    flat = [_flatten(_tape(source, trial, kwargs), device) for trial in trials]
+    if len({tuple((name, wires) for name, wires, _ in ops) for ops, _ in flat}) > 1:
+        raise InputError("from_pennylane: which gates the circuit has depends on the values of its arguments")
     sources = {
         name: [probe.reshape(-1) for probe in s] for name, s in zip(names, shaped, strict=False) if s is not None
     }
-    flat = [_flatten(t) for t in tapes]
-    if len({len(f) for f in flat}) > 1:
-        raise InputError("from_pennylane: the gates of the circuit depend on its arguments")
-    circuit = Circuit(_register(flat[0], getattr(source, "device", None)))
-    for ops in zip(*flat, strict=True):
+    circuit = GateList(flat[0][1])
+    for ops in zip(*(ops for ops, _ in flat), strict=True):
         name, wires, _ = ops[0]
-        values = np.array([[np.asarray(v, dtype=float).reshape(-1)[0] for v in op[2]] for op in ops])
-        angles = [affine.recover(name, column, sources) for column in values.T]
-        circuit.append(name, wires, angles)
+        values = np.array([op[2] for op in ops])
+        circuit.append(name, wires, [affine.recover(name, column, sources) for column in values.T])
     if args and args[0] is not None:
         circuit.initial_params = _tensor(args[0])
     return circuit
 
 
-def _from_tape(tape: Any) -> Circuit:
+def _tape(source: Any, values: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Return what a QNode (after the user's own transforms) or a quantum function does at trial values."""
+    qml = load()
+    try:
+        if not isinstance(source, qml.QNode):
+            return qml.tape.make_qscript(source)(*values, **kwargs)
+        tapes, _ = qml.workflow.construct_batch(source, level="user")(*values, **kwargs)
+    except Exception as error:
+        if not values:
+            raise
+        raise InputError(
+            f"from_pennylane: the function fails at trial values of its arguments ({type(error).__name__}: {error}); "
+            "positional arguments are (params, features), everything else goes by keyword"
+        ) from error
+    if len(tapes) != 1:
+        raise InputError(f"from_pennylane: the QNode's transforms make {len(tapes)} circuits of it; give one circuit")
+    return tapes[0]
+
+
+def _from_tape(tape: Any) -> GateList:
     """Every angle of a tape becomes a parameter, with its value as the initial one."""
-    ops = _flatten(tape)
+    ops, n_qubits = _flatten(tape, None)
     values: list[float] = []
-    circuit = Circuit(_register(ops, None))
+    circuit = GateList(n_qubits)
     for name, wires, angles in ops:
         circuit.append(name, wires, [Angle("param", len(values) + k) for k in range(len(angles))])
-        values.extend(float(np.asarray(v.detach() if isinstance(v, torch.Tensor) else v)) for v in angles)
+        values.extend(angles)
     if values:
         circuit.initial_params = _tensor(values)
     return circuit
@@ -163,30 +176,65 @@ def _tensor(values: Any) -> torch.Tensor:
     return array.double().reshape(-1)
 
 
-def _flatten(tape: Any) -> list[tuple[str, tuple[int, ...], list[Any]]]:
-    """Return (gate, wires, angles) for every operation, unknown ones decomposed."""
-    out: list[tuple[str, tuple[int, ...], list[Any]]] = []
-    labels = sorted(tape.wires.tolist()) if all(isinstance(w, (int, np.integer)) for w in tape.wires) else None
-    known = {w: int(w) for w in labels} if labels is not None else {w: k for k, w in enumerate(tape.wires.tolist())}
+def _flatten(tape: Any, device: Any) -> tuple[list[tuple[str, tuple[int, ...], list[float]]], int]:
+    """Return (gate, qubits, angles) for every operation, unknown ones decomposed, and the size of the register."""
+    qml = load()
+    known, n_qubits = _register(tape, device)
 
-    def visit(op: Any, depth: int) -> None:
-        name = GATE_OF.get(op.name)
+    def visit(op: Any, depth: int) -> list[tuple[str, tuple[Any, ...], list[float]]]:
+        if isinstance(op, qml.measurements.MeasurementProcess) or "MidMeasure" in op.name:
+            raise InputError(
+                "from_pennylane: the circuit measures in the middle; a circuit of ours measures at its end"
+            )
+        if isinstance(op, qml.ops.Conditional):
+            raise InputError(f"from_pennylane: {op.name} depends on a measurement; a circuit of ours has no conditions")
         if op.name in IGNORED:
-            return
+            return []
+        name = GATE_OF.get(op.name) if type(op).__module__.startswith("pennylane.") else None
         if name is not None and GATES[name].n_qubits == len(op.wires):
-            out.append((name, tuple(known[w] for w in op.wires), list(op.parameters)))
-        elif op.has_decomposition and depth < 20:
-            for part in op.decomposition():
-                visit(part, depth + 1)
-        else:
+            return [(name, tuple(op.wires), [_number(op, v) for v in op.parameters])]
+        if not op.has_decomposition or depth >= 20:
             raise InputError(f"from_pennylane: no gate of ours for {op.name} on wires {op.wires.tolist()}")
+        parts = [gate for part in op.decomposition() for gate in visit(part, depth + 1)]
+        if depth == 0 and len(op.wires) <= check.MAX_QUBITS and op.has_matrix:
+            place = {w: k for k, w in enumerate(op.wires)}
+            local = [
+                (gate, [place[w] for w in wires], angles) for gate, wires, angles in parts if set(wires) <= {*place}
+            ]
+            matrix = qml.matrix(op, wire_order=op.wires)
+            if len(local) < len(parts) or not check.same_up_to_phase(matrix, local, len(place)):
+                raise InputError(
+                    f"from_pennylane: the decomposition of {op.name} on wires {op.wires.tolist()} is not exact (it is an "
+                    "approximation, or needs more wires): write it as gates"
+                )
+        return parts
 
-    for op in tape.operations:
-        visit(op, 0)
-    return out
+    out = [
+        (name, tuple(known[w] for w in wires), angles) for op in tape.operations for name, wires, angles in visit(op, 0)
+    ]
+    return out, n_qubits
 
 
-def _register(ops: list[tuple[str, tuple[int, ...], list[Any]]], device: Any) -> int:
-    used = max((max(wires) for _, wires, _ in ops), default=0) + 1
+def _number(op: Any, value: Any) -> float:
+    array = np.asarray(value.detach() if isinstance(value, torch.Tensor) else value)
+    if array.size != 1:
+        raise InputError(
+            f"from_pennylane: {op.name} on wires {op.wires.tolist()} has {array.size} values for one angle (a broadcast "
+            "batch): give one sample, features of shape (n_features,); a circuit takes the batch when it is evaluated"
+        )
+    return float(array.reshape(()))
+
+
+def _register(tape: Any, device: Any) -> tuple[dict[Any, int], int]:
+    """Return the qubit of each wire label: the position among the device's wires, else an integer label itself."""
+    used = tape.wires.tolist()
     wires = getattr(device, "wires", None)
-    return max(used, len(wires) if wires is not None else 0)
+    if wires is not None and len(wires):
+        labels = wires.tolist()
+        missing = [w for w in used if w not in labels]
+        if missing:
+            raise InputError(f"from_pennylane: wire {missing[0]!r} is not one of the device's wires {labels}")
+        return {w: k for k, w in enumerate(labels)}, len(labels)
+    if all(isinstance(w, (int, np.integer)) and w >= 0 for w in used):
+        return {w: int(w) for w in used}, max(map(int, used), default=0) + 1
+    return {w: k for k, w in enumerate(used)}, max(len(used), 1)
