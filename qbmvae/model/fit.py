@@ -21,6 +21,8 @@ from qbmvae.core.training import refine as refit
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.distributed import Ranks, launch, number_of_devices
 from qbmvae.core.training.trainer import Trainer
+from qbmvae.data.notes import note
+from qbmvae.data.selection import positions
 from qbmvae.data.stream import Stream, StreamSource
 from qbmvae.model import cells, embedding, expression_space
 from samplers.errors import InputError
@@ -87,6 +89,43 @@ def check_trainable(model: Model) -> None:
         raise InputError("a minified model holds no counts: train before minify_adata")
 
 
+def check_same_cells(model: Model, state: dict[str, Any]) -> None:
+    """Refuse to go on with other data than a checkpoint's: counts and covariates are compared, not names alone.
+
+    Parameters
+    ----------
+    model
+        The model, with the data to go on with.
+    state
+        The checkpoint; those written before contents were kept are taken as they are.
+    """
+    if "split" in state:
+        largest = max((int(part.max()) for part in state["split"] if len(part)), default=-1)
+        if largest >= model.adata.n_obs:
+            raise InputError(
+                f"the interrupted training had {largest + 1} cells or more, these data have {model.adata.n_obs}"
+            )
+    was, now = state.get("cells"), cells.contents(model)
+    changed = [] if was is None else [what for what in now if was.get(what) != now[what]]
+    if changed:
+        raise InputError(
+            f"these are not the data of the interrupted training: {', '.join(changed)} differ; resume with the same data, or "
+            "train anew"
+        )
+
+
+def without_empty_cells(model: Model, split: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Leave cells without any count out of training and validation, and say so; they are embedded all the same."""
+    empty = cells.empty(model)
+    if not len(empty):
+        return split
+    names = model.adata.obs_names[empty[:3]]
+    note(
+        f"{len(empty)} cells have no count and take no part in training: {', '.join(names)}{', ...' * (len(empty) > 3)}"
+    )
+    return tuple(part[~np.isin(part, empty)] for part in split)
+
+
 @dataclass
 class Run:
     """One call of `train`, as each process sees it.
@@ -116,10 +155,22 @@ class Run:
         if options.resume_from is not None:
             state = checkpoint.load(Path(options.resume_from) / checkpoint.NAME)
             config = TrainingConfig.read(state["config"])
+            check_same_cells(model, state)
         if state is not None and "split" in state:
             return cls(model, config, options, tuple(state["split"]), state)
         sizes = options.train_size, options.validation_size, options.shuffle_set_split
-        split = split_cells(model.adata.n_obs, *sizes, config.seed, options.external_indexing)
+        external = options.external_indexing
+        if external is not None:
+            names = model.adata.obs_names
+            external = [positions(part, names, f"external_indexing[{i}]") for i, part in enumerate(external)]
+        split = split_cells(model.adata.n_obs, *sizes, config.seed, external)
+        split = without_empty_cells(model, split)
+        if len(split[0]) < 2 and model.init_params_["non_kwargs"]["normalisation"] == "batch":
+            raise InputError(f"{len(split[0])} training cells: batch normalisation needs two or more")
+        if config.batch_size < 2 and model.init_params_["non_kwargs"]["normalisation"] == "batch":
+            raise InputError(
+                'batch_size 1 leaves batch normalisation nothing to compare: use 2 or more, or normalisation="layer"'
+            )
         return cls(model, config, options, split, state)
 
     def trainer(self, ranks: Ranks, device: torch.device) -> Trainer:
@@ -136,7 +187,7 @@ class Run:
             device=device,
             checkpoints=None if folder is None else Path(folder),
             progress=options.progress_bar,
-            extra_state={"split": list(self.split)},
+            notes={"split": list(self.split), "cells": cells.contents(self.model)},
             ranks=ranks,
         )
         if self.state is not None:
@@ -249,6 +300,8 @@ def split_cells(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return training, validation and test indices."""
     if external is not None:
+        if not 1 <= len(external) <= 3:
+            raise InputError(f"external_indexing takes one to three sets of cells, not {len(external)}")
         parts = [np.asarray(p, dtype=np.int64) for p in external]
         parts += [np.array([], dtype=np.int64)] * (3 - len(parts))
         merged = np.concatenate(parts)

@@ -20,8 +20,8 @@ class PriorMethods(CellMethods):
 
     #: what the last fit of the prior alone did, see `refine_prior`
     refinement_: dict[str, float] | None = None
-    #: library sizes and covariate codes of training cells, once they have been asked for
-    library_table_: tuple[np.ndarray, np.ndarray] | None = None
+    #: library sizes, covariate codes and continuous covariates of training cells, once they have been asked for
+    library_table_: tuple[Any, ...] | None = None
 
     def get_log_partition(self, fresh: bool = False, seed: int = 0) -> tuple[float, float]:
         """Return log Z of the prior over the bits and its standard error, in nats.
@@ -111,7 +111,7 @@ class PriorMethods(CellMethods):
 
         Returns
         -------
-        `(n, n_latent)` uint8 in {0, 1}; float32 for a continuous prior.
+        `(n, n_latent)` int8 in {0, 1}; float32 for a continuous prior.
 
         Raises
         ------
@@ -158,14 +158,20 @@ class PriorMethods(CellMethods):
         self._check_if_trained(warn=False)
         rng, names = np.random.default_rng(seed), cells.batch_names(self.registry_)
         codes = self.sample_prior(n_cells, seed=rng, clamp=clamp, bias=bias, sampler=sampler)
-        library, categories = generation.training_like(self._libraries(), names, n_cells, batch, library_size, rng)
-        counts = generation.decoded(self.module, codes, library, categories, int(rng.integers(2**31)))
+        library, categories, numbers = generation.training_like(
+            self._libraries(), names, n_cells, batch, library_size, rng
+        )
+        counts = generation.decoded(self.module, codes, library, categories, numbers, int(rng.integers(2**31)))
         batches = [names[c] for c in categories[:, 0]]
         return generation.annotated(counts, codes, library, batches, self.get_var_names())
 
-    def _libraries(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return library sizes and covariate codes of some training cells, read once."""
+    def _libraries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return library sizes and covariates of some training cells, read once."""
         if self.library_table_ is None:
             self.library_table_ = cells.libraries(self, self.train_indices_)
-        sizes, codes = self.library_table_
-        return np.asarray(sizes), np.asarray(codes)
+        # models saved before their continuous covariates were kept have none
+        sizes, codes, numbers = (*self.library_table_, None)[:3]
+        n = cells.sizes(self)["n_continuous"]
+        if numbers is None and n:
+            numbers = np.zeros((len(sizes), n), dtype=np.float32)
+        return np.asarray(sizes), np.asarray(codes), None if numbers is None else np.asarray(numbers)

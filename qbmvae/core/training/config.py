@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -89,7 +90,10 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "num_chains", "check_val_every_n_epoch", "early_stopping_patience"):
-            if getattr(self, name) < 1:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+                raise InputError(f"{name} must be a whole number, not {value!r}")
+            if value < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("learning_rate", "prior_learning_rate", "kl_weight", "batch_matching", "cycle_consistency"):
             if not getattr(self, name) >= 0:
