@@ -44,7 +44,9 @@ def train(
     backbone: Annotated[
         str | None, typer.Option(help="pca (default), none, qbmvae, or the directory of a STATE run.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="default, prototype, bandwidth, or phase-0 to phase-5.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="default, boltzmann, prototype, bandwidth, or phase-0 to phase-5.")
+    ] = None,
     context_key: Annotated[
         str | None, typer.Option(help="Column of obs with replicates, patients or cell lines.")
     ] = None,
@@ -138,6 +140,15 @@ def predict(
     n_control: Annotated[
         int | None, typer.Option(help="Control cells to add to the prediction; all by default.")
     ] = None,
+    how: Annotated[
+        str | None, typer.Option(help="Preset boltzmann: generate, or transport the control cells' bits.")
+    ] = None,
+    dose: Annotated[
+        float | None, typer.Option(help="Preset boltzmann: factor on the shift, 0 controls, 1 the perturbation.")
+    ] = None,
+    clamp: Annotated[
+        list[str] | None, typer.Option(help="Preset boltzmann: BIT=0 or BIT=1; repeat the option.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the cells drawn.")] = 0,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -148,21 +159,36 @@ def predict(
     """
     from experiments.perturbation.challenge import control_cells, predict_file, read_gene_list, read_perturbations
     from experiments.perturbation.runs import read_data
+    from qbmvae.perturbation.boltzmann import BoltzmannPerturbation
     from qbmvae.perturbation.features import read_features
-    from qbmvae.perturbation.model import PerturbationModel
+    from qbmvae.perturbation.files import load_model
 
     use_threads()
-    model = PerturbationModel.load(run)
+    model = load_model(run)
+    making: dict[str, Any] = {"how": how, "dose": dose, "clamp": _bits(clamp)}
+    making = {name: value for name, value in making.items() if value is not None}
+    if making and not isinstance(model, BoltzmannPerturbation):
+        raise InputError(f"--{next(iter(making))} belongs to runs of --preset boltzmann; {run} is a delta predictor")
     if features is not None:
-        model.features = read_features(features, model.features.separator)
+        model.use_features(read_features(features, model.features.separator))
     wanted = read_perturbations(perturbations, n_cells)
     order = read_gene_list(genes) if genes else None
     source = controls or run / "controls.h5ad"
     cells = control_cells(read_data(source), model, str(source))
-    predicted = predict_file(model, wanted, cells, out, genes=order, n_control=n_control, seed=seed)
+    predicted = predict_file(model, wanted, cells, out, genes=order, n_control=n_control, seed=seed, **making)
     progress_lines(quiet)(f"{predicted.n_obs:,} cells of {len(wanted)} perturbations and controls: {out}")
     if as_json:
         print(json.dumps({"n_cells": predicted.n_obs, "n_perturbations": len(wanted), "out": str(out)}))
+
+
+def _bits(words: list[str] | None) -> dict[int, int] | None:
+    out = {}
+    for word in words or []:
+        bit, _, value = word.partition("=")
+        if not (bit.strip().isdigit() and value.strip() in ("0", "1")):
+            raise InputError(f"--clamp {word!r}: write BIT=0 or BIT=1, such as 3=1")
+        out[int(bit)] = int(value)
+    return out or None
 
 
 @perturb.command()

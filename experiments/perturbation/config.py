@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from qbmvae.perturbation.boltzmann.options import KIND, BoltzmannOptions
 from qbmvae.perturbation.options import Options, preset
 from samplers.errors import InputError, nearest
 
@@ -49,8 +50,15 @@ class TrainConfig:
             raise InputError("the configuration names no data (an .h5ad file)")
         return cls(**{**values, "holdout_values": tuple(values.get("holdout_values") or ())})
 
-    def resolved_options(self) -> Options:
+    @property
+    def is_boltzmann(self) -> bool:
+        """Whether the preset is the conditional Boltzmann machine, not the delta predictor."""
+        return self.preset == KIND
+
+    def resolved_options(self) -> Options | BoltzmannOptions:
         """Return the preset with the overrides."""
+        if self.is_boltzmann:
+            return BoltzmannOptions.from_dict(dict(self.options or {}))
         base = preset(self.preset)
         return Options.from_dict(base.to_dict() | dict(self.options or {}))
 

@@ -45,6 +45,17 @@ class PerturbationModel:
     history: list[dict[str, Any]] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def n_trainable(self) -> int:
+        """Trainable weights of the predictor."""
+        return sum(p.numel() for p in self.predictor.parameters() if p.requires_grad)
+
+    def use_features(self, table: Features) -> None:
+        """Take the vectors of perturbations from another table of the same width."""
+        if table.width != self.features.width:
+            raise InputError(f"features have {table.width} columns, those of training {self.features.width}")
+        self.features = table
+
     def expression(self, adata: AnnData, which: str = "data") -> tuple[AnnData, sp.csr_matrix | np.ndarray]:
         """Return the cells with the model's genes, and their log1p-normalised expression."""
         if not np.array_equal(adata.var_names, self.genes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qbmvae.perturbation.boltzmann.fitting import fit
 from qbmvae.perturbation.boltzmann.machine import ConditionalMachine
-from qbmvae.perturbation.boltzmann.model import BoltzmannOptions, BoltzmannPerturbation
+from qbmvae.perturbation.boltzmann.model import BoltzmannPerturbation
+from qbmvae.perturbation.boltzmann.options import BoltzmannOptions
 
 __all__ = ["BoltzmannOptions", "BoltzmannPerturbation", "ConditionalMachine", "fit"]

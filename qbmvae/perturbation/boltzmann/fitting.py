@@ -11,7 +11,9 @@ import torch
 
 from qbmvae.perturbation import audit
 from qbmvae.perturbation.boltzmann.conditions import reduced
-from qbmvae.perturbation.boltzmann.model import BoltzmannOptions, BoltzmannPerturbation, count_matrix
+from qbmvae.perturbation.boltzmann.counts import count_matrix
+from qbmvae.perturbation.boltzmann.model import BoltzmannPerturbation
+from qbmvae.perturbation.boltzmann.options import BoltzmannOptions
 from qbmvae.perturbation.boltzmann.training import train
 from qbmvae.perturbation.features import Features
 from qbmvae.perturbation.fitting import resolve_features

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,9 @@ import samplers
 from qbmvae.perturbation import audit
 from qbmvae.perturbation.boltzmann import gibbs
 from qbmvae.perturbation.boltzmann.conditions import Conditions
+from qbmvae.perturbation.boltzmann.counts import count_matrix
 from qbmvae.perturbation.boltzmann.machine import ConditionalMachine
+from qbmvae.perturbation.boltzmann.options import HOWS, KIND, BoltzmannOptions
 from qbmvae.perturbation.features import Features
 from samplers.errors import InputError, nearest
 from samplers.files import write_bytes, write_json
@@ -23,86 +25,9 @@ from samplers.files import write_bytes, write_json
 if TYPE_CHECKING:
     from anndata import AnnData
 
-HOWS = ("generate", "transport")
-KIND = "boltzmann"
 VAE, WEIGHTS, HEADER = "vae.safetensors", "model.safetensors", "model.json"
 # independent draws: a population cooled from beta 0
 SAMPLER = "population-annealing?num_sweeps=64"
-
-
-@dataclass(frozen=True)
-class BoltzmannOptions:
-    """How the VAE and the conditional machine are trained, and how cells are made.
-
-    Attributes
-    ----------
-    n_latent, n_hidden, n_layers
-        Bits, and the VAE's hidden layers.
-    epochs
-        Of the VAE; by default about 600,000 visits to cells, between 20 and 200 epochs.
-    kl_weight
-        Of the VAE's KL.
-    rank
-        Of A, the map from features to shifts of the fields.
-    steps, machine_learning_rate, n_chains, n_sweeps, shift_scale
-        Of the machine's fit, see `training.train`.
-    how
-        "generate" draws cells from p(z | c); "transport" moves the bits of control cells, each with its own noise.
-    transport_sweeps
-        Most passes of a transport.
-    """
-
-    n_latent: int = 32
-    n_hidden: int = 128
-    n_layers: int = 2
-    epochs: int | None = None
-    kl_weight: float = 1.0
-    rank: int = 16
-    steps: int = 2000
-    machine_learning_rate: float = 0.02
-    n_chains: int = 64
-    n_sweeps: int = 2
-    shift_scale: float = 1.0
-    how: str = "generate"
-    transport_sweeps: int = 5
-
-    def __post_init__(self) -> None:
-        if self.how not in HOWS:
-            raise InputError(f"how={self.how!r}{nearest(self.how, HOWS)}")
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if f.name != "how" and value is not None and not (isinstance(value, (int, float)) and value > 0):
-                raise InputError(f"{f.name}={value!r}: give a positive number")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the options as plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> BoltzmannOptions:
-        """Build options from plain values; unknown names are refused."""
-        known = [f.name for f in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise InputError(f"no option {name!r} of the preset 'boltzmann'{nearest(name, known)}")
-        return cls(**values)
-
-
-def count_matrix(adata: AnnData, which: str = "data") -> AnnData:
-    """Return cells with X as CSR float32 counts, without anything else of the user's object; fractions are refused."""
-    import anndata as ad
-
-    if adata.X is None:
-        raise InputError(f"{which}: X is empty: put counts there")
-    x = sp.csr_matrix(adata.X, dtype=np.float32)
-    wrong = np.flatnonzero((x.data < 0) | (np.modf(x.data)[0] != 0) | ~np.isfinite(x.data))
-    if len(wrong):
-        cell = int(np.searchsorted(x.indptr, wrong[0], side="right") - 1)
-        raise InputError(
-            f"{which}: the preset 'boltzmann' models counts, but X holds {x.data[wrong[0]]:.4g} in cell "
-            f"{adata.obs_names[cell]!r}: give counts in X"
-        )
-    return ad.AnnData(x, obs=adata.obs[[]].copy(), var=adata.var[[]].copy())
 
 
 @dataclass
@@ -135,6 +60,22 @@ class BoltzmannPerturbation:
     def features(self) -> Features:
         """The table of vectors of single perturbations."""
         return self.conditions.table
+
+    def use_features(self, table: Features) -> None:
+        """Take the vectors of perturbations from another table of the same width."""
+        if table.width != self.features.width:
+            raise InputError(f"features have {table.width} columns, those of training {self.features.width}")
+        self.conditions = replace(self.conditions, table=table)
+
+    @property
+    def n_trainable(self) -> int:
+        """Trainable weights of the VAE's networks and of the conditional machine."""
+        m = self.machine
+        pairs = m.n * (m.n - 1) // 2
+        own = sum(
+            p.numel() for name, p in self.vae.module.named_parameters() if p.requires_grad and "prior" not in name
+        )
+        return own + m.n + pairs + m.left.size + m.right.size
 
     def counts(self, adata: AnnData, which: str = "data") -> AnnData:
         """Return the cells' counts with the model's genes, matched by name."""
@@ -273,7 +214,7 @@ class BoltzmannPerturbation:
         """Return counts drawn for cells of these bits and total counts."""
         from qbmvae.model.generation import decoded
 
-        return decoded(self.vae.module, bits, totals, np.zeros((len(bits), 1), np.int64), seed)
+        return decoded(self.vae.module, bits, totals, np.zeros((len(bits), 1), np.int64), None, seed)
 
     def predict_delta(
         self, labels: Sequence[str], controls: AnnData, *, n_cells: int = 200, seed: int = 0

@@ -12,6 +12,8 @@ from qbmvae.perturbation.boltzmann.machine import ConditionalMachine, Gradient, 
 
 # share of the steps over which parameters are averaged at the end, the learning rate falling
 AVERAGED = 0.25
+# temperatures of an annealing, and steps between two
+ANNEALING, REFRESH = 40, 100
 
 
 class Adam:
@@ -35,31 +37,62 @@ class Adam:
 
 
 class Chains:
-    """Persistent chains, as many for every condition."""
+    """Weighted persistent chains, as many for every condition, that follow the machine as it learns.
 
-    def __init__(self, q: np.ndarray, condition: np.ndarray, n_conditions: int, per_condition: int, seed: int):
+    When the machine changes, a chain's weight is multiplied by the change of its unnormalised probability, so that modes
+    keep their right shares though no chain crosses between them (Carbone et al. 2023, arXiv 2305.19414); chains of a
+    condition are resampled where less than half of them stay effective. `anneal` starts them anew from beta 0.
+    """
+
+    def __init__(self, n_conditions: int, per_condition: int, n_bits: int, seed: int):
         self.rng = np.random.default_rng(seed)
-        # chains start at the codes of cells of their condition
-        order = np.argsort(condition, kind="stable")
-        parts = np.split(order, np.cumsum(np.bincount(condition, minlength=n_conditions))[:-1])
-        rows = np.concatenate([self.rng.choice(part, per_condition) for part in parts])
-        self.z = (self.rng.random((len(rows), q.shape[1])) < q[rows]).astype(np.uint8)
-        self.owner = np.repeat(np.arange(n_conditions), per_condition)
         self.per_condition = per_condition
+        self.z = np.zeros((n_conditions, per_condition, n_bits), np.uint8)
+        self.log_weight = np.zeros((n_conditions, per_condition))
+        self.score = np.zeros((n_conditions, per_condition))
 
-    def moments(
-        self, machine: ConditionalMachine, fields: np.ndarray, weights: np.ndarray, sweeps: int, index: np.ndarray
-    ) -> Moments:
-        """Move the chains of the conditions in `index`, and return their moments, each bit once its conditional mean."""
-        rows = (index[:, None] * self.per_condition + np.arange(self.per_condition)).ravel()
-        z, owner = self.z[rows], np.repeat(np.arange(len(index)), self.per_condition)
-        gibbs.sweep(z, fields, owner, machine.couplings, sweeps, self.rng)
-        self.z[rows] = z
-        mu = gibbs.conditional_means(z, fields, owner, machine.couplings)
-        first = mu.reshape(len(index), self.per_condition, -1).mean(1).astype(np.float64)
-        each = (weights / self.per_condition)[owner].astype(np.float32)
-        second = (z.T.astype(np.float32) * each) @ mu
-        return Moments(first, second.astype(np.float64))
+    def anneal(self, fields: np.ndarray, couplings: np.ndarray, index: np.ndarray) -> None:
+        """Draw the chains of some conditions by population annealing, `fields` (n_conditions, n)."""
+        shape = self.z[index].shape
+        self.z[index] = self.rng.random(shape) < 0.5
+        self.log_weight[index], self.score[index] = 0.0, 0.0
+        for beta in np.linspace(0, 1, ANNEALING + 1)[1:]:
+            self.move(beta * fields, beta * couplings, 1, index)
+
+    def move(self, fields: np.ndarray, couplings: np.ndarray, n_sweeps: int, index: np.ndarray) -> None:
+        """Reweight the chains of some conditions to these parameters, resample where needed, and sweep."""
+        z = self.z[index]
+        log_weight = self.log_weight[index] + _scores(z, fields, couplings) - self.score[index]
+        log_weight -= log_weight.max(1, keepdims=True)
+        weight = np.exp(log_weight)
+        weight /= weight.sum(1, keepdims=True)
+        for k in np.flatnonzero(1 / np.square(weight).sum(1) < 0.5 * self.per_condition):
+            # systematic resampling: each chain as often as its weight asks for, up to one
+            points = (self.rng.random() + np.arange(self.per_condition)) / self.per_condition
+            z[k] = z[k, np.minimum(np.searchsorted(np.cumsum(weight[k]), points), self.per_condition - 1)]
+            log_weight[k] = 0.0
+        rows = z.reshape(-1, z.shape[2])
+        gibbs.sweep(rows, fields, np.repeat(np.arange(len(index)), self.per_condition), couplings, n_sweeps, self.rng)
+        z = rows.reshape(z.shape)
+        self.z[index], self.log_weight[index], self.score[index] = z, log_weight, _scores(z, fields, couplings)
+
+    def moments(self, fields: np.ndarray, couplings: np.ndarray, weights: np.ndarray, index: np.ndarray) -> Moments:
+        """Return the chains' moments, each bit once replaced by its conditional mean."""
+        z = self.z[index].reshape(-1, self.z.shape[2])
+        owner = np.repeat(np.arange(len(index)), self.per_condition)
+        mu = gibbs.conditional_means(z, fields, owner, couplings)
+        share = np.exp(self.log_weight[index])
+        share /= share.sum(1, keepdims=True)
+        first = np.einsum("kr,kri->ki", share, mu.reshape(len(index), self.per_condition, -1))
+        each = (weights[:, None] * share).ravel().astype(np.float32)
+        return Moments(first, ((z.T * each) @ mu).astype(np.float64))
+
+
+def _scores(z: np.ndarray, fields: np.ndarray, couplings: np.ndarray) -> np.ndarray:
+    """Return b.z + z'Wz/2 of chains `(n_conditions, n_chains, n)`."""
+    bits = z.astype(np.float32)
+    pushed = bits @ (0.5 * couplings).astype(np.float32) + fields[:, None].astype(np.float32)
+    return (pushed * bits).sum(2, dtype=np.float64)
 
 
 def train(
@@ -69,8 +102,8 @@ def train(
     *,
     rank: int = 16,
     steps: int = 2000,
-    learning_rate: float = 0.05,
-    n_chains: int = 64,
+    learning_rate: float = 0.02,
+    n_chains: int = 256,
     n_sweeps: int = 2,
     conditions_a_step: int = 64,
     shift_scale: float = 1.0,
@@ -112,7 +145,8 @@ def train(
     machine = start(q.shape[1], features.shape[1], rank, seed)
     mean = np.clip(np.average(positive_moments(q, condition, weights).first, axis=0, weights=weights), 1e-3, 1 - 1e-3)
     machine.bias += np.log(mean / (1 - mean))
-    chains, adam = Chains(q, condition, n_conditions, n_chains, seed), Adam(machine)
+    chains, adam = Chains(n_conditions, n_chains, q.shape[1], seed), Adam(machine)
+    everything = np.arange(n_conditions)
     first = positive_moments(q, condition, weights).first
     averaged = {name: np.zeros_like(a) for name, a in adam.arrays.items()}
     last = max(1, round(AVERAGED * steps))
@@ -124,8 +158,11 @@ def train(
             positive = positive_moments(q[members], np.searchsorted(index, condition[members]), share)
         else:
             positive = whole
+        if step % REFRESH == 0:
+            chains.anneal(machine.fields(features), machine.couplings, everything)
         fields = machine.fields(features[index])
-        negative = chains.moments(machine, fields, share, n_sweeps, index)
+        chains.move(fields, machine.couplings, n_sweeps, index)
+        negative = chains.moments(fields, machine.couplings, share, index)
         gradient = machine.gradient(positive, negative, features[index], share, shrinkage[index])
         left = steps - step
         adam.climb(gradient, learning_rate * min(1.0, 0.1 + 0.9 * left / last))
