@@ -20,6 +20,7 @@ from qbmvae.perturbation.cells import make_cells
 from qbmvae.perturbation.delta import DeltaPredictor
 from qbmvae.perturbation.features import Features
 from qbmvae.perturbation.options import Options
+from samplers.errors import InputError
 from samplers.files import write_text
 
 if TYPE_CHECKING:
