@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qbmvae.data.atlas import open_atlas as open_atlas
 
 __all__ = ["open_atlas"]
 
@@ -13,3 +16,7 @@ def __getattr__(name: str) -> Any:
 
         return open_atlas
     raise AttributeError(f"module 'qbmvae.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
