@@ -14,6 +14,7 @@ from experiments import run_folder
 from experiments.comparison import report_sections as details
 from experiments.comparison import statistics
 from experiments.comparison.results import CONFIG, results_table
+from experiments.config import build
 from experiments.methods.registry import METHODS
 from experiments.report import plots
 from experiments.report.page import figure, page, some_cells, table
@@ -58,18 +59,11 @@ def read_cells(folder: Path) -> list[dict[str, Any]]:
 
 def write_report(folder: str | Path, target: str | Path) -> None:
     """Write the HTML report of a comparison from its result files, also of an unfinished one."""
-    from experiments.comparison.config import Comparison, DataSpec, ModelSpec
+    from experiments.comparison.config import Comparison
 
     folder = Path(folder)
-    raw = run_folder.read_json(folder / CONFIG)
-    try:
-        datasets = tuple(DataSpec(**{k: _tuples(v) for k, v in d.items()}) for d in raw.pop("datasets"))
-        models = tuple(
-            ModelSpec(**{k: v if k == "options" else _tuples(v) for k, v in m.items()}) for m in raw.pop("models")
-        )
-        comparison = Comparison(datasets=datasets, models=models, **{k: _tuples(v) for k, v in raw.items()})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / CONFIG} is damaged: {error}") from None
+    comparison = build(Comparison, run_folder.read_json(folder / CONFIG), str(folder / CONFIG))
+    datasets, models = comparison.datasets, comparison.models
     results = results_table(folder, comparison)
     wanted = {(d.name, m.name, s): comparison.cell_hash(d, m, s) for d, m, s in comparison.cells()}
     cells = [c for c in read_cells(folder) if wanted.get((c["dataset"], c["model"], c["seed"])) == c["hash"]]
@@ -106,10 +100,6 @@ def write_report(folder: str | Path, target: str | Path) -> None:
         f"{comparison.n_layers} layers of {comparison.n_hidden}, batch size {comparison.batch_size}"
     )
     run_folder.write_text(target, page(comparison.name, subtitle, sections))
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
 def label_free(results: pd.DataFrame) -> pd.DataFrame:

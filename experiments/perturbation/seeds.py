@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from experiments import run_folder as run_folder
-from experiments.perturbation.runs import METRICS, TrainConfig, train_run
+from experiments.perturbation.config import TrainConfig
+from experiments.perturbation.runs import METRICS, train_run
 from experiments.report.plain_page import page, table
 from samplers.errors import InputError
 

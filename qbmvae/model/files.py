@@ -7,7 +7,7 @@ import pickle
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from samplers.errors import InputError
 
 FORMAT, KIND = 1, "qbmvae"
 SPLIT = ("train", "validation", "test")
+#: Attributes of a model beside its weights that its files and its queries carry.
+EXTRAS = ("label_reference_", "label_libraries_", "programmes_", "keeps_labels_")
 
 
 @contextmanager
@@ -89,6 +91,8 @@ class Export:
         Curves of the training.
     reference_categories
         Of the model of a query: rows of each covariate that its reference has trained.
+    extras
+        Those of `EXTRAS`.
     """
 
     options: dict[str, Any]
@@ -98,6 +102,7 @@ class Export:
     split: dict[str, np.ndarray]
     history: dict[str, pd.DataFrame]
     reference_categories: tuple[int, ...] | None = None
+    extras: dict[str, Any] = field(default_factory=dict)
 
 
 def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarray, np.ndarray | None]) -> None:
@@ -112,8 +117,13 @@ def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarr
         indices = getattr(model, f"{name}_indices_")
         if indices is not None:
             tensors[f"{name}_indices"] = torch.from_numpy(np.asarray(indices, dtype=np.int64))
+    for name in EXTRAS[:2]:
+        if (arrays := getattr(model, name)) is not None:
+            tensors |= {f"{name}.{k}": torch.from_numpy(np.asarray(a)) for k, a in enumerate(arrays)}
     header = {
         "format": FORMAT,
+        "programmes": model.programmes_ or {},
+        "keeps_labels": model.keeps_labels_,
         "options": _options(model.init_params_["non_kwargs"]),
         "registry": _plain(model.registry_),
         "var_names": list(map(str, model.get_var_names())),
@@ -156,7 +166,19 @@ def _export(path: Path, tensors: archive.Tensors, header: dict[str, Any]) -> Exp
             for k, (epochs, values) in header["history"].items()
         },
         reference_categories=None if old is None else tuple(old),
+        extras={
+            **{name: found for name in EXTRAS[:2] if (found := _numbered(tensors, name))},
+            "programmes_": {
+                name: {int(bit): on for bit, on in bits.items()} for name, bits in header.get("programmes", {}).items()
+            },
+            "keeps_labels_": header.get("keeps_labels", False),
+        },
     )
+
+
+def _numbered(tensors: dict[str, torch.Tensor], name: str) -> tuple[np.ndarray, ...]:
+    """Return the arrays that were written as `name.0`, `name.1`, ..."""
+    return tuple(tensors[f"{name}.{k}"].numpy() for k in range(sum(t.startswith(f"{name}.") for t in tensors)))
 
 
 def versions() -> dict[str, str]:

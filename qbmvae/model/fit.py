@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,7 @@ import torch
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
-from qbmvae.core.priors.log_partition import log_partition
 from qbmvae.core.training import checkpoint
-from qbmvae.core.training import refine as refit
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.distributed import Ranks, launch, number_of_devices
 from qbmvae.core.training.trainer import Trainer
@@ -27,16 +25,11 @@ from qbmvae.data import counts
 from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
 from qbmvae.data.stream import Stream, StreamSource
-from qbmvae.model import cells, embedding, expression_space
+from qbmvae.model import cells, embedding, expression_space, refit
 from samplers.errors import InputError
-from samplers.sampler import Sampler
 
 #: Epochs x cells that a default training sees, as scvi-tools scales its epochs with the data.
 DEFAULT_EPOCHS, DEFAULT_CELLS = 400, 20_000
-#: Cells to whose codes the prior alone is fitted, and held-out cells that decide where the fit stops, at most.
-REFIT_CELLS, REFIT_CHECKED = 20_000, 5_000
-#: Share of the training cells that decide where none were held out.
-REFIT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -246,12 +239,12 @@ def measure(model: Model, config: TrainingConfig) -> None:
     no more than `refine_prior` takes.
     """
     module, training, seed = model.module, model.train_indices_, config.seed
-    if refines(config, module.vae.prior, model.sampler):
+    if refit.refines(config, module.vae.prior, model.sampler):
         steps = config.max_epochs * -(-len(training) // config.batch_size)
         options = {"steps": min(1500, steps), "num_chains": 2 * config.num_chains}
-        model.refinement_ = refine(model, model.sampler, seed, **options)
+        model.refinement_ = refit.refine(model, model.sampler, seed, **options)
     else:
-        measure_log_partition(module, seed)
+        refit.measure_log_partition(module, seed)
     module.eval()
     if module.vae.frozen_statistics and module.has_expression_axes:
         # the model of a query keeps its reference's axes
@@ -259,46 +252,6 @@ def measure(model: Model, config: TrainingConfig) -> None:
     if len(training) > expression_space.CELLS:
         training = np.random.default_rng(seed).choice(training, expression_space.CELLS, replace=False)
     embedding.fix_axes(module, partial(cells.posteriors, model, None, np.sort(training)))
-
-
-def measure_log_partition(module: Any, seed: int) -> None:
-    """Measure the prior's log Z and keep it in the module."""
-    value, error = log_partition(module.vae.prior, seed)
-    module.log_partition.fill_(value)
-    module.log_partition_error.fill_(error)
-
-
-def refines(config: TrainingConfig, prior: Any, sampler: Sampler) -> bool:
-    """Return whether training ends with a fit of the prior alone.
-
-    By default where that takes seconds and draws what the training drew: by a local sampler that keeps its chains, or by
-    none. A machine's prior stays the machine's.
-    """
-    if not config.prior_learning_rate or not any(p.requires_grad for p in prior.parameters()):
-        return False
-    if config.refine_prior is not None:
-        return config.refine_prior
-    return not prior.needs_samples or (sampler.keeps_chains and not sampler.remote and sampler.kind == "sampler")
-
-
-def refine(model: Model, sampler: Sampler, seed: int, **options: Any) -> dict[str, float]:
-    """Fit the prior alone to the codes of the training cells; see `QBMVAE.refine_prior`."""
-    if model.adata is None:
-        raise InputError("this model has no data to fit its prior to: load it with adata=")
-    rng = np.random.default_rng(seed)
-    training = rng.permutation(np.arange(model.adata.n_obs) if model.train_indices_ is None else model.train_indices_)
-    held_out = rng.permutation([] if model.validation_indices_ is None else model.validation_indices_)
-    if not len(held_out):
-        few = max(1, round(REFIT_SHARE * len(training)))
-        held_out, training = training[:few], training[few:]
-    with torch.inference_mode():
-        fitted, checked = (
-            cells.posterior(model, None, np.sort(rows[:most]).astype(np.int64))
-            for rows, most in ((training, REFIT_CELLS), (held_out, REFIT_CHECKED))
-        )
-    found = refit.refine(model.module.vae, fitted.clone(), checked.clone(), sampler, seed=seed, **options)
-    measure_log_partition(model.module, seed)
-    return asdict(found)
 
 
 def without_token(spec: str) -> str:

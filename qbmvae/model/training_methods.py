@@ -16,12 +16,12 @@ from qbmvae.core.options import pick
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.trainer import Trainer
 from qbmvae.data.stream import Stream
-from qbmvae.model import fit, query
+from qbmvae.model import fit, labels, query
+from qbmvae.model.label_methods import LabelMethods
 from qbmvae.model.module import QBMVAEModule
-from qbmvae.model.prior_methods import PriorMethods
 
 
-class TrainingMethods(PriorMethods):
+class TrainingMethods(LabelMethods):
     """Methods of `QBMVAE` about its training."""
 
     _module_cls = QBMVAEModule
@@ -205,4 +205,6 @@ class TrainingMethods(PriorMethods):
         self.history_, verdict = run.fit()
         self.verdict_ = {**asdict(verdict), "text": str(verdict)}
         fit.measure(self, run.config)
+        if self.module.labels is not None and not self.keeps_labels_:
+            labels.fit_after(self, run.config)
         self.set_weights(trained=True)

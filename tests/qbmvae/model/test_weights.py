@@ -94,7 +94,9 @@ def test_the_verdict_is_said_kept_and_silent_when_asked(adata, capsys, tmp_path)
 
 def test_the_best_weights_can_be_kept(adata):
     model = small(adata)
-    model.train(max_epochs=12, progress_bar=False, num_chains=64, learning_rate=0.05, keep_best=True, refine_prior=False)
+    model.train(
+        max_epochs=12, progress_bar=False, num_chains=64, learning_rate=0.05, keep_best=True, refine_prior=False
+    )
     curve = model.history["elbo_validation"].iloc[:, 0]
     assert len(curve) == 12, "nothing stops it early"
     assert model.verdict_["kept"] and model.verdict_["best_epoch"] == int(curve.idxmin()) + 1 < 12
