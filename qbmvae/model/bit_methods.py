@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from anndata import AnnData
 
 from qbmvae.core.priors.boltzmann import BernoulliPrior, BoltzmannPrior
 from qbmvae.data import audit
-from qbmvae.model import bits, bounds
+from qbmvae.model import bits, bounds, cells, generation
 from qbmvae.model.label_methods import LabelMethods
 from samplers.errors import InputError
 
@@ -153,6 +154,88 @@ class BitMethods(LabelMethods):
                 raise InputError(f"programme {name!r} sets bit {bit} to {value!r}: bits take 0 or 1")
         own = {int(bit): int(value) for bit, value in values.items()}
         self.programmes_ = {**(self.programmes_ or {}), str(name): own}
+
+    def score_bits(self, genes: Sequence[str], *, seed: int = 0) -> pd.Series:
+        """Return how much more each bit moves these genes than the others: a known programme's bits stand out.
+
+        Parameters
+        ----------
+        genes
+            Genes of the programme; those that the model lacks are left out.
+        seed
+            Which cells, see `bit_effects`.
+
+        Returns
+        -------
+        Series by bit: the mean effect on these genes, in root mean squares of the bit's effects on all genes; the largest
+        first, negative where the genes rise when the bit turns off.
+
+        Raises
+        ------
+        InputError
+            Where the model has none of the genes, or a continuous prior.
+        """
+        known = [gene for gene in dict.fromkeys(genes) if gene in set(self.get_var_names())]
+        if not known:
+            raise InputError(
+                f"the model has none of these {len(list(genes))} genes: {', '.join(map(str, list(genes)[:3]))}, ..."
+            )
+        effect = self.bit_effects(seed=seed)
+        size = np.sqrt((effect**2).mean(axis=1)).clip(lower=1e-12)
+        score = (effect[known].mean(axis=1) / size).rename("score")
+        return score.iloc[np.argsort(-score.abs().to_numpy(), kind="stable")]
+
+    @torch.inference_mode()
+    def clamp_cells(
+        self,
+        adata: AnnData | None = None,
+        indices: Any = None,
+        *,
+        clamp: Mapping[int | str, int],
+        seed: int = 0,
+    ) -> AnnData:
+        """Return these cells as they would be with some bits set: codes drawn, bits clamped, counts drawn.
+
+        Parameters
+        ----------
+        adata, indices
+            Cells, see `get_latent_representation`.
+        clamp
+            Bit, or name of a programme, to 0 or 1; the other bits stay as each cell has them. Empty: the cells as the model
+            sees them.
+        seed
+            Of codes and counts.
+
+        Returns
+        -------
+        AnnData of counts (CSR) by `obs_names`, at each cell's own library size and covariates, bits in `.obsm["X_bits"]`.
+
+        Raises
+        ------
+        InputError
+            For bits or programmes that do not exist, a continuous prior, or minified data.
+        """
+        n = bounds.over_bits(self.module.vae.prior, "clamp_cells").n_latent
+        self._check_if_trained(warn=False)
+        wanted = generation.checked_clamp(bits.as_bits(clamp, self.programmes_ or {}), n)
+        entered = cells.enter(self, adata)
+        rows = cells.rows_of(entered, indices)
+        source = cells.source(self, entered, indices)
+        parameters = cells.posterior(self, entered, indices)
+        codes = (np.random.default_rng(seed).random(parameters.shape) < torch.sigmoid(parameters).numpy()).astype(
+            np.int8
+        )
+        for bit, value in wanted.items():
+            codes[:, bit] = value
+        chosen = np.arange(entered.n_obs) if rows is None else rows
+        covariates = np.stack(source.categories, axis=1)[chosen]
+        numbers = None if source.continuous is None else np.asarray(source.continuous)[chosen]
+        library = np.asarray(source.library)[chosen]
+        counts = generation.decoded(self.module, codes, library, covariates, numbers, seed)
+        names = cells.batch_names(self.registry_)
+        found = generation.annotated(counts, codes, library, [names[c] for c in covariates[:, 0]], self.get_var_names())
+        found.obs_names = entered.obs_names[chosen]
+        return found
 
     # -- the cells of these methods ---------------------------------------------------------------------------------
 

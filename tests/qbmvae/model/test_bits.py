@@ -161,3 +161,33 @@ def test_bad_clamps_and_programmes_are_named(model):
         model.bit_table(labels=["a", "b", "c"])
     with pytest.raises(InputError, match="no column 'cell_typ'.*cell_type"):
         model.bit_table(labels="cell_typ")
+
+
+def test_bits_of_known_genes_stand_out(model):
+    effect = model.bit_effects()
+    genes = list(effect.loc[3].nlargest(5).index)
+    score = model.score_bits([*genes, "not a gene"])
+    assert abs(score.iloc[0]) == score.abs().max()
+    by_hand = effect.loc[3, genes].mean() / np.sqrt((effect.loc[3] ** 2).mean())
+    assert score[3] == pytest.approx(by_hand, rel=1e-5)
+    with pytest.raises(InputError, match="none of these 1 genes"):
+        model.score_bits(["not a gene"])
+
+
+def test_clamped_cells_keep_their_other_bits(model):
+    query = model.adata[20:60].copy()
+    plain, set_ = (model.clamp_cells(query, clamp=c, seed=4) for c in ({}, {1: 1, 6: 0}))
+    assert set_.obs_names.equals(query.obs_names)
+    bits_, own = set_.obsm["X_bits"], plain.obsm["X_bits"]
+    assert (bits_[:, [1, 6]] == [1, 0]).all()
+    others = [b for b in range(10) if b not in (1, 6)]
+    np.testing.assert_array_equal(bits_[:, others], own[:, others])
+    np.testing.assert_allclose(set_.obs["library_size"], np.asarray(query.X.sum(1)).ravel(), rtol=1e-6)
+    assert (set_.obs["batch"].astype(str) == query.obs["batch"].astype(str)).all()
+    # decoded from their own codes, cells keep their totals and their genes
+    mine, real = (np.log1p(np.asarray(x.X.mean(0)).ravel()) for x in (plain, query))
+    assert np.corrcoef(mine, real)[0, 1] > 0.9
+    one = model.clamp_cells(indices=[5], clamp={1: 1}, seed=0)
+    assert list(one.obs_names) == ["cell5"]
+    with pytest.raises(InputError, match="bits 0 to 9"):
+        model.clamp_cells(query, clamp={10: 1})
