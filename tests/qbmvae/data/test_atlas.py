@@ -144,7 +144,7 @@ def test_faults_on_disk_are_named(adata, tmp_path, files):
     (tmp_path / "junk.h5ad").write_bytes(b"junk")
     with pytest.raises(InputError, match="damaged"):
         open_atlas(tmp_path / "junk.h5ad")
-    with pytest.raises(InputError, match="more than once across the files"):
+    with pytest.raises(InputError, match="is named twice"):
         open_atlas([files[0], files[0]])
     with pytest.raises(InputError, match="lacks 1 of the genes"):
         open_atlas(files, genes=["gene1", "nogene"])
