@@ -1,7 +1,7 @@
 """What the prior is worth, in the quantities that a prior controls: nats of held-out cells, and cells generated from it.
 
-    python -m experiments.benchmarks.priors experiments/configs/priors.yaml --data-root DIR --out priors.jsonl
-    python -m experiments.benchmarks.priors --table priors.jsonl
+    python -m experiments.comparison.priors experiments/configs/priors.yaml --data-root DIR --out priors.jsonl
+    python -m experiments.comparison.priors --table priors.jsonl
 
 A fifth of the cells, stratified by type, is held out. Of them: the ELBO at hard bits and KL weight 1, the importance-weighted
 bound (50 draws) and the rate, KL(q || p). Generated cells against the training cells: two-sample accuracy of 5 nearest
