@@ -126,6 +126,7 @@ def _markdown(means: pd.DataFrame) -> list[str]:
 
 
 def main() -> None:
+    """Run the command of the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", default="priors")
     parser.add_argument("--data-root")

@@ -76,6 +76,7 @@ def run(
 
 
 def main() -> None:
+    """Run the command of the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
