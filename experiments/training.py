@@ -126,27 +126,21 @@ def _checkpointed(path: Path) -> bool:
 
 def _prepared(config: dict[str, Any]) -> AnnData:
     """Return the cells of a run, with the genes that it trains on."""
-    from qbmvae.data import open_cells
+    from qbmvae.data import open_atlas, open_cells
+    from qbmvae.data.opening import select_genes
 
-    layer, batch_key = config["setup"].get("layer"), config["setup"].get("batch_key")
+    layer, batch_key, n = config["setup"].get("layer"), config["setup"].get("batch_key"), config["n_top_genes"]
     adata = open_cells(config["data"], in_memory=config.get("in_memory", "auto"), layer=layer)
-    n = config["n_top_genes"]
     if n is None:
         return adata
     if hasattr(adata, "store"):
-        return adata.with_genes(_variable_genes(adata, n, batch_key))
+        return select_genes(adata, n, batch_key)
+    if layer == "raw" and "raw" not in adata.layers:
+        # the genes of .raw are not those of the file
+        return select_genes(open_atlas(config["data"], layer=layer, by_columns=True), n, batch_key).to_memory(
+            layer=layer
+        )
     return select_hvgs(adata, n, batch_key, layer)
-
-
-def _variable_genes(atlas: Any, n_top_genes: int, batch_key: str | None) -> Any:
-    """Return the most variable genes of cells on disk, from one pass over their counts."""
-    from qbmvae.data.scan import highly_variable_genes, survey
-
-    codes = None if batch_key is None else atlas.obs[batch_key].astype("category").cat.codes.to_numpy()
-    if n_top_genes >= atlas.n_vars:
-        return atlas.var_names
-    found = survey(atlas.store, atlas.obs_names, atlas.var_names, batches=codes, moments=True)
-    return highly_variable_genes(found, atlas.var_names, n_top_genes)
 
 
 def _model(adata: AnnData, config: dict[str, Any]) -> Any:

@@ -56,6 +56,7 @@ def test_examples_can_be_parsed(words, monkeypatch, tmp_path):
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "options.yaml").write_text("setup: {batch_key: batch}\nmodel: {n_latent: 8}\ntrain: {max_epochs: 3}\n")
+    (tmp_path / "runs.yaml").write_text("runs: {}\n")
     if "configs/paper.yaml" in words:
         monkeypatch.chdir(ROOT)
     app = build()
