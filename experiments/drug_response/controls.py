@@ -90,6 +90,7 @@ def gradient_boosting(data: DrugData, parts: Split, seed: int) -> Iterator[Predi
 
 CONTROLS: dict[str, Callable[[DrugData, Split, int], Iterator[Predictor]]] = {
     "drug-mean": drug_mean,
+    "line-mean": line_mean,
     "drug-and-line-mean": drug_and_line_mean,
     "ridge": ridge,
     "elastic-net": elastic_net,
@@ -98,8 +99,6 @@ CONTROLS: dict[str, Callable[[DrugData, Split, int], Iterator[Predictor]]] = {
 }
 
 
-#: Every control by name; the line's mean knows nothing of the drug's potency.
-EVERY = {**CONTROLS, "line-mean": line_mean}
 #: Controls of means alone, by their names in metrics and tables.
 MEANS = {"drug_mean": "drug-mean", "line_mean": "line-mean", "drug_and_line_mean": "drug-and-line-mean"}
 
@@ -107,7 +106,7 @@ MEANS = {"drug_mean": "drug-mean", "line_mean": "line-mean", "drug_and_line_mean
 def fit_control(name: str, data: DrugData, parts: Split, seed: int) -> Predictor:
     """Return the candidate of a control with the least validation error."""
     observed = data.response[parts.validation]
-    candidates = list(EVERY[name](data, parts, seed))
+    candidates = list(CONTROLS[name](data, parts, seed))
     errors = [np.mean((candidate(parts.validation) - observed) ** 2) for candidate in candidates]
     return candidates[int(np.argmin(errors))]
 
