@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -205,7 +207,6 @@ def open_run(path: str | os.PathLike[str], complete: bool = True) -> dict[str, A
 
 def load_model(path: str | os.PathLike[str], adata: AnnData | None = None) -> Any:
     """Return the trained model of a run folder, with data attached where given."""
-    from experiments.methods.base import quiet
     from qbmvae import QBMVAE
 
     open_run(path)
@@ -225,3 +226,29 @@ def embedding_table(obs_names: Any, embedding: np.ndarray) -> pd.DataFrame:
     """Return an embedding as a table keyed by cell name."""
     index = pd.Index(list(map(str, obs_names)), name="obs_names")
     return pd.DataFrame(embedding, index=index, columns=columns(embedding.shape[1]))
+
+
+def history_table(history: Any) -> pd.DataFrame:
+    """Return a history of one-column frames as one table by epoch."""
+    columns = {}
+    for name, frame in (history or {}).items():
+        values = pd.to_numeric(frame.iloc[:, 0], errors="coerce")
+        if name.endswith("_step") or len(values) == 0:
+            continue
+        columns[name] = values[~values.index.duplicated(keep="last")]
+    table = pd.DataFrame(columns)
+    table.index.name = "epoch"
+    return table
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the libraries' chatter for a while; errors still raise."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

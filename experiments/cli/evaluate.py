@@ -42,8 +42,9 @@ def evaluate(
         str, typer.Option(help="Models fitted on the same cells to stand beside, by commas: pca, harmony, scvi, ...")
     ] = "pca",
     representation: Annotated[
-        str, typer.Option(help="expression, denoised, probabilities, logits, bits or arcsine.")
-    ] = "expression",
+        str | None,
+        typer.Option(help="expression, denoised, probabilities, logits, bits or arcsine; the model's default."),
+    ] = None,
     max_cells: Annotated[int, typer.Option(help="Score a stratified subsample above this size.", min=20)] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of folds, classifiers and baselines.")] = 0,
     quiet: Quiet = False,
@@ -56,9 +57,9 @@ def evaluate(
 
     Example: qbmvae evaluate run1 pbmc.h5ad --label-key cell_type --against pca,scvi --out eval1
     """
-    from experiments.evaluation.run import judge_run
+    from experiments.evaluation.run import evaluate_run
 
-    metrics = judge_run(
+    metrics = evaluate_run(
         run, data, out, label_key, batch_key=batch_key, time_keys=tuple(time_key or ()), root=root,
         branch_key=branch_key, tasks=_words(tasks), pairs=[_words(p) for p in pair or []], against=_words(against),
         representation=representation, max_cells=max_cells, seed=seed,
@@ -92,7 +93,8 @@ def compare(
     Example: qbmvae compare experiments/configs/paper.yaml --out cmp --set seeds=[0,1]
     """
     from experiments import config as overriding
-    from experiments.comparison.grid import load_config, run_grid
+    from experiments.comparison.config import load_config
+    from experiments.comparison.integration import run_comparison
 
     settings = overriding.parse(overrides)
     if seed is not None:
@@ -100,8 +102,8 @@ def compare(
     if data_root is not None:
         settings["data_root"] = str(data_root)
     loaded = load_config(config, settings)
-    summary = run_grid(loaded, out, workers=workers, say=progress_lines(quiet or as_json), ray=ray)
-    text = f"{summary['cells']} cells of the grid, {summary['failed']} failed\nreport: {out / 'report.html'}"
+    summary = run_comparison(loaded, out, workers=workers, say=progress_lines(quiet or as_json), ray=ray)
+    text = f"{summary['fits']} fits, {summary['failed']} failed\nreport: {out / 'report.html'}"
     answer(summary, text, quiet=quiet, as_json=as_json)
 
 

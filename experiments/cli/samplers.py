@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from samplers.errors import InputError
-from samplers.files import plain, write_json
+from samplers.files import plain, write_json, write_text
 
 app = typer.Typer(
     help="Backends that draw Boltzmann samples: list, check, bench, serve.\n\n"
@@ -75,7 +75,7 @@ def check(
     beta: Beta = 1.0,
     seed: Seed = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for plots and verdict.json.", show_default="check-BACKEND")
+        Path | None, typer.Option(help="Folder for report.html, plots and verdict.json.", show_default="check-BACKEND")
     ] = None,
     spins: Size = 64,
     coupling: Coupling = 1.0,
@@ -92,6 +92,7 @@ def check(
     Example: qbmvae samplers check population-annealing --problem problem.json --num-reads 2000
     """
     import samplers
+    from experiments.report.sampler_check import sampler_report
     from samplers.diagnostics.plots import write_plots
     from samplers.diagnostics.verdict import check as judge
     from samplers.problem_file import read_problem
@@ -102,6 +103,7 @@ def check(
     verdict = judge(sampler, ising, num_reads=num_reads, beta=beta, seed=seed, data=_states(data, ising.n))
     write_json(folder / "verdict.json", {"backend": backend, "seed": seed, **verdict.as_dict()})
     paths = write_plots(verdict, ising, folder)
+    write_text(folder / "report.html", sampler_report(backend, verdict, paths))
     if as_json:
         print(json.dumps(plain({"backend": backend, **verdict.as_dict(), "plots": [str(p) for p in paths]}), indent=2))
         return
@@ -111,7 +113,7 @@ def check(
             value = f"{f.value:.4g}" + ("" if f.error is None else f" +- {f.error:.2g}")
             print(f"  {f.status:<5} {f.name:<27} {value:<19} {f.meaning}")
         print()
-    print(f"plots and verdict.json: {folder}")
+    print(f"report.html, plots and verdict.json: {folder}")
 
 
 @app.command()

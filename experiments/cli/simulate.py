@@ -22,6 +22,7 @@ def simulate(
     n_cells: Annotated[int | None, typer.Option(help="Cells per type and condition (the configuration's)")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed (the configuration's, or fresh)")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override: key=value, e.g. counts.mean=8")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML report to write as well", show_default=False)] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -36,9 +37,21 @@ def simulate(
     settings = load(config)
     overriding.apply(settings, set_)
     path = simulate_to_file(out, settings, n_cells, seed, progress=None if quiet else _progress)
+    if report is not None:
+        _write_report(path, report)
     summary = _summary(path)
     text = "{path}: {n_cells} cells x {n_genes} genes, {n_edges} edges, seed {seed}".format(**summary)
     answer(summary, text, quiet=quiet, as_json=as_json)
+
+
+def _write_report(path: Path, report: Path) -> None:
+    import anndata as ad
+
+    from experiments.report.simulation import simulation_report
+    from samplers.files import write_text
+
+    adata = ad.read_h5ad(path) if path.suffix == ".h5ad" else ad.read_zarr(path)
+    write_text(report, simulation_report(adata, path))
 
 
 def _progress(done: int, total: int) -> None:

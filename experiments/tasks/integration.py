@@ -8,12 +8,12 @@ import numpy as np
 
 from experiments.tasks.arrays import as_codes, check_embedding, finite_mean, nearest_neighbors
 from experiments.tasks.kbet import kbet_per_label
+from experiments.tasks.metrics import in_group
 from experiments.tasks.silhouette import silhouette_batch, silhouette_samples
 
-BIO = ("Isolated labels", "KMeans NMI", "KMeans ARI", "Silhouette label", "cLISI")
-BATCH = ("BRAS", "iLISI", "KBET", "Graph connectivity", "PCR comparison")
+BIO, BATCH = in_group("bio"), in_group("batch")
 # not part of the total: other views of the same questions
-BESIDE = ("Leiden NMI", "Leiden ARI", "Silhouette batch", "PCR comparison within type")
+BESIDE = in_group("beside")
 
 
 def integration(
