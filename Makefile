@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 # one thread a process: two busy processes with two threads each slow each other tenfold
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 MPLBACKEND=Agg
 
-.PHONY: install demo test lint bench docs soak clean
+.PHONY: install demo test lint signatures bench docs soak clean
 
 install: $(STAMP)
 
@@ -24,7 +24,10 @@ test: $(STAMP)
 	$(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python .ci/signatures.py --check && $(BIN)/mypy
+
+signatures:
+	$(PYTHON) .ci/signatures.py
 
 bench: $(STAMP)
 	$(THREADS) $(BIN)/python -m experiments.benchmarks

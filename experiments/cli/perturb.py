@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli.options import Json, Quiet, progress_lines, use_threads
+from experiments.cli.options import Json, Quiet, answer, progress_lines, use_threads
 from samplers.errors import InputError
 
 perturb = typer.Typer(
@@ -196,11 +196,7 @@ def evaluate(
         predicted, observed, pert_key, control, baseline, n_control=n_control, scorer=scorer, seed=seed, out=out
     )
     numbers = {k: v for k, v in metrics.items() if isinstance(v, float)}
-    progress_lines(quiet)(", ".join(f"{k} {v:.4f}" for k, v in numbers.items()))
-    if as_json:
-        print(json.dumps(metrics))
-    elif quiet:
-        print(json.dumps(numbers))
+    answer(metrics, ", ".join(f"{k} {v:.4f}" for k, v in numbers.items()), quiet=quiet, as_json=as_json)
 
 
 @perturb.command()

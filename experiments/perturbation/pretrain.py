@@ -49,10 +49,15 @@ def pretrained_state(
     screen: SyntheticScreen, epochs: int, seed: int, set_size: int = 16, batch_size: int = 32
 ) -> StateBackbone:
     """Train a small STATE network on the seen perturbations' pseudobulks by squared error."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _pretrained(screen, epochs, seed, set_size, batch_size)
+
+
+def _pretrained(screen: SyntheticScreen, epochs: int, seed: int, set_size: int, batch_size: int) -> StateBackbone:
     adata = screen.adata
     labels = adata.obs["target_gene"].astype(str).to_numpy()
     train = adata[~np.isin(labels, screen.unseen)]
-    torch.manual_seed(seed)
     groups = training_groups(train, train.X, "target_gene", "non-targeting", None, seed)
     backbone = small_state(adata.n_vars, screen.features.width, list(adata.var_names), set_size=set_size)
     backbone.requires_grad_(True)

@@ -14,7 +14,7 @@ from experiments.report.values import Spread
 from experiments.run_folder import write_text
 
 if TYPE_CHECKING:
-    from experiments.perturbation.runs import TrainConfig
+    from experiments.perturbation.config import TrainConfig
     from qbmvae.perturbation.model import PerturbationModel
 
 # what the public prototype's page gives, raw and scaled

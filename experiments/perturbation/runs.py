@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,77 +11,25 @@ import numpy as np
 import pandas as pd
 
 from experiments import run_folder as run_folder
+from experiments.perturbation.config import TrainConfig
 from experiments.perturbation.evaluate import evaluate, verdict
 from experiments.perturbation.report import train_report
 from experiments.perturbation.splits import Split, split
+from qbmvae.fingerprint import fingerprint
 from qbmvae.perturbation import audit
 from qbmvae.perturbation.fitting import fit, training_groups
 from qbmvae.perturbation.model import PerturbationModel
-from qbmvae.perturbation.options import Options, preset
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError
 from samplers.files import write_atomically
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 METRICS = "metrics.json"
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, DATA = "checkpoint.pt", "data.json"
 # control cells kept in the run folder to predict from
 KEPT_CONTROLS = 2000
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """What a run folder resolves to; every field is an option of `qbmvae perturb train`.
-
-    `holdout` "auto" means unseen perturbations where features can describe them, an unseen context where `context_key`
-    is given, else unseen cells. `options` overrides fields of the preset.
-    """
-
-    data: str
-    pert_key: str = "target_gene"
-    control: str = "non-targeting"
-    features: str | None = None
-    backbone: str = "pca"
-    preset: str = "default"
-    options: Mapping[str, Any] | None = None
-    context_key: str | None = None
-    holdout: str = "auto"
-    holdout_values: tuple[str, ...] = ()
-    share: float = 0.2
-    separator: str = "+"
-    genes: str | None = None
-    n_control: int | None = 200
-    seed: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for YAML."""
-        return asdict(self) | {"holdout_values": list(self.holdout_values), "options": dict(self.options or {})}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Build a configuration from YAML values; unknown names are refused."""
-        known = [f.name for f in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise InputError(f"no setting {name!r} of `perturb train`{nearest(name, known)}")
-        if "data" not in values:
-            raise InputError("the configuration names no data (an .h5ad file)")
-        return cls(**{**values, "holdout_values": tuple(values.get("holdout_values") or ())})
-
-    def resolved_options(self) -> Options:
-        """Return the preset with the overrides."""
-        base = preset(self.preset)
-        return Options.from_dict(base.to_dict() | dict(self.options or {}))
-
-    def resolved_holdout(self) -> str:
-        """Return the hold-out that "auto" stands for."""
-        if self.holdout != "auto":
-            return self.holdout
-        if self.features not in (None, "one-hot"):
-            return "perturbations"
-        return "context" if self.context_key else "cells"
 
 
 def read_data(path: str | Path, genes: str | None = None) -> AnnData:
@@ -132,9 +80,34 @@ def train_run(config: TrainConfig, out: str | Path, progress: Progress = lambda 
     adata = read_data(config.data, config.genes)
     parts = make_split(config, adata)
     is_new = not out.exists()
+    same_data(out, adata, config)
     run_folder.create(out, config.to_dict(), started=_started(out))
+    run_folder.write_json(out / DATA, data_identity(adata, config))
     with run_folder.undo_on_error(out, keep_if=lambda: _started(out) or not is_new):
         return _fill(config, out, adata, parts, progress)
+
+
+def data_identity(adata: AnnData, config: TrainConfig) -> dict[str, str]:
+    """Return fingerprints of what a run read: names, expression, perturbations and contexts of the cells."""
+    columns = [key for key in (config.pert_key, config.context_key) if key]
+    return {
+        "cells and genes": fingerprint(adata.obs_names, adata.var_names),
+        "expression": fingerprint(adata.X),
+        "labels": fingerprint(*(adata.obs[key].astype(str) for key in columns)),
+    }
+
+
+def same_data(out: Path, adata: AnnData, config: TrainConfig) -> None:
+    """Raise InputError where a folder's run read other data."""
+    if not (out / DATA).is_file():
+        return
+    before, now = run_folder.read_json(out / DATA), data_identity(adata, config)
+    changed = [name for name in now if before.get(name) != now[name]]
+    if changed:
+        raise InputError(
+            f"{config.data} holds other {' and other '.join(changed)} than when {out} was started: give the same data, or "
+            "another --out"
+        )
 
 
 def _started(out: Path) -> bool:

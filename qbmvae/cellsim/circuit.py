@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qbmvae.cellsim.engines import components, gf2, network, statevector
+from qbmvae.cellsim.engines import components, gf2, memory, network
 from qbmvae.cellsim.gates import Edge, parse_edges
 from qbmvae.cellsim.structure import Structure, analyse
 from samplers.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+
+    from qbmvae.circuits import Circuit
 
 Seed = int | np.random.Generator | None
 
@@ -24,6 +26,8 @@ ENGINES = ("gf2", "bayesian-network", "components", "statevector", "aer")
 MAX_LISTED = 26
 #: Largest connected part with rotations whose outcomes `marginals` lists.
 MAX_PART = 18
+#: Parameters of a circuit of constants, in double precision.
+NO_PARAMS = np.zeros(0)
 
 
 class GeneCircuit:
@@ -108,8 +112,8 @@ class GeneCircuit:
             from qbmvae.cellsim.engines.qiskit_backend import sample_on_backend
 
             return sample_on_backend(self, n_cells, seed=rng)
-        statevector.check_size(self.n_genes, self.genes)
-        return statevector.sample(self.angles, self.edges, n_cells, rng)
+        memory.check_size(self.n_genes, self.genes)
+        return self.to_circuit().sample(NO_PARAMS, shots=n_cells, seed=rng)[0].numpy()
 
     def sample_packed(self, n_cells: int, seed: Seed = None) -> np.ndarray:
         """Return measured bits 64 cells a word, `(n_genes, 2 ceil(n_cells / 128))` uint64: an eighth of `sample`'s memory.
@@ -132,7 +136,7 @@ class GeneCircuit:
         if self.n_genes > MAX_LISTED:
             raise InputError(
                 f"{self.n_genes} genes have 2^{self.n_genes} outcomes "
-                f"({statevector.readable(8.0 * 2.0**self.n_genes)}): probabilities() lists at most {MAX_LISTED} genes; "
+                f"({memory.readable(8.0 * 2.0**self.n_genes)}): probabilities() lists at most {MAX_LISTED} genes; "
                 "use sample() or marginals()"
             )
         compute: dict[str, Callable[[], np.ndarray]] = {
@@ -141,7 +145,7 @@ class GeneCircuit:
             "components": lambda: components.probabilities(
                 self.angles, self.edges, self.structure.finished, self.genes
             ),
-            "statevector": lambda: statevector.probabilities(self.angles, self.edges),
+            "statevector": lambda: self.to_circuit().probabilities(NO_PARAMS, engine="per-gate")[0].numpy(),
         }
         name = self._engine(engine)
         if name not in compute:
@@ -181,9 +185,27 @@ class GeneCircuit:
 
     def to_qiskit(self, measure: bool = False) -> QuantumCircuit:
         """Return the circuit for Qiskit; gene i is qubit i (Qiskit prints qubit 0 as the *last* character)."""
-        from qbmvae.cellsim.engines.qiskit_backend import to_qiskit
+        out = self.to_circuit().to_qiskit()
+        out.name = "gene_circuit"
+        if measure:
+            out.measure_all()
+        return out
 
-        return to_qiskit(self, measure=measure)
+    def to_circuit(self) -> Circuit:
+        """Return the same gates as a `qbmvae.circuits.Circuit` of constant angles; gene i is qubit i."""
+        from qbmvae.circuits import Angle, Circuit
+
+        circuit = Circuit(self.n_genes)
+        for gene, angle in enumerate(self.angles):
+            circuit.ry(gene, angle=float(angle))
+        for e in self.edges:
+            if e.open:
+                circuit.x(e.control)
+            angles = () if e.gate == "cx" else (Angle("constant", offset=e.angle),)
+            circuit.append("cnot" if e.gate == "cx" else e.gate, (e.control, e.target), angles)
+            if e.open:
+                circuit.x(e.control)
+        return circuit
 
     @property
     def _toggles(self) -> list[Edge]:
@@ -196,7 +218,7 @@ class GeneCircuit:
     def _engine(self, engine: str) -> str:
         if engine in ("auto", "components") and self.engine == "components":
             largest = [self.genes[q] for q in self.structure.largest]
-            statevector.check_size(len(largest), largest)
+            memory.check_size(len(largest), largest)
         if engine == "auto":
             return self.engine
         if engine not in ENGINES:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from samplers.errors import InputError, nearest
 
 #: Controlled gates that an edge may be; `cx` toggles its target, the others rotate it by +-strength * pi.
@@ -45,6 +47,18 @@ class Edge:
     def open(self) -> bool:
         """Whether the gate fires when its control is off."""
         return self.gate == "cx" and self.sign < 0
+
+
+def gate_matrix(edge: Edge) -> np.ndarray:
+    """Return the `(2, 2)` complex matrix that the edge's gate applies to its target when its control is on."""
+    half = edge.angle / 2
+    c, s = math.cos(half), math.sin(half)
+    return {
+        "cx": np.array([[0, 1], [1, 0]], dtype=complex),
+        "crx": np.array([[c, -1j * s], [-1j * s, c]]),
+        "cry": np.array([[c, -s], [s, c]], dtype=complex),
+        "crz": np.array([[c - 1j * s, 0], [0, c + 1j * s]]),
+    }[edge.gate]
 
 
 def parse_edges(edges: Iterable[Any], names: Sequence[str], where: str = "edges") -> list[Edge]:

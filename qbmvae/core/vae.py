@@ -15,10 +15,10 @@ from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused.bits import straight_through
 from qbmvae.core.fused.count_output import count_output
 from qbmvae.core.networks import ConditionalLinear, Covariates, Hidden
+from qbmvae.core.options import ModelOptions
 from qbmvae.core.penalties import batch_mean_gap
 from qbmvae.core.priors.base import DiscretePrior, entropy
 from qbmvae.core.priors.continuous import VampPrior
-from samplers.errors import InputError, nearest
 
 #: Share of non-zero values above which the encoder's first layer multiplies densely.
 DENSE = 0.3
@@ -40,24 +40,13 @@ class VAE(nn.Module):
         Number of categories of each categorical covariate, the batch first.
     n_continuous
         Number of continuous covariates.
-    n_latent
-        Bits of the code (dimensions for a continuous prior).
-    n_hidden, n_layers
-        Width and number of hidden layers, each way.
-    dropout_rate
-        Dropout in the encoder.
-    gene_likelihood
-        "nb", "zinb", "poisson" or "gaussian" (log-normalised input).
-    dispersion
-        "gene" or "gene-batch".
-    prior, topology, n_hidden_units, n_components
-        See `qbmvae.core.priors.make`.
-    estimator, estimator_parameter
-        Gradient through the bits, see `qbmvae.core.relaxations`.
-    encode_covariates
-        Whether the encoder sees the covariates too.
-    normalisation
-        Of the hidden layers: "batch", "layer" or "none".
+    **options
+        Those of `ModelOptions`.
+
+    Attributes
+    ----------
+    options : ModelOptions
+        What the model is, whatever the data.
     """
 
     def __init__(
@@ -65,52 +54,32 @@ class VAE(nn.Module):
         n_input: int,
         n_categories: Sequence[int] = (1,),
         n_continuous: int = 0,
-        n_latent: int = 64,
-        n_hidden: int = 128,
-        n_layers: int = 2,
-        dropout_rate: float = 0.1,
-        gene_likelihood: str = "nb",
-        dispersion: str = "gene",
-        prior: str = "boltzmann",
-        topology: Any = "dense",
-        n_hidden_units: int | None = None,
-        n_components: int = 32,
-        estimator: str = "straight-through",
-        estimator_parameter: float | None = None,
-        encode_covariates: bool = False,
-        normalisation: str = "batch",
+        **options: Any,
     ):
         super().__init__()
-        _one_of("gene_likelihood", gene_likelihood, likelihoods.NAMES)
-        _one_of("dispersion", dispersion, ("gene", "gene-batch"))
-        _one_of("normalisation", normalisation, ("batch", "layer", "none"))
-        for name, value in (("n_latent", n_latent), ("n_hidden", n_hidden), ("n_layers", n_layers)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, not {value}")
-        if not 0 <= dropout_rate < 1:
-            raise InputError(f"dropout_rate must be in [0, 1), not {dropout_rate}")
-        relaxations.check(estimator)
-        self.n_input, self.n_latent = n_input, n_latent
+        self.options = o = ModelOptions(**options)
+        self.n_input, self.n_latent = n_input, o.n_latent
         self.n_categories = tuple(n_categories)
-        self.gene_likelihood, self.dispersion = gene_likelihood, dispersion
-        self.estimator, self.estimator_parameter = estimator, estimator_parameter
+        self.gene_likelihood, self.dispersion = o.gene_likelihood, o.dispersion
+        self.estimator, self.estimator_parameter = o.estimator, o.estimator_parameter
         self.prior = priors.make(
-            prior,
-            n_latent,
+            o.prior,
+            o.n_latent,
             n_input=n_input,
-            topology=topology,
-            n_hidden_units=n_hidden_units,
-            n_components=n_components,
+            topology=o.topology,
+            n_hidden_units=o.n_hidden_units,
+            n_components=o.n_components,
         )
-        seen = (self.n_categories, n_continuous) if encode_covariates else ((), 0)
-        self.encoder = Hidden(n_input, n_hidden, n_layers, *seen, dropout_rate, normalisation)
-        self.posterior = nn.Linear(n_hidden, n_latent * (1 if self.prior.discrete else 2))
-        self.decoder = Hidden(n_latent, n_hidden, n_layers, self.n_categories, n_continuous, 0.0, normalisation)
-        self.output = ConditionalLinear(n_hidden, n_input, self.n_categories, n_continuous)
-        if gene_likelihood == "zinb":
-            self.dropout_output = ConditionalLinear(n_hidden, n_input, self.n_categories, n_continuous)
-        if gene_likelihood != "poisson":
-            rows = self.n_categories[0] if dispersion == "gene-batch" else 1
+        every = (self.n_categories, n_continuous)
+        seen = every if o.encode_covariates else ((), 0)
+        self.encoder = Hidden(n_input, o.n_hidden, o.n_layers, *seen, o.dropout_rate, o.normalisation)
+        self.posterior = nn.Linear(o.n_hidden, o.n_latent * (1 if self.prior.discrete else 2))
+        self.decoder = Hidden(o.n_latent, o.n_hidden, o.n_layers, *every, 0.0, o.normalisation)
+        self.output = ConditionalLinear(o.n_hidden, n_input, *every)
+        if o.gene_likelihood == "zinb":
+            self.dropout_output = ConditionalLinear(o.n_hidden, n_input, *every)
+        if o.gene_likelihood != "poisson":
+            rows = self.n_categories[0] if o.dispersion == "gene-batch" else 1
             # log inverse dispersion, or log standard deviation of the Gaussian
             self.log_dispersion = nn.Parameter(torch.zeros(rows, n_input))
         if isinstance(self.prior, VampPrior):
@@ -303,8 +272,3 @@ class VAE(nn.Module):
             return reconstruction, -entropy(parameters) + self.prior.expected_energy(q, z), q
         posterior = self.normal(parameters)
         return reconstruction, self.prior.kl(posterior, z), posterior.loc
-
-
-def _one_of(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise InputError(f"{name} cannot be {value!r}{nearest(value, known)}")

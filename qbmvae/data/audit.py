@@ -2,120 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from samplers.errors import InputError, nearest
 
 
-def where(layer: str | None) -> str:
-    """Return how messages call the matrix: "X" or "layer 'counts'"."""
-    return "X" if layer is None else f"layer {layer!r}"
+def unique(index: pd.Index, label: str, remedy: str) -> None:
+    """Raise `InputError` for names that appear more than once.
+
+    Parameters
+    ----------
+    index
+        The names.
+    label
+        What messages call them.
+    remedy
+        The call that makes them unique.
+    """
+    if not index.is_unique:
+        twice = list(dict.fromkeys(index[index.duplicated()]))
+        raise InputError(f"{label} are not unique: {_some(twice)} appear more than once; run {remedy}")
 
 
-def names(adata: Any) -> None:
-    """Raise `InputError` for duplicated cell or gene names."""
-    for label, index, cure in (
-        ("obs_names (cells)", adata.obs_names, "adata.obs_names_make_unique()"),
-        ("var_names (genes)", adata.var_names, "adata.var_names_make_unique()"),
-    ):
-        if not index.is_unique:
-            twice = list(dict.fromkeys(index[index.duplicated()]))
-            raise InputError(f"{label} are not unique: {_some(twice)} appear more than once; run {cure}")
+def keys(adata: Any, wanted: Iterable[str | None] | None, option: str, missing: bool = False) -> None:
+    """Raise `InputError` for a column that `adata.obs` lacks or that holds missing values.
 
-
-def keys(adata: Any, wanted: Iterable[str | None], option: str) -> None:
-    """Raise `InputError` for a column that `adata.obs` lacks or that holds missing values."""
+    Parameters
+    ----------
+    adata
+        The cells.
+    wanted
+        Names of columns; None among them is passed over.
+    option
+        The argument that names them, for the message.
+    missing
+        Whether values may be missing.
+    """
+    if isinstance(wanted, str) or (wanted is not None and not isinstance(wanted, Iterable)):
+        raise InputError(f"{option} takes a list of columns, not {wanted!r}: write {option}=[{wanted!r}]")
+    wanted = list(wanted or [])
+    if twice := [key for key in wanted if key is not None and wanted.count(key) > 1]:
+        raise InputError(f"{option} names {twice[0]!r} more than once")
     for key in wanted:
         if key is None:
             continue
+        if not isinstance(key, str):
+            raise InputError(f"{option}: a column of adata.obs is named by text, not {key!r}")
         if key not in adata.obs:
             raise InputError(f"{option}: adata.obs has no column {key!r}{nearest(key, adata.obs.columns)}")
-        missing = np.flatnonzero(adata.obs[key].isna().to_numpy())
-        if len(missing):
+        gone = np.flatnonzero(adata.obs[key].isna().to_numpy()) if not missing else []
+        if len(gone):
             raise InputError(
-                f"{option}: obs column {key!r} is missing for {len(missing)} cells (first: "
-                f"{_some(adata.obs_names[missing])}); drop them or fill the column"
+                f"{option}: obs column {key!r} is missing for {len(gone)} cells (first: "
+                f"{_some(adata.obs_names[gone])}); drop them or fill the column"
             )
 
 
-def layer_of(adata: Any, layer: str | None) -> Any:
-    """Return the matrix of a layer, X where None; a missing one is named."""
-    if layer is None:
-        if adata.X is None:
-            raise InputError("adata.X is empty: put the counts there or name a layer")
-        return adata.X
-    if layer not in adata.layers:
-        raise InputError(f"adata has no layer {layer!r}{nearest(layer, adata.layers.keys())}")
-    return adata.layers[layer]
+def numbers(adata: Any, key: str, positive: bool) -> np.ndarray:
+    """Return a column of `adata.obs` as numbers, `(n_cells,)` float64; an unusable one raises `InputError`.
+
+    Parameters
+    ----------
+    adata
+        The cells.
+    key
+        The column.
+    positive
+        Whether values must be above zero: size factors.
+    """
+    column = adata.obs[key]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    try:
+        # text that reads as numbers is refused too: a column of text is a mistake more often than a size factor
+        if not pd.api.types.is_numeric_dtype(column.dtype):
+            raise TypeError
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        numeric = [c for c in adata.obs if pd.api.types.is_numeric_dtype(adata.obs[c].dtype)]
+        raise InputError(f"obs column {key!r} holds {column.dtype}, not numbers{nearest(key, numeric)}") from None
+    bad = np.flatnonzero(~np.isfinite(values) | ((values <= 0) if positive else False))
+    if len(bad):
+        raise InputError(
+            f"obs column {key!r} is {values[bad[0]]} at cell {adata.obs_names[bad[0]]!r} (row {bad[0]}): it must be "
+            f"finite{' and positive' if positive else ''}"
+        )
+    return values
 
 
 def matrix(
-    x: Any, *, counts: bool, layer: str | None, obs_names: Sequence[str], var_names: Sequence[str], first_row: int = 0
+    x: sp.csr_matrix,
+    *,
+    counts: bool,
+    name: str,
+    obs_names: Sequence[str],
+    var_names: Sequence[str],
+    first_row: int = 0,
+    elsewhere: Callable[[], str] | None = None,
 ) -> None:
     """Raise `InputError` for values that the model cannot use.
 
     Parameters
     ----------
     x
-        `(n_cells, n_genes)`, sparse or dense: a whole matrix or a block of its rows.
+        `(n_cells, n_genes)`, CSR: a whole matrix or a block of its rows, see `containers.as_rows`.
     counts
         Whether non-negative integers are needed; finite values otherwise.
-    layer
-        Where it comes from, for the message.
+    name
+        What messages call the matrix.
     obs_names, var_names
         Names of its rows and columns.
     first_row
         Number of the block's first row.
+    elsewhere
+        Says where counts are to be found, for the message.
     """
-    values = x.data if sp.issparse(x) else np.asarray(x)
-    if not np.issubdtype(values.dtype, np.number) and values.dtype != bool:
-        raise InputError(f"{where(layer)} holds {values.dtype}, not numbers")
+    values = x.data
     checks = [("NaN or infinite", lambda v: ~np.isfinite(v), "remove or repair them")]
-    if counts:
-        cure = 'give raw counts (another layer=?), or use gene_likelihood="gaussian" for log-normalised values'
-        checks += [("negative", lambda v: v < 0, cure), ("non-integer", lambda v: v != np.rint(v), cure)]
-    for what, test, cure in checks:
-        bad = test(values)
-        if not bad.any():
+    if counts and values.dtype.kind != "u":
+        remedy = 'give raw counts (another layer=?), or use gene_likelihood="gaussian" for log-normalised values'
+        checks += [("negative", lambda v: v < 0, remedy), ("non-integer", lambda v: v != np.rint(v), remedy)]
+    for what, test, remedy in checks:
+        bad = np.flatnonzero(test(values))
+        if not len(bad):
             continue
-        cells, genes = _positions(x, bad)
-        value = values[bad][0] if sp.issparse(x) else values[cells[0], genes[0]]
+        cells, genes = np.searchsorted(x.indptr, bad, side="right") - 1, x.indices[bad]
         rows = list(dict.fromkeys(cells.tolist()))
+        hint = elsewhere() if elsewhere is not None and what != "NaN or infinite" else ""
         raise InputError(
-            f"{where(layer)} holds {what} values in {len(rows)} cells; first {value:g} at cell {obs_names[cells[0]]!r} (row "
-            f"{first_row + cells[0]}), gene {var_names[genes[0]]!r}; rows {_some([first_row + r for r in rows])}: {cure}"
+            f"{name} holds {what} values in {len(rows)} cells; first {values[bad[0]]:g} at cell {obs_names[cells[0]]!r} "
+            f"(row {first_row + cells[0]}), gene {var_names[genes[0]]!r}; rows {_some([first_row + r for r in rows])}: "
+            f"{remedy}{hint}"
         )
-
-
-def empty(x: Any, *, layer: str | None, obs_names: Sequence[str], var_names: Sequence[str] | None) -> None:
-    """Raise `InputError` for cells without counts and, where `var_names` are given, for genes without counts."""
-    if 0 in x.shape:
-        raise InputError(f"{where(layer)} has shape {x.shape}: there are no {'cells' if x.shape[0] == 0 else 'genes'}")
-    for axis, what, labels, cure in (
-        (1, "cells", obs_names, "sc.pp.filter_cells(adata, min_counts=1)"),
-        (0, "genes", var_names, "sc.pp.filter_genes(adata, min_counts=1)"),
-    ):
-        if labels is None:
-            continue
-        none = np.flatnonzero(np.asarray(x.sum(axis=axis)).ravel() == 0)
-        if len(none):
-            raise InputError(
-                f"{where(layer)} has {len(none)} {what} without any count (first: {_some([labels[i] for i in none[:3]])}): "
-                f"remove them with {cure}"
-            )
-
-
-def _positions(x: Any, bad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if not sp.issparse(x):
-        found = np.argwhere(bad)
-        return found[:, 0], found[:, 1]
-    x = x.tocsr() if x.format != "csr" else x
-    at = np.flatnonzero(bad)
-    return np.searchsorted(x.indptr, at, side="right") - 1, x.indices[at]
 
 
 def _some(items: Iterable[Any], most: int = 3) -> str:

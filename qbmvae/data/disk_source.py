@@ -65,7 +65,7 @@ class BlockSource:
 
     def steps(self, batch_size: int) -> int:
         """Return the number of minibatches an epoch, the same on every rank."""
-        return max(1, round(len(self) / self.shard[1] / batch_size))
+        return even_steps(len(self) / self.shard[1], batch_size)
 
     def epoch(
         self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
@@ -128,6 +128,12 @@ class BlockSource:
     def n_columns(self) -> int:
         """Number of genes."""
         return self.store.shape[1]
+
+
+def even_steps(n_cells: float, batch_size: int) -> int:
+    """Return how many minibatches of even sizes an epoch has; none holds a single cell unless that is asked for."""
+    steps = round(n_cells / batch_size)
+    return max(1, steps if batch_size < 2 else min(steps, int(n_cells // 2)))
 
 
 def make_batch(

@@ -88,7 +88,7 @@ def _h5ad(path: Path, obs: pd.DataFrame, n_columns: int, n_bits: int) -> Iterato
             return made
 
         values = table(KEY, n_columns, np.float32)
-        bits = table(CODES, n_bits, np.uint8) if n_bits else None
+        bits = table(CODES, n_bits, np.int8) if n_bits else None
         if "X" in file:
             del file["X"]
         # a second name for the same array
@@ -127,7 +127,7 @@ def _npz(path: Path, obs: pd.DataFrame, n_columns: int, n_bits: int) -> Iterator
     # a zip member is written in one piece: .npz is the one format that holds all codes in memory
     arrays: dict[str, Any] = {KEY: np.empty((len(obs), n_columns), dtype=np.float32)}
     if n_bits:
-        arrays[CODES] = np.empty((len(obs), n_bits), dtype=np.uint8)
+        arrays[CODES] = np.empty((len(obs), n_bits), dtype=np.int8)
 
     def append(rows: np.ndarray, codes: np.ndarray | None, start: int) -> None:
         arrays[KEY][start : start + len(rows)] = rows

@@ -11,7 +11,7 @@ import torch
 
 from qbmvae.core.csr import take_rows
 from qbmvae.core.vae import Batch
-from qbmvae.data.disk_source import make_batch
+from qbmvae.data.disk_source import even_steps, make_batch
 
 
 class MemorySource:
@@ -61,7 +61,7 @@ class MemorySource:
 
     def steps(self, batch_size: int) -> int:
         """Return the number of minibatches an epoch: even sizes, so that no batch holds a single cell."""
-        return max(1, round(len(self) / self.shard[1] / batch_size))
+        return even_steps(len(self) / self.shard[1], batch_size)
 
     def epoch(
         self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from qbmvae.data import audit
+from qbmvae.data import audit, fingerprint
 from qbmvae.data.stores import RowStore
 from samplers.errors import InputError
 
@@ -29,6 +29,8 @@ class Survey:
         `(n_batches, n_genes)`.
     totals
         Raw counts of each gene, `(n_genes,)`.
+    checksum
+        Of the rows, see `fingerprint.of_rows`.
     """
 
     library: np.ndarray
@@ -36,6 +38,7 @@ class Survey:
     sums: np.ndarray
     squares: np.ndarray
     totals: np.ndarray
+    checksum: tuple[int, int, int]
 
 
 def survey(
@@ -45,6 +48,7 @@ def survey(
     batches: np.ndarray | None = None,
     *,
     counts: bool = True,
+    moments: bool = True,
     name: str = "X",
     block_size: int = 4096,
 ) -> Survey:
@@ -59,7 +63,9 @@ def survey(
     batches
         Integer batch of each cell; one batch by default.
     counts
-        Whether non-negative integers and non-empty cells are needed.
+        Whether non-negative integers are needed.
+    moments
+        Whether to sum up what gene selection needs.
     name
         What messages call the matrix.
     block_size
@@ -68,30 +74,33 @@ def survey(
     Raises
     ------
     InputError
-        As `audit.matrix` and `audit.empty`, for the first block with a fault.
+        As `audit.matrix`, for the first block with a fault.
     """
     n, genes = store.shape
     codes = np.zeros(n, dtype=np.int64) if batches is None else np.asarray(batches)
     n_batches = int(codes.max(initial=0)) + 1
+    width = genes if moments else 0
+    keys = fingerprint.of_names(var_names)
     result = Survey(
         np.zeros(n, dtype=np.float32),
         np.bincount(codes, minlength=n_batches),
-        np.zeros((n_batches, genes)),
-        np.zeros((n_batches, genes)),
+        np.zeros((n_batches, width)),
+        np.zeros((n_batches, width)),
         np.zeros(genes),
+        (0, 0, 0),
     )
-    layer = None if name == "X" else name
     for start in range(0, n, block_size):
         stop = min(start + block_size, n)
         block = store.read(start, stop)
         x = sp.csr_matrix((block.data, block.indices, block.indptr), shape=(stop - start, genes))
         names = obs_names[start:stop]
-        audit.matrix(x, counts=counts, layer=layer, obs_names=names, var_names=var_names, first_row=start)
+        audit.matrix(x, counts=counts, name=name, obs_names=names, var_names=var_names, first_row=start)
         library = block.sums()
-        if counts:
-            audit.empty(x, layer=layer, obs_names=names, var_names=None)
         result.library[start:stop] = library
         result.totals += np.asarray(x.sum(axis=0)).ravel()
+        result.checksum = fingerprint.of_rows(x, keys, result.checksum)
+        if not moments:
+            continue
         scaled = sp.diags(1e4 / np.maximum(library, 1e-12)) @ x
         member = sp.csr_matrix(
             (np.ones(stop - start), (codes[start:stop], np.arange(stop - start))), (n_batches, stop - start)

@@ -9,8 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from qbmvae.core.csr import CsrBlock
+from qbmvae.core.csr import CsrBlock, take_rows
+from qbmvae.data import fingerprint
+from qbmvae.data.containers import as_rows
 from samplers.errors import InputError, MissingExtraError, nearest
+
+#: Rows no further apart than this are read in one piece.
+NEAR = 64
 
 
 class RowStore(Protocol):
@@ -25,9 +30,13 @@ class RowStore(Protocol):
         """Return rows `start` to `stop`."""
         ...
 
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the rows change, see `fingerprint.of_matrix`."""
+        ...
+
 
 class DatasetRows:
-    """Rows of a matrix that slices: an on-disk CSR of anndata, an h5py or zarr dataset, a scipy CSR or numpy array.
+    """Rows of a matrix that slices: an on-disk CSR of anndata, an h5py, zarr or dask array, a scipy CSR or numpy array.
 
     Parameters
     ----------
@@ -48,6 +57,10 @@ class DatasetRows:
         """Cells and genes."""
         return tuple(self._matrix.shape)
 
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the matrix changes."""
+        return fingerprint.of_matrix(self._matrix)
+
     def read(self, start: int, stop: int) -> CsrBlock:
         """Return rows `start` to `stop`; unsorted columns do no harm, rows stay where they are."""
         try:
@@ -56,13 +69,54 @@ class DatasetRows:
             raise InputError(
                 f"{self.name}: rows {start} to {stop} cannot be read ({error}): is the file damaged?"
             ) from error
-        part = sp.csr_matrix(part)
-        return CsrBlock(
-            part.indptr.astype(np.int64, copy=False),
-            part.indices.astype(np.int32, copy=False),
-            part.data.astype(np.float32, copy=False),
-            part.shape[1],
-        )
+        return block_of(as_rows(part.compute() if hasattr(part, "dask") else part))
+
+
+class SelectedRows:
+    """Some rows of a store, in any order: a view of a file.
+
+    Parameters
+    ----------
+    store
+        The store.
+    rows
+        Which of its rows, `(n_cells,)`.
+    """
+
+    def __init__(self, store: RowStore, rows: np.ndarray):
+        self._store, self._rows = store, rows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells and genes."""
+        return len(self._rows), self._store.shape[1]
+
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the rows change."""
+        return "rows", fingerprint.of_array(self._rows), *self._store.stamp()
+
+    def read(self, start: int, stop: int) -> CsrBlock:
+        """Return rows `start` to `stop` of the selection: near ones are read together, distant ones apart."""
+        wanted, place = np.unique(self._rows[start:stop], return_inverse=True)
+        cuts = np.flatnonzero(np.diff(wanted) > NEAR) + 1
+        parts = []
+        for mine in np.split(wanted, cuts) if len(wanted) else []:
+            block = self._store.read(int(mine[0]), int(mine[-1]) + 1)
+            parts.append(take_rows(block.indptr, block.indices, block.data, mine - mine[0], block.n_columns))
+        if not parts:
+            return self._store.read(0, 0)
+        together = stack(parts)
+        return take_rows(together.indptr, together.indices, together.data, place, together.n_columns)
+
+
+def block_of(rows: sp.csr_matrix) -> CsrBlock:
+    """Return CSR rows as a block."""
+    return CsrBlock(
+        rows.indptr.astype(np.int64, copy=False),
+        rows.indices.astype(np.int32, copy=False),
+        rows.data.astype(np.float32, copy=False),
+        rows.shape[1],
+    )
 
 
 class ConcatenatedRows:
@@ -86,6 +140,10 @@ class ConcatenatedRows:
     def shape(self) -> tuple[int, int]:
         """Cells and genes."""
         return int(self._edges[-1]), self._n_columns
+
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what changes when the rows change."""
+        return "files", *map(fingerprint.of_array, self._columns), *(s.stamp() for s in self._stores)
 
     def read(self, start: int, stop: int) -> CsrBlock:
         """Return rows `start` to `stop`, across files where they span several."""
@@ -119,7 +177,10 @@ def _map_columns(block: CsrBlock, columns: np.ndarray, n_columns: int) -> CsrBlo
     mapped = columns[block.indices]
     kept = mapped >= 0
     running = np.concatenate([[0], np.cumsum(kept)])
-    return CsrBlock(running[block.indptr], mapped[kept].astype(np.int32), block.data[kept], n_columns)
+    found = sp.csr_matrix((block.data[kept], mapped[kept], running[block.indptr]), shape=(len(block), n_columns))
+    # the order of a file's genes must not show in what is read from it
+    found.sort_indices()
+    return block_of(found)
 
 
 def open_group(path: str | Path) -> Any:

@@ -100,6 +100,17 @@ def molecule(smiles: str, *, where: str = "") -> Molecule:
     return Molecule(smiles, atoms, bonds)
 
 
+def parent(smiles: str) -> str:
+    """Return the canonical SMILES of the largest fragment, uncharged and without stereochemistry: one for all salts."""
+    chem = _rdkit()
+    from rdkit.Chem.MolStandardize import rdMolStandardize
+
+    with _Quiet():
+        largest = rdMolStandardize.LargestFragmentChooser().choose(chem.MolFromSmiles(smiles))
+        neutral = rdMolStandardize.Uncharger().uncharge(largest)
+    return chem.MolToSmiles(neutral, isomericSmiles=False)
+
+
 def fingerprints(smiles: Sequence[str], *, n_bits: int = 1024, radius: int = 2) -> np.ndarray:
     """Return Morgan fingerprints, `(n_drugs, n_bits)` uint8: the drug features of the classical controls.
 

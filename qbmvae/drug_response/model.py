@@ -21,6 +21,7 @@ from qbmvae.drug_response.response import Target, from_response
 from qbmvae.drug_response.splits import Split
 from qbmvae.drug_response.tables import feature_table
 from qbmvae.drug_response.training import TrainingOptions, TrainingState, predict, start, train
+from qbmvae.fingerprint import fingerprint
 from samplers.errors import InputError, nearest
 
 
@@ -96,17 +97,28 @@ class DrugResponse:
             A file written after each epoch; where it exists, training goes on from it, bit for bit.
         progress
             Called after each epoch.
+
+        Raises
+        ------
+        InputError
+            The loss diverges, or the checkpoint was written for other data.
         """
         training = training or TrainingOptions()
         if self.options.head in CIRCUIT_HEADS:
             check_memory(self.options.n_qubits, training.batch_size, machine_memory())
         state = start(self.network, training)
+        pairs = (data.drug, data.line, data.values, parts.train, parts.validation)
+        identity = {"data": fingerprint(data.features, *pairs, [m.smiles for m in data.molecules.molecules])}
         if checkpoint is not None and Path(checkpoint).is_file():
-            archive.read_checkpoint(checkpoint, state)
+            before = archive.read_checkpoint(checkpoint, state)
+            if before.get("data", identity["data"]) != identity["data"]:
+                raise InputError(
+                    f"{checkpoint} was written for other data: give those of the first run, or remove it to start again"
+                )
 
         def after_epoch(state: TrainingState) -> None:
             if checkpoint is not None:
-                archive.write_checkpoint(checkpoint, state, {})
+                archive.write_checkpoint(checkpoint, state, identity)
             progress(state)
 
         watched = {"validation": parts.validation} | ({"test": parts.test} if watch_test else {})

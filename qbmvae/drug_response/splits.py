@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from qbmvae.drug_response.data import DrugData
+from qbmvae.drug_response.identity import same_molecule
 from samplers.errors import InputError, nearest
 
 SplitName = Literal["random", "blind-drug", "blind-line", "blind-tissue"]
@@ -38,8 +39,8 @@ def split(
     data
         The data set.
     kind
-        "random", "blind-drug" (groups are canonical SMILES: two entries of one molecule stay together), "blind-line",
-        "blind-tissue".
+        "random", "blind-drug" (molecules that the network cannot tell apart, and salts of one parent, stay together),
+        "blind-line", "blind-tissue".
     validation, test
         Shares, each in (0, 1), sum below 1.
     seed
@@ -85,8 +86,7 @@ def groups(data: DrugData, kind: SplitName) -> np.ndarray:
     if kind == "random":
         return np.arange(len(data))
     if kind == "blind-drug":
-        _, molecule = np.unique([m.smiles for m in data.molecules.molecules], return_inverse=True)
-        return molecule[data.drug]
+        return same_molecule(data.molecules.molecules)[data.drug]
     if kind == "blind-line":
         return data.line
     if kind == "blind-tissue":

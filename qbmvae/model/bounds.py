@@ -1,4 +1,4 @@
-"""Likelihood bounds and energies of cells, in nats, and the prior's log Z."""
+"""Likelihood bounds and energies of cells, in nats."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ from qbmvae.core.batch import Batch
 from qbmvae.core.priors.base import DiscretePrior, entropy
 from qbmvae.model.module import QBMVAEModule
 from samplers.errors import InputError
-from samplers.partition_function import log_partition as estimate
-
-#: Sweeps of the first estimate of log Z, and its largest standard error, in nats, for which it is the last.
-QUICK_SWEEPS, LOG_Z_ERROR = 64, 0.003
 
 
 @contextmanager
@@ -103,19 +99,6 @@ def prior_energy(prior: DiscretePrior, logits: Tensor, free: bool, seed: int) ->
         z = torch.bernoulli(torch.sigmoid(logits))
     energy = prior.expected_energy(torch.sigmoid(logits), z)
     return (energy - entropy(logits) if free else energy).cpu().numpy()
-
-
-def log_partition(prior: Any, seed: int) -> tuple[float, float]:
-    """Return log Z of a prior over the bits and its standard error, in nats; (0, 0) for a continuous prior."""
-    if not isinstance(prior, DiscretePrior):
-        return 0.0, 0.0
-    if (closed := prior.log_partition()) is not None:
-        return float(closed.detach()), 0.0
-    problem = prior.problem()
-    value, error = estimate(problem, seed=seed, num_sweeps=QUICK_SWEEPS)
-    if error > LOG_Z_ERROR:
-        value, error = estimate(problem, seed=seed)
-    return float(value), float(error)
 
 
 def over_bits(prior: Any, what: str) -> DiscretePrior:

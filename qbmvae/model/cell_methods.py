@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -10,16 +9,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from anndata import AnnData
-from scvi.model.base import BaseMinifiedModeModelClass, RNASeqMixin
+from scvi.data._constants import ADATA_MINIFY_TYPE
 
 from qbmvae.data import embedding_writer
 from qbmvae.model import bounds, cells, embedding
 from qbmvae.model.embedding import Representation
 from qbmvae.model.module import QBMVAEModule
-from samplers.errors import InputError
+from qbmvae.model.scvi_methods import ScviMethods, minified
+from samplers.errors import InputError, nearest
 
 
-class CellMethods(RNASeqMixin, BaseMinifiedModeModelClass):
+class CellMethods(ScviMethods):
     """Methods of `QBMVAE` about cells; arrays in the order of `obs_names`, numbers in nats."""
 
     module: QBMVAEModule
@@ -30,7 +30,7 @@ class CellMethods(RNASeqMixin, BaseMinifiedModeModelClass):
     def get_latent_representation(
         self,
         adata: AnnData | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Any = None,
         representation: Representation | None = None,
         batch_size: int | None = None,
         return_dist: bool = False,
@@ -42,9 +42,9 @@ class CellMethods(RNASeqMixin, BaseMinifiedModeModelClass):
         Parameters
         ----------
         adata
-            The model's own data by default; other data are aligned by gene names.
+            The model's own data by default; other data are aligned by gene names, see `qbmvae.model.door`.
         indices
-            Cells to use; all by default.
+            Cells to use: positions, a mask or names, see `qbmvae.data.selection.positions`; all by default.
         representation
             "expression" (default): each gene's expected rate given the cell's code and counts, with the covariates
             averaged out, see `qbmvae.model.expression_space`; on the principal components of the decoded expression of
@@ -76,8 +76,9 @@ class CellMethods(RNASeqMixin, BaseMinifiedModeModelClass):
         self._check_if_trained(warn=False)
         if return_dist:
             return embedding.moments(self.module.vae, cells.posterior(self, adata, indices, batch_size))
-        parts = partial(cells.posteriors, self, adata, indices, batch_size)
-        return embedding.latent(self.module, parts, chosen, n_components, self._kept(adata, indices, chosen))
+        entered = cells.enter(self, adata)
+        parts = partial(cells.posteriors, self, entered, indices, batch_size)
+        return embedding.latent(self.module, parts, chosen, n_components, self._kept(entered, indices, chosen))
 
     def write_latent_representation(
         self,
@@ -113,27 +114,57 @@ class CellMethods(RNASeqMixin, BaseMinifiedModeModelClass):
         embedding_writer.check(Path(path))
         chosen = embedding.known(self.module.vae, representation)
         self._check_if_trained(warn=False)
-        adata = self._validate_anndata(adata)
-        parts = partial(cells.posteriors, self, adata, None, batch_size)
-        return embedding.write(self.module, parts, chosen, Path(path), adata.obs, self._kept(adata, None, chosen))
+        entered = cells.enter(self, adata)
+        parts = partial(cells.posteriors, self, entered, None, batch_size)
+        return embedding.write(self.module, parts, chosen, Path(path), entered.obs, self._kept(entered, None, chosen))
 
-    def get_codes(self, adata: AnnData | None = None, indices: Sequence[int] | None = None) -> np.ndarray:
-        """Return the bits of each cell, `(n_cells, n_latent)` uint8."""
-        return np.asarray(self.get_latent_representation(adata, indices, representation="bits"), dtype=np.uint8)
+    def get_codes(self, adata: AnnData | None = None, indices: Any = None) -> np.ndarray:
+        """Return the bits of each cell, `(n_cells, n_latent)` int8 in {0, 1}."""
+        return np.asarray(self.get_latent_representation(adata, indices, representation="bits"), dtype=np.int8)
 
-    def minify_adata(self, *args: Any, **kwargs: Any) -> None:
-        """Replace the counts by the posterior's parameters, as scvi-tools does; the default embedding is kept too."""
-        kept = self.get_latent_representation() if self.is_trained_ else None
-        super().minify_adata(*args, **kwargs)
-        if kept is not None:
-            self.adata.obsm[embedding.EXPRESSION_KEY] = kept
+    def minify_adata(
+        self,
+        minified_data_type: str = ADATA_MINIFY_TYPE.LATENT_POSTERIOR,
+        use_latent_qzm_key: str | None = None,
+        use_latent_qzv_key: str | None = None,
+    ) -> None:
+        """Put the posterior's parameters in the place of the counts, in a new `model.adata`; the old object stays as it is.
+
+        Parameters
+        ----------
+        minified_data_type
+            "latent_posterior_parameters", or "latent_posterior_parameters_with_counts" to keep the counts too.
+        use_latent_qzm_key, use_latent_qzv_key
+            Keys of `adata.obsm` with the posterior's mean and variance; computed by default. The default embedding is kept
+            under a key of its own.
+
+        Raises
+        ------
+        InputError
+            For another kind, or a key that is not there.
+        """
+        kinds = [str(kind) for kind in ADATA_MINIFY_TYPE]
+        if minified_data_type not in kinds:
+            raise InputError(
+                f"there is no minified_data_type {minified_data_type!r}{nearest(minified_data_type, kinds)}"
+            )
+        given = use_latent_qzm_key, use_latent_qzv_key
+        for key in given:
+            if key is not None and key not in self.adata.obsm:
+                raise InputError(f"adata.obsm has no {key!r}{nearest(key, self.adata.obsm)}")
+        self._check_if_trained(warn=False)
+        found = self.get_latent_representation(return_dist=True)
+        moments = [found[i] if key is None else np.asarray(self.adata.obsm[key]) for i, key in enumerate(given)]
+        kept = {embedding.EXPRESSION_KEY: self.get_latent_representation()}
+        self._libraries()
+        self._attach(minified(self, minified_data_type, (moments[0], moments[1]), kept))
 
     # -- bounds and energies ----------------------------------------------------------------------------------------
 
     def get_elbo(
         self,
         adata: AnnData | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Any = None,
         batch_size: int | None = None,
         return_mean: bool = True,
         seed: int = 0,
@@ -155,7 +186,7 @@ class CellMethods(RNASeqMixin, BaseMinifiedModeModelClass):
     def get_reconstruction_error(
         self,
         adata: AnnData | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Any = None,
         batch_size: int | None = None,
         return_mean: bool = True,
         seed: int = 0,
@@ -168,7 +199,7 @@ class CellMethods(RNASeqMixin, BaseMinifiedModeModelClass):
     def get_marginal_ll(
         self,
         adata: AnnData | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Any = None,
         n_mc_samples: int = 100,
         batch_size: int | None = None,
         return_mean: bool = True,
@@ -190,7 +221,7 @@ class CellMethods(RNASeqMixin, BaseMinifiedModeModelClass):
     def get_energy(
         self,
         adata: AnnData | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Any = None,
         kind: Literal["prior", "free", "bound"] = "prior",
         batch_size: int | None = None,
         seed: int = 0,
@@ -223,18 +254,16 @@ class CellMethods(RNASeqMixin, BaseMinifiedModeModelClass):
 
     # -- the cells of these methods ---------------------------------------------------------------------------------
 
-    def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
-        return super()._validate_anndata(cells.validated(self, adata), copy_if_view)
-
     def _counts(self, method: str, adata: AnnData | None, indices: Any, batch_size: int | None) -> Any:
         """Return minibatches of counts for a method that needs them."""
         self._check_if_trained(warn=False)
-        if self.minified_data_type is not None:
+        entered = cells.enter(self, adata)
+        if entered.counts is None:
             raise InputError(f"{method} needs the counts, which a minified model no longer holds")
-        return cells.batches(self, adata, indices, batch_size)
+        return cells.batches(self, entered, indices, batch_size)
 
-    def _kept(self, adata: AnnData | None, indices: Any, representation: str) -> np.ndarray | None:
+    def _kept(self, entered: cells.Cells, indices: Any, representation: str) -> np.ndarray | None:
         """Return the default embedding that minified data keep, where it is asked for."""
-        if representation == "expression" and cells.is_minified(self, adata):
-            return embedding.kept_expression(self.adata, indices)
+        if representation == "expression" and entered.counts is None:
+            return embedding.kept_expression(entered, cells.rows_of(entered, indices))
         return None

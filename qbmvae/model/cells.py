@@ -1,7 +1,7 @@
-"""The one door by which cells reach a model: register an AnnData, check and align it, read it as minibatches.
+"""Cells and a model: registration, the model's own data, minibatches of any cells that come through the door.
 
-Every function takes the model (or its class) as scvi-tools' base class offers it: `adata`, `adata_manager`, `registry_`,
-`module`, `get_var_names()`, `minified_data_type`.
+Every function takes the model (or its class) as scvi-tools' base class offers it: `adata`, `registry_`, `module`,
+`minified_data_type`; and its `door`.
 """
 
 from __future__ import annotations
@@ -15,78 +15,63 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 from scvi.data._utils import _get_adata_minify_type
-from scvi.data.fields import (
-    CategoricalJointObsField,
-    CategoricalObsField,
-    LayerField,
-    NumericalJointObsField,
-    NumericalObsField,
-)
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
 from qbmvae.core.batch import Batch
-from qbmvae.data import align, audit
-from qbmvae.data.atlas import rows_of
+from qbmvae.data import audit, counts, fingerprint
+from qbmvae.data.categories import text_of
 from qbmvae.data.disk_source import BlockSource
 from qbmvae.data.memory_source import MemorySource
-from qbmvae.data.scan import survey
-from samplers.errors import InputError, nearest
+from qbmvae.data.selection import positions
+from qbmvae.model import fields
+from qbmvae.model.door import Cells, check_columns
+from samplers.errors import InputError
 
 #: Cells encoded at once, and training cells whose library sizes are kept for generation.
 BATCH_SIZE, LIBRARIES = 1024, 5000
 
 
-def register(
-    cls: type[Model],
-    adata: AnnData,
-    *,
-    layer: str | None,
-    batch_key: str | None,
-    labels_key: str | None,
-    size_factor_key: str | None,
-    categorical_covariate_keys: list[str] | None,
-    continuous_covariate_keys: list[str] | None,
-    **kwargs: Any,
-) -> None:
-    """Check an AnnData and register it with a model class; parameters as in `QBMVAE.setup_anndata`."""
-    minified = _get_adata_minify_type(adata)
-    audit.names(adata)
-    audit.keys(adata, [batch_key], "batch_key")
-    if kwargs.get("source_registry") is None:
-        audit.keys(adata, [labels_key], "labels_key")
-    audit.keys(adata, [size_factor_key], "size_factor_key")
-    audit.keys(adata, categorical_covariate_keys or [], "categorical_covariate_keys")
-    audit.keys(adata, continuous_covariate_keys or [], "continuous_covariate_keys")
-    for key in [size_factor_key, *(continuous_covariate_keys or [])]:
-        _check_numbers(adata, key, positive=key == size_factor_key)
-    x = audit.layer_of(adata, layer)
-    if minified is None and rows_of(adata, layer) is None:
-        # data on disk are audited in one pass when the model is made
-        audit.matrix(x, counts=False, layer=layer, obs_names=adata.obs_names, var_names=adata.var_names)
-    setup_method_args = cls._get_setup_method_args(
-        cls=cls,
-        adata=adata,
-        layer=layer,
-        batch_key=batch_key,
-        labels_key=labels_key,
-        size_factor_key=size_factor_key,
-        categorical_covariate_keys=categorical_covariate_keys,
-        continuous_covariate_keys=continuous_covariate_keys,
+def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: dict | None, extend: bool) -> None:
+    """Check an AnnData's columns and register them with a model class; the counts are checked when a model is made.
+
+    Parameters
+    ----------
+    cls
+        The class.
+    adata
+        The cells; scvi-tools' columns are written to its `obs`.
+    setup
+        Arguments of `QBMVAE.setup_anndata`.
+    registry, extend
+        What is known of genes and categories, and whether new categories may come in.
+    """
+    if not isinstance(adata, AnnData):
+        raise InputError(f"cells come as an AnnData, not as {type(adata).__name__}")
+    if adata.is_view:
+        raise InputError(
+            "these cells are a view of other data, which registration would copy: run adata = adata.copy() first"
+        )
+    audit.unique(adata.obs_names, "obs_names (cells)", "adata.obs_names_make_unique()")
+    if registry is None:
+        audit.unique(adata.var_names, "var_names (genes)", "adata.var_names_make_unique()")
+    check_columns(adata, setup, new=registry is None)
+    if _get_adata_minify_type(adata) is None:
+        counts.matrix_and_genes(adata, setup["layer"])
+    manager = AnnDataManager(
+        fields=fields.columns(setup), setup_method_args=cls._get_setup_method_args(cls=cls, adata=adata, **setup)
     )
-    fields = [
-        # our own audit says more than the loader's warning
-        LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
-        CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
-        CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
-        NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
-        CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
-        NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
-    ]
-    if minified is not None:
-        fields += cls._get_fields_for_adata_minification(minified)
-    manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-    manager.register_fields(adata, **kwargs)
+    manager.register_fields(adata, registry, **({"extend_categories": extend} if registry is not None else {}))
     cls.register_manager(manager)
+
+
+def registered(cls: type[Model], adata: AnnData) -> dict[str, Any]:
+    """Return the arguments with which an AnnData was registered."""
+    if not isinstance(adata, AnnData):
+        raise InputError(f"{cls.__name__} takes an AnnData, not {type(adata).__name__}")
+    try:
+        return cls._get_most_recent_anndata_manager(adata, required=True).registry["setup_args"]
+    except ValueError as error:
+        raise InputError("register the data first: QBMVAE.setup_anndata(adata, batch_key=...)") from error
 
 
 def sizes(model: Model) -> dict[str, Any]:
@@ -110,66 +95,17 @@ def batch_names(registry: dict[str, Any]) -> list[str]:
     return [str(name) for name in state["categorical_mapping"]]
 
 
-def check(model: Model, adata: AnnData, likelihood: str, training: bool = False) -> None:
-    """Refuse unusable counts, naming the rows; data on disk are read once, and their library sizes kept.
-
-    Parameters
-    ----------
-    model
-        The model whose registration says which layer holds the counts.
-    adata
-        The cells.
-    likelihood
-        The model's; only "gaussian" takes values that are no counts.
-    training
-        Whether the cells are trained on: then a gene without a count is refused too.
-    """
-    layer = model.registry_["setup_args"]["layer"]
-    if (store := rows_of(adata, layer)) is not None:
-        name = "X" if layer is None else layer
-        found = survey(store, adata.obs_names, adata.var_names, counts=likelihood != "gaussian", name=name)
-        model.disk_libraries[id(adata)] = found.library
-        return
-    x = audit.layer_of(adata, layer)
-    counts = likelihood != "gaussian"
-    audit.matrix(x, counts=counts, layer=layer, obs_names=adata.obs_names, var_names=adata.var_names)
-    if counts:
-        # a gene may well be silent in data that are only embedded
-        genes = adata.var_names if training else None
-        audit.empty(x, layer=layer, obs_names=adata.obs_names, var_names=genes)
+def enter(model: Model, adata: AnnData | None) -> Cells:
+    """Return cells that came through the model's door: its own by default."""
+    if adata is None and model.adata is None:
+        raise InputError("this model has no data of its own: pass adata=")
+    own = adata is None or adata is model.adata
+    return model.door.enter(model.adata if own else adata, model.registry_["setup_args"], model.registry_, own=own)
 
 
-def validated(model: Model, adata: AnnData | None) -> AnnData | None:
-    """Return cells that the model can read: None for its own, else the cells aligned by gene names and checked by category."""
-    if adata is None or adata is model.adata:
-        if model.adata is None:
-            raise InputError("this model has no data of its own: pass adata=")
-        return None
-    if model.get_anndata_manager(adata) is not None:
-        return adata
-    audit.names(adata)
-    columns = align.genes(adata.var_names, model.get_var_names())
-    if columns is not None and rows_of(adata, None) is not None:
-        raise InputError("the file holds more genes than the model: use open_atlas(..., genes=model.get_var_names())")
-    if columns is not None:
-        adata = adata[:, columns].copy()
-    setup = model.registry_["setup_args"]
-    mappings = model.registry_["field_registries"]
-    if setup["batch_key"] is not None:
-        audit.keys(adata, [setup["batch_key"]], "batch_key")
-        known = mappings[REGISTRY_KEYS.BATCH_KEY]["state_registry"]["categorical_mapping"]
-        align.categories(adata.obs[setup["batch_key"]], known, setup["batch_key"])
-    for key in setup["categorical_covariate_keys"] or []:
-        audit.keys(adata, [key], "categorical_covariate_keys")
-        known = mappings[REGISTRY_KEYS.CAT_COVS_KEY]["state_registry"]["mappings"][key]
-        align.categories(adata.obs[key], known, key)
-    if setup["labels_key"] is not None and setup["labels_key"] not in adata.obs:
-        # labels are not used: data without them can be embedded
-        known = mappings[REGISTRY_KEYS.LABELS_KEY]["state_registry"]["categorical_mapping"]
-        adata.obs[setup["labels_key"]] = known[0]
-    if _get_adata_minify_type(adata) is None:
-        check(model, adata, model.module.vae.gene_likelihood)
-    return adata
+def rows_of(cells: Cells, indices: Any) -> np.ndarray | None:
+    """Return the positions of the cells that a selection means; None for all."""
+    return positions(indices, cells.obs_names)
 
 
 def source(model: Model, adata: AnnData | None = None, indices: Any = None) -> MemorySource | BlockSource:
@@ -182,31 +118,49 @@ def source(model: Model, adata: AnnData | None = None, indices: Any = None) -> M
     adata
         Other cells than the model's own.
     indices
-        Rows, or a boolean mask; all by default.
+        Which cells, see `selection.positions`; all by default.
     """
-    adata = model._validate_anndata(adata)
-    manager = model.get_anndata_manager(adata, required=True)
-    store = rows_of(adata, model.registry_["setup_args"]["layer"])
-    x = None if store is not None else manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+    cells = enter(model, adata)
+    if cells.counts is None:
+        raise InputError("minified data hold no counts")
+    manager = cells.manager
     registered = manager.data_registry
+    library = cells.counts.library
     if REGISTRY_KEYS.SIZE_FACTOR_KEY in registered:
-        library = manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY)
-    elif REGISTRY_KEYS.OBSERVED_LIB_SIZE in registered:
-        library = manager.get_from_registry(REGISTRY_KEYS.OBSERVED_LIB_SIZE)
-    else:
-        library = x.sum(axis=1) if x is not None else model.disk_libraries[id(adata)]
-    categories = [manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)]
+        library = np.asarray(manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY)).ravel()
+    if model.door.count_data:
+        # a cell without counts: any total above zero keeps its likelihood finite
+        library = np.where(library > 0, library, 1.0)
+    categories = [np.asarray(manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)).ravel()]
     if REGISTRY_KEYS.CAT_COVS_KEY in registered:
-        codes = manager.get_from_registry(REGISTRY_KEYS.CAT_COVS_KEY)
-        categories += list(np.asarray(codes).T)
+        categories += list(np.asarray(manager.get_from_registry(REGISTRY_KEYS.CAT_COVS_KEY)).T)
     continuous = None
     if REGISTRY_KEYS.CONT_COVS_KEY in registered:
         continuous = np.asarray(manager.get_from_registry(REGISTRY_KEYS.CONT_COVS_KEY))
-    rows = check_indices(indices, adata.n_obs)
-    library = np.asarray(library).ravel()
-    if store is not None:
-        return BlockSource(store, categories, continuous, library, rows)
-    return MemorySource(x, library, categories, continuous, rows)
+    rows = rows_of(cells, indices)
+    if cells.counts.store is not None:
+        return BlockSource(cells.counts.store, categories, continuous, library, rows)
+    return MemorySource(cells.counts.rows, library, categories, continuous, rows)
+
+
+def contents(model: Model) -> dict[str, list[int]]:
+    """Return checksums of what the model's own cells hold, the same for every container and file that holds it."""
+    cells = enter(model, None)
+    found = {"counts": list(cells.counts.checksum)}
+    for key, name in (("batch_key", "batches"), ("size_factor_key", "size factors")):
+        if (column := model.registry_["setup_args"][key]) is not None:
+            found[name] = [fingerprint.of_column(cells.obs[column].map(text_of))]
+    for key in ("categorical_covariate_keys", "continuous_covariate_keys"):
+        if wanted := model.registry_["setup_args"][key]:
+            name = key.removesuffix("_keys").replace("_", " ") + "s"
+            found[name] = [fingerprint.of_column(cells.obs[c].map(text_of)) for c in wanted]
+    return found
+
+
+def empty(model: Model) -> np.ndarray:
+    """Return the positions of the model's own cells that have no count at all."""
+    cells = enter(model, None)
+    return np.flatnonzero(cells.counts.library == 0) if model.door.count_data else np.zeros(0, dtype=np.int64)
 
 
 def batches(
@@ -220,11 +174,6 @@ def batches(
     return cells.epoch(batch_size or BATCH_SIZE, None, device=model.device)
 
 
-def is_minified(model: Model, adata: AnnData | None) -> bool:
-    """Return whether these are the model's own cells, of which only the posterior's parameters are kept."""
-    return model.minified_data_type is not None and (adata is None or adata is model.adata)
-
-
 def posteriors(
     model: Model, adata: AnnData | None = None, indices: Any = None, batch_size: int | None = None
 ) -> Iterator[tuple[torch.Tensor, Batch | None]]:
@@ -232,15 +181,16 @@ def posteriors(
 
     Parameters as in `batches`. Minified data come in one part.
     """
-    vae = model.module.vae
-    if not is_minified(model, adata):
-        for batch in batches(model, adata, indices, batch_size):
+    vae, cells = model.module.vae, enter(model, adata)
+    if cells.counts is not None:
+        for batch in batches(model, cells, indices, batch_size):
             yield vae.encode(batch.x, batch.covariates).cpu(), batch
         return
-    manager = model.adata_manager
+    manager = cells.manager
     q = torch.from_numpy(np.asarray(manager.get_from_registry("latent_qzm"), dtype=np.float32))
     variance = torch.from_numpy(np.asarray(manager.get_from_registry("latent_qzv"), dtype=np.float32))
-    rows = slice(None) if indices is None else np.asarray(indices)
+    rows = rows_of(cells, indices)
+    rows = slice(None) if rows is None else rows
     if vae.prior.discrete:
         yield torch.logit(q.clamp(1e-6, 1 - 1e-6))[rows], None
     else:
@@ -255,8 +205,8 @@ def posterior(
     return torch.cat(parts) if parts else torch.zeros(0, model.module.vae.posterior.out_features)
 
 
-def libraries(model: Model, training: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return library sizes, `(n,)`, and covariate codes, `(n, n_covariates)`, of some training cells.
+def libraries(model: Model, training: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return library sizes, `(n,)`, covariate codes and continuous covariates, `(n, ...)`, of some training cells.
 
     Parameters
     ----------
@@ -269,33 +219,5 @@ def libraries(model: Model, training: np.ndarray | None) -> tuple[np.ndarray, np
     rows = cells.rows if training is None else training
     # a few thousand cells describe the sizes: an export carries them
     rows = np.random.default_rng(0).permutation(rows)[:LIBRARIES]
-    return np.asarray(cells.library)[rows], np.stack([c[rows] for c in cells.categories], axis=1)
-
-
-def check_indices(indices: Any, n: int) -> np.ndarray | None:
-    """Return cell indices as an array, or None; a boolean mask is taken too."""
-    if indices is None:
-        return None
-    indices = np.asarray(indices)
-    if indices.dtype == bool:
-        if len(indices) != n:
-            raise InputError(f"indices is a mask of length {len(indices)}, but there are {n} cells")
-        return np.flatnonzero(indices)
-    if len(indices) and (indices.min() < -n or indices.max() >= n):
-        raise InputError(f"indices reach {indices.max()}, but there are {n} cells")
-    return indices.astype(np.int64) % max(n, 1)
-
-
-def _check_numbers(adata: AnnData, key: str | None, positive: bool) -> None:
-    if key is None:
-        return
-    try:
-        values = np.asarray(adata.obs[key], dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"obs column {key!r} is not numeric{nearest(key, adata.obs.columns)}") from None
-    bad = np.flatnonzero(~np.isfinite(values) | ((values <= 0) if positive else False))
-    if len(bad):
-        raise InputError(
-            f"obs column {key!r} is {values[bad[0]]} at cell {adata.obs_names[bad[0]]!r} (row {bad[0]}): it must be "
-            f"finite{' and positive' if positive else ''}"
-        )
+    codes = np.stack([c[rows] for c in cells.categories], axis=1)
+    return np.asarray(cells.library)[rows], codes, None if cells.continuous is None else cells.continuous[rows]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from anndata import AnnData, read_h5ad
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
 from samplers import files as atomic
@@ -49,15 +50,23 @@ def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path, prefix: str = "") -> Iterator[None]:
     """Name a folder that holds no saved model, or a damaged one."""
-    if not (path / "model.pt").is_file():
+    if not (path / f"{prefix}model.pt").is_file():
         found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) if path.is_dir() else "no such folder"
         raise InputError(f"{path} holds no saved model (model.pt is missing; {found})")
     try:
         yield
     except (EOFError, KeyError, OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise InputError(f"the model in {path} is damaged or of another version: {error}") from error
+
+
+def saved_data(path: Path, prefix: str = "") -> AnnData:
+    """Return the cells that were saved with a model."""
+    file = path / f"{prefix}adata.h5ad"
+    if not file.is_file():
+        raise InputError(f"{path} holds no data: pass adata=, or adata=False for a model without data")
+    return read_h5ad(file)
 
 
 @dataclass
@@ -73,7 +82,7 @@ class Export:
     weights
         State of the module.
     libraries
-        Library sizes and covariate codes of some training cells.
+        Library sizes, covariate codes and continuous covariates of some training cells.
     split
         Rows of the training, validation and test cells, where they are known.
     history
@@ -85,22 +94,24 @@ class Export:
     options: dict[str, Any]
     registry: dict[str, Any]
     weights: dict[str, torch.Tensor]
-    libraries: tuple[np.ndarray, np.ndarray]
+    libraries: tuple[np.ndarray, np.ndarray, np.ndarray | None]
     split: dict[str, np.ndarray]
     history: dict[str, pd.DataFrame]
     reference_categories: tuple[int, ...] | None = None
 
 
-def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarray]) -> None:
+def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarray, np.ndarray | None]) -> None:
     """Write a trained model into one safetensors file; see `QBMVAE.export`."""
     from safetensors.torch import save_file
 
     if path.is_dir():
         raise InputError(f"{path} is a folder: name a file, for example {path / 'model.safetensors'}")
     tensors = {f"module.{k}": v.detach().cpu().contiguous() for k, v in model.module.state_dict().items()}
-    sizes, codes = libraries
+    sizes, codes, numbers = libraries
     tensors["library_sizes"] = torch.from_numpy(np.ascontiguousarray(sizes, dtype=np.float32))
     tensors["library_codes"] = torch.from_numpy(np.ascontiguousarray(codes, dtype=np.int64))
+    if numbers is not None:
+        tensors["library_continuous"] = torch.from_numpy(np.ascontiguousarray(numbers, dtype=np.float32))
     for name in SPLIT:
         indices = getattr(model, f"{name}_indices_")
         if indices is not None:
@@ -140,7 +151,11 @@ def read_export(path: Path) -> Export:
         options=options,
         registry=_arrays(header["registry"]),
         weights={name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")},
-        libraries=(tensors["library_sizes"].numpy(), tensors["library_codes"].numpy()),
+        libraries=(
+            tensors["library_sizes"].numpy(),
+            tensors["library_codes"].numpy(),
+            tensors["library_continuous"].numpy() if "library_continuous" in tensors else None,
+        ),
         split={name: tensors[f"{name}_indices"].numpy() for name in SPLIT if f"{name}_indices" in tensors},
         history={
             k: pd.DataFrame({k: values}, index=pd.Index(np.asarray(epochs, dtype=int), name="epoch"))

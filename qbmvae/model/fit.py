@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,53 @@ import torch
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
+from qbmvae.core.priors.log_partition import log_partition
 from qbmvae.core.training import checkpoint
+from qbmvae.core.training import refine as refit
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.distributed import Ranks, launch, number_of_devices
 from qbmvae.core.training.trainer import Trainer
+from qbmvae.data.notes import note
+from qbmvae.data.selection import positions
 from qbmvae.data.stream import Stream, StreamSource
-from qbmvae.model import bounds, cells, embedding, expression_space
+from qbmvae.model import cells, embedding, expression_space
 from samplers.errors import InputError
+from samplers.sampler import Sampler
 
 #: Epochs x cells that a default training sees, as scvi-tools scales its epochs with the data.
 DEFAULT_EPOCHS, DEFAULT_CELLS = 400, 20_000
+#: Cells to whose codes the prior alone is fitted, and held-out cells that decide where the fit stops, at most.
+REFIT_CELLS, REFIT_CHECKED = 20_000, 5_000
+#: Share of the training cells that decide where none were held out.
+REFIT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Which cells one call of `QBMVAE.train` uses, where it computes, and what it writes; attributes as documented there."""
+    """Which cells one call of `QBMVAE.train` uses, where it computes, and what it writes.
+
+    Attributes
+    ----------
+    train_size, validation_size
+        Shares of the cells; .9 and the rest by default.
+    shuffle_set_split
+        Whether the split is random (else the first cells train).
+    external_indexing
+        Own split: arrays of training and validation (and test) indices.
+    accelerator, devices
+        As in scvi-tools: "auto", "cpu", "gpu", and how many or which; several train one model together.
+    checkpoint_dir
+        Folder for checkpoints, written atomically after each epoch.
+    resume_from
+        Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
+    on_epoch
+        Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
+    stream
+        Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
+        `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
+    progress_bar
+        Whether to show progress, on stderr.
+    """
 
     train_size: float | None = None
     validation_size: float | None = None
@@ -55,6 +87,43 @@ def check_trainable(model: Model) -> None:
         raise InputError("this model has no data to train on: make or load it with adata=")
     if model.minified_data_type is not None:
         raise InputError("a minified model holds no counts: train before minify_adata")
+
+
+def check_same_cells(model: Model, state: dict[str, Any]) -> None:
+    """Refuse to go on with other data than a checkpoint's: counts and covariates are compared, not names alone.
+
+    Parameters
+    ----------
+    model
+        The model, with the data to go on with.
+    state
+        The checkpoint; those written before contents were kept are taken as they are.
+    """
+    if "split" in state:
+        largest = max((int(part.max()) for part in state["split"] if len(part)), default=-1)
+        if largest >= model.adata.n_obs:
+            raise InputError(
+                f"the interrupted training had {largest + 1} cells or more, these data have {model.adata.n_obs}"
+            )
+    was, now = state.get("cells"), cells.contents(model)
+    changed = [] if was is None else [what for what in now if was.get(what) != now[what]]
+    if changed:
+        raise InputError(
+            f"these are not the data of the interrupted training: {', '.join(changed)} differ; resume with the same data, or "
+            "train anew"
+        )
+
+
+def without_empty_cells(model: Model, split: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Leave cells without any count out of training and validation, and say so; they are embedded all the same."""
+    empty = cells.empty(model)
+    if not len(empty):
+        return split
+    names = model.adata.obs_names[empty[:3]]
+    note(
+        f"{len(empty)} cells have no count and take no part in training: {', '.join(names)}{', ...' * (len(empty) > 3)}"
+    )
+    return tuple(part[~np.isin(part, empty)] for part in split)
 
 
 @dataclass
@@ -85,11 +154,23 @@ class Run:
         state = None
         if options.resume_from is not None:
             state = checkpoint.load(Path(options.resume_from) / checkpoint.NAME)
-            config = TrainingConfig(**state["config"])
+            config = TrainingConfig.read(state["config"])
+            check_same_cells(model, state)
         if state is not None and "split" in state:
             return cls(model, config, options, tuple(state["split"]), state)
         sizes = options.train_size, options.validation_size, options.shuffle_set_split
-        split = split_cells(model.adata.n_obs, *sizes, config.seed, options.external_indexing)
+        external = options.external_indexing
+        if external is not None:
+            names = model.adata.obs_names
+            external = [positions(part, names, f"external_indexing[{i}]") for i, part in enumerate(external)]
+        split = split_cells(model.adata.n_obs, *sizes, config.seed, external)
+        split = without_empty_cells(model, split)
+        if len(split[0]) < 2 and model.init_params_["non_kwargs"]["normalisation"] == "batch":
+            raise InputError(f"{len(split[0])} training cells: batch normalisation needs two or more")
+        if config.batch_size < 2 and model.init_params_["non_kwargs"]["normalisation"] == "batch":
+            raise InputError(
+                'batch_size 1 leaves batch normalisation nothing to compare: use 2 or more, or normalisation="layer"'
+            )
         return cls(model, config, options, split, state)
 
     def trainer(self, ranks: Ranks, device: torch.device) -> Trainer:
@@ -106,7 +187,7 @@ class Run:
             device=device,
             checkpoints=None if folder is None else Path(folder),
             progress=options.progress_bar,
-            extra_state={"split": list(self.split)},
+            notes={"split": list(self.split), "cells": cells.contents(self.model)},
             ranks=ranks,
         )
         if self.state is not None:
@@ -136,12 +217,19 @@ class Run:
         return {name: frame(name, points) for name, points in history.items()}
 
 
-def measure(model: Model, seed: int) -> None:
-    """Keep in the module what training leaves to be measured: log Z, and the axes of expression space."""
-    module, training = model.module, model.train_indices_
-    value, error = bounds.log_partition(module.vae.prior, seed)
-    module.log_partition.fill_(value)
-    module.log_partition_error.fill_(error)
+def measure(model: Model, config: TrainingConfig) -> None:
+    """Keep in the module what training leaves to be measured: log Z, and the axes of expression space.
+
+    Where the configuration asks for it the prior is fitted to its optimum first, in as many steps as training took and
+    no more than `refine_prior` takes.
+    """
+    module, training, seed = model.module, model.train_indices_, config.seed
+    if refines(config, module.vae.prior, model.sampler):
+        steps = config.max_epochs * -(-len(training) // config.batch_size)
+        options = {"steps": min(1500, steps), "num_chains": 2 * config.num_chains}
+        model.refinement_ = refine(model, model.sampler, seed, **options)
+    else:
+        measure_log_partition(module, seed)
     module.eval()
     if module.vae.frozen_statistics and module.has_expression_axes:
         # the model of a query keeps its reference's axes
@@ -149,6 +237,46 @@ def measure(model: Model, seed: int) -> None:
     if len(training) > expression_space.CELLS:
         training = np.random.default_rng(seed).choice(training, expression_space.CELLS, replace=False)
     embedding.fix_axes(module, partial(cells.posteriors, model, None, np.sort(training)))
+
+
+def measure_log_partition(module: Any, seed: int) -> None:
+    """Measure the prior's log Z and keep it in the module."""
+    value, error = log_partition(module.vae.prior, seed)
+    module.log_partition.fill_(value)
+    module.log_partition_error.fill_(error)
+
+
+def refines(config: TrainingConfig, prior: Any, sampler: Sampler) -> bool:
+    """Return whether training ends with a fit of the prior alone.
+
+    By default where that takes seconds and draws what the training drew: by a local sampler that keeps its chains, or by
+    none. A machine's prior stays the machine's.
+    """
+    if not config.prior_learning_rate or not any(p.requires_grad for p in prior.parameters()):
+        return False
+    if config.refine_prior is not None:
+        return config.refine_prior
+    return not prior.needs_samples or (sampler.keeps_chains and not sampler.remote and sampler.kind == "sampler")
+
+
+def refine(model: Model, sampler: Sampler, seed: int, **options: Any) -> dict[str, float]:
+    """Fit the prior alone to the codes of the training cells; see `QBMVAE.refine_prior`."""
+    if model.adata is None:
+        raise InputError("this model has no data to fit its prior to: load it with adata=")
+    rng = np.random.default_rng(seed)
+    training = rng.permutation(np.arange(model.adata.n_obs) if model.train_indices_ is None else model.train_indices_)
+    held_out = rng.permutation([] if model.validation_indices_ is None else model.validation_indices_)
+    if not len(held_out):
+        few = max(1, round(REFIT_SHARE * len(training)))
+        held_out, training = training[:few], training[few:]
+    with torch.inference_mode():
+        fitted, checked = (
+            cells.posterior(model, None, np.sort(rows[:most]).astype(np.int64))
+            for rows, most in ((training, REFIT_CELLS), (held_out, REFIT_CHECKED))
+        )
+    found = refit.refine(model.module.vae, fitted.clone(), checked.clone(), sampler, seed=seed, **options)
+    measure_log_partition(model.module, seed)
+    return asdict(found)
 
 
 def without_token(spec: str) -> str:
@@ -172,6 +300,8 @@ def split_cells(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return training, validation and test indices."""
     if external is not None:
+        if not 1 <= len(external) <= 3:
+            raise InputError(f"external_indexing takes one to three sets of cells, not {len(external)}")
         parts = [np.asarray(p, dtype=np.int64) for p in external]
         parts += [np.array([], dtype=np.int64)] * (3 - len(parts))
         merged = np.concatenate(parts)

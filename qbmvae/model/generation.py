@@ -38,7 +38,7 @@ def prior_codes(
         if clamp or bias is not None:
             raise InputError("clamp and bias need a prior over bits; this model's prior is continuous")
         with torch.no_grad(), seeded(int(rng.integers(2**31))):
-            return prior.cpu().sample(n).numpy()
+            return prior.sample(n).cpu().numpy()
     problem = biased(prior.problem(), bias, prior.n_latent)
     clamped = {}
     for bit, value in (clamp or {}).items():
@@ -50,23 +50,23 @@ def prior_codes(
     draws = samplers.get(sampler or SAMPLER).draw(problem, n, 1.0, clamped=clamped or None, seed=rng)
     # resampling leaves copies side by side
     states = rng.permutation(draws.resample(n, seed=rng).states)
-    return ((states[:, : prior.n_latent] + 1) // 2).astype(np.uint8)
+    return ((states[:, : prior.n_latent] + 1) // 2).astype(np.int8)
 
 
 def training_like(
-    libraries: tuple[np.ndarray, np.ndarray],
+    libraries: tuple[np.ndarray, np.ndarray, np.ndarray | None],
     names: Sequence[str],
     n_cells: int,
     batch: str | None,
     library_size: float | np.ndarray | None,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw library sizes, `(n_cells,)`, and covariate codes, `(n_cells, n_covariates)`, of training cells.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Draw library sizes, `(n_cells,)`, covariate codes and continuous covariates, `(n_cells, ...)`, of training cells.
 
     Parameters
     ----------
     libraries
-        Both of some training cells, see `qbmvae.model.cells.libraries`.
+        All three of some training cells, see `qbmvae.model.cells.libraries`.
     names
         Of the batches.
     n_cells
@@ -78,7 +78,7 @@ def training_like(
     rng
         The generator.
     """
-    sizes, codes = libraries
+    sizes, codes, numbers = libraries
     if batch is None:
         rows = rng.integers(len(sizes), size=n_cells)
     else:
@@ -91,12 +91,17 @@ def training_like(
     library = sizes[rows] if library_size is None else np.broadcast_to(library_size, n_cells)
     if not (np.isfinite(library).all() and (library > 0).all()):
         raise InputError("library_size must be finite and positive")
-    return np.asarray(library), codes[rows]
+    return np.asarray(library), codes[rows], None if numbers is None else numbers[rows]
 
 
 @torch.inference_mode()
 def decoded(
-    module: QBMVAEModule, codes: np.ndarray, library: np.ndarray, covariates: np.ndarray, seed: int
+    module: QBMVAEModule,
+    codes: np.ndarray,
+    library: np.ndarray,
+    covariates: np.ndarray,
+    continuous: np.ndarray | None,
+    seed: int,
 ) -> sp.csr_matrix:
     """Draw counts of cells with these codes, CSR `(n_cells, n_genes)`.
 
@@ -110,6 +115,8 @@ def decoded(
         Total counts, `(n_cells,)`.
     covariates
         Codes of the categorical covariates, the batch first, `(n_cells, n_covariates)`.
+    continuous
+        Continuous covariates, `(n_cells, n_continuous)`, or None.
     seed
         Of the counts.
     """
@@ -120,7 +127,8 @@ def decoded(
             categories = torch.from_numpy(covariates[part].astype(np.int64)).to(device)
             z = torch.from_numpy(codes[part].astype(np.float32)).to(device)
             size = torch.from_numpy(np.asarray(library[part], dtype=np.float32)).to(device)
-            px = module.likelihood(z, size.log().unsqueeze(-1), Covariates(tuple(categories.T)))
+            numbers = None if continuous is None else torch.from_numpy(np.float32(continuous[part])).to(device)
+            px = module.likelihood(z, size.log().unsqueeze(-1), Covariates(tuple(categories.T), numbers))
             counts.append(sp.csr_matrix(px.sample().cpu().numpy()))
     return sp.vstack(counts, format="csr")
 

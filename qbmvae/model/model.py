@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from anndata import AnnData
 from scvi.model.base import ArchesMixin
 
-from qbmvae.data import audit
+from qbmvae.core.options import ModelOptions, pick
 from qbmvae.model import cells, files, query
+from qbmvae.model.door import Door
 from qbmvae.model.training_methods import TrainingMethods
 from samplers.errors import InputError
 
@@ -23,7 +23,7 @@ class QBMVAE(TrainingMethods):
     adata
         Data registered with `QBMVAE.setup_anndata`.
     n_latent
-        Bits of the code.
+        Bits of the code (dimensions for a continuous prior).
     n_hidden
         Width of the hidden layers.
     n_layers
@@ -44,9 +44,6 @@ class QBMVAE(TrainingMethods):
         True hidden units of the "bipartite" topology; as many as bits by default.
     n_components
         Components of the mixture and VampPrior.
-    sampler
-        Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
-        `dimod.Sampler` object.
     estimator
         Gradient through the bits: "straight-through", "gumbolt", "spike-exponential", "overlapping-exponential",
         "reinmax" or "disarm".
@@ -56,6 +53,9 @@ class QBMVAE(TrainingMethods):
         Whether the encoder sees batch and covariates (the decoder always does, at every layer).
     normalisation
         Of the hidden layers: "batch", "layer" or "none".
+    sampler
+        Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
+        `dimod.Sampler` object.
     seed
         Of the initial weights. `train(seed=...)` draws them anew from its own seed.
 
@@ -80,6 +80,7 @@ class QBMVAE(TrainingMethods):
         self,
         adata: AnnData | None = None,
         registry: dict | None = None,
+        # written by .ci/signatures.py from ModelOptions
         n_latent: int = 64,
         n_hidden: int = 128,
         n_layers: int = 2,
@@ -90,48 +91,33 @@ class QBMVAE(TrainingMethods):
         topology: Any = "dense",
         n_hidden_units: int | None = None,
         n_components: int = 32,
-        sampler: Any = "persistent",
         estimator: str = "straight-through",
         estimator_parameter: float | None = None,
         encode_covariates: bool = False,
         normalisation: str = "batch",
+        # written by hand
+        sampler: Any = "persistent",
         seed: int = 0,
     ):
-        if adata is not None and not isinstance(adata, AnnData):
-            raise InputError(f"QBMVAE takes an AnnData, not {type(adata).__name__}")
-        try:
-            super().__init__(adata, registry)
-        except ValueError as error:
-            raise InputError("register the data first: QBMVAE.setup_anndata(adata, batch_key=...)") from error
-        options: dict[str, Any] = {
-            "n_latent": n_latent,
-            "n_hidden": n_hidden,
-            "n_layers": n_layers,
-            "dropout_rate": dropout_rate,
-            "gene_likelihood": gene_likelihood,
-            "dispersion": dispersion,
-            "prior": prior,
-            "topology": topology,
-            "n_hidden_units": n_hidden_units,
-            "n_components": n_components,
-            "estimator": estimator,
-            "estimator_parameter": estimator_parameter,
-            "encode_covariates": encode_covariates,
-            "normalisation": normalisation,
-        }
+        options = pick(ModelOptions, locals())
+        self.door = Door(gene_likelihood != "gaussian")
+        if adata is not None:
+            entered = self.door.enter(adata, cells.registered(type(self), adata))
+            registry = entered.manager.registry
+        elif registry is None:
+            raise InputError("QBMVAE needs data: QBMVAE.setup_anndata(adata, batch_key=...), then QBMVAE(adata)")
+        super().__init__(None, registry)
         self.sampler = sampler
-        #: library sizes of data on disk, by the identity of the AnnData; read once in the audit
-        self.disk_libraries: dict[int, np.ndarray] = {}
-        if adata is not None and self.minified_data_type is None:
-            cells.check(self, adata, gene_likelihood, training=True)
-        self._module_options = {**cells.sizes(self), **options}
+        self._module_options = {**cells.sizes(self), **vars(options)}
         self._draw_weights(seed)
+        if adata is not None:
+            self._attach(adata)
         self._model_summary_string = (
             f"QBMVAE: {n_latent} latent bits, prior {prior} ({topology if isinstance(topology, str) else 'own graph'}), "
             f"sampler {self.sampler.name}, {n_layers} layers of {n_hidden}, likelihood {gene_likelihood}"
         )
         # an object may hold a connection: what is saved is its name
-        saved = {**options, "sampler": self.sampler_ or "persistent", "seed": seed}
+        saved = {**vars(options), "sampler": self.sampler_ or "persistent", "seed": seed}
         self.init_params_ = {"kwargs": {}, "non_kwargs": saved}
 
     def __repr__(self) -> str:
@@ -147,43 +133,45 @@ class QBMVAE(TrainingMethods):
         size_factor_key: str | None = None,
         categorical_covariate_keys: list[str] | None = None,
         continuous_covariate_keys: list[str] | None = None,
-        **kwargs: Any,
+        source_registry: dict[str, Any] | None = None,
+        extend_categories: bool = False,
     ) -> None:
         """Register an AnnData: say where the counts and the covariates are.
 
         Parameters
         ----------
         adata
-            Cells by genes; CSR or dense counts (or log-normalised values for `gene_likelihood="gaussian"`).
+            Cells by genes; counts in any container that AnnData holds, in memory or on disk (or log-normalised values for
+            `gene_likelihood="gaussian"`).
         layer
-            Layer with the counts; X by default.
+            Layer with the counts; X by default; "raw" for `adata.raw.X`.
         batch_key
             Column of `adata.obs` with the batch.
         labels_key
-            Column with labels; the model does not use them, scvi-tools' tools do.
+            Column with labels; the model does not use them, scvi-tools' tools do. They may be missing.
         size_factor_key
-            Column with size factors, used in the place of total counts.
+            Column with size factors, used in the place of total counts; of any scale.
         categorical_covariate_keys, continuous_covariate_keys
             Further covariates of the decoder.
-        **kwargs
-            Passed on to `AnnDataManager.register_fields`.
+        source_registry
+            What another model knows of genes and categories, which these data then follow.
+        extend_categories
+            Whether categories that are new to it may come in.
 
         Raises
         ------
         InputError
             For missing layers and columns (with the nearest names), missing values and duplicated names.
         """
-        cells.register(
-            cls,
-            adata,
-            layer=layer,
-            batch_key=batch_key,
-            labels_key=labels_key,
-            size_factor_key=size_factor_key,
-            categorical_covariate_keys=categorical_covariate_keys,
-            continuous_covariate_keys=continuous_covariate_keys,
-            **kwargs,
-        )
+        setup = {
+            "layer": layer,
+            "batch_key": batch_key,
+            "labels_key": labels_key,
+            "size_factor_key": size_factor_key,
+            "categorical_covariate_keys": categorical_covariate_keys,
+            "continuous_covariate_keys": continuous_covariate_keys,
+        }
+        cells.register(cls, adata, setup, source_registry, extend_categories)
 
     # -- files ------------------------------------------------------------------------------------------------------
 
@@ -221,19 +209,22 @@ class QBMVAE(TrainingMethods):
         dir_path
             The folder.
         adata
-            The data, aligned as in training; loaded with the model where it was saved with it.
+            The data; those saved with the model where None, no data where False. Genes are found by name.
         **kwargs
             Those of scvi-tools' `load`.
 
         Raises
         ------
         InputError
-            For a missing or damaged folder.
+            For a missing or damaged folder, or data that do not fit.
         """
-        if adata is not None and adata is not False:
-            audit.names(adata)
-        with files.reading(Path(dir_path)):
-            model = super().load(str(dir_path), adata=adata, **kwargs)
+        path, prefix = Path(dir_path), kwargs.get("prefix") or ""
+        with files.reading(path, prefix):
+            model = super().load(str(path), adata=False, **kwargs)
+            if adata is None:
+                adata = files.saved_data(path, prefix)
+        if adata is not False:
+            model._attach(adata)
         model.set_weights(trained=model.is_trained_)
         return model
 
@@ -265,9 +256,9 @@ class QBMVAE(TrainingMethods):
             For a missing or damaged file, or one of a later version.
         """
         found = files.read_export(Path(path))
+        model = cls(None, found.registry, **found.options)
         if adata is not None:
-            cls.setup_anndata(adata, source_registry=found.registry, **found.registry["setup_args"])
-        model = cls(adata, found.registry if adata is None else None, **found.options)
+            model._attach(adata)
         model.library_table_, model.history_ = found.libraries, found.history
         model.reference_categories_ = found.reference_categories
         for name, indices in found.split.items():
@@ -284,7 +275,8 @@ class QBMVAE(TrainingMethods):
         Parameters
         ----------
         adata
-            Query cells with the reference's genes and columns; new batch categories are allowed.
+            Query cells with the reference's columns, and its genes in any order among others; new categories are allowed. A
+            few genes may be missing and count as 0, under a warning. The object is not written to.
         reference_model
             A trained `QBMVAE`, or the folder of one.
         unfrozen
@@ -297,8 +289,10 @@ class QBMVAE(TrainingMethods):
         """
         reference = reference_model if isinstance(reference_model, QBMVAE) else cls.load(reference_model, adata=False)
         reference._check_if_trained(warn=False)
-        cls.setup_anndata(adata, **query.registration(adata, reference.registry_, reference.get_var_names()))
-        model = cls(adata, **reference.init_params_["non_kwargs"])
+        setup, registry = reference.registry_["setup_args"], reference.registry_
+        entered = Door(reference.door.count_data).enter(adata, setup, registry, extend=True)
+        model = cls(None, entered.manager.registry, **reference.init_params_["non_kwargs"])
+        model._attach(adata)
         # until it is trained it answers with the reference's weights
         model.set_weights(query.extended_weights(reference.module, model.module), trained=True)
         model.reference_categories_ = None if unfrozen else reference.module.vae.n_categories

@@ -110,9 +110,7 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
             parameters = torch.cat([qzm, qzv.clamp(min=1e-8).log()], -1)
         return self._outputs(parameters, library, n_samples)
 
-    def _get_generative_input(
-        self, tensors: dict[str, Tensor], inference_outputs: dict[str, Any], **_: Any
-    ) -> dict[str, Any]:
+    def _get_generative_input(self, tensors: dict[str, Tensor], inference_outputs: dict[str, Any]) -> dict[str, Any]:
         return {
             "z": inference_outputs["z"],
             "library": inference_outputs["library"],

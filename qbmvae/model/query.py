@@ -6,34 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from anndata import AnnData
 
 from qbmvae.core.vae import VAE
-from qbmvae.data import align, audit
 from qbmvae.model.module import QBMVAEModule
 from samplers.errors import InputError
-
-
-def registration(adata: AnnData, registry: dict[str, Any], genes: Sequence[str]) -> dict[str, Any]:
-    """Check a query's genes and return the arguments that register it as the reference was.
-
-    Parameters
-    ----------
-    adata
-        The query's cells.
-    registry
-        The reference's.
-    genes
-        The reference's.
-    """
-    audit.names(adata)
-    if align.genes(adata.var_names, genes) is not None:
-        raise InputError("the query holds more genes than the reference: use QBMVAE.prepare_query_anndata first")
-    setup = dict(registry["setup_args"])
-    if setup["labels_key"] is not None and setup["labels_key"] not in adata.obs:
-        known = registry["field_registries"]["labels"]["state_registry"]["categorical_mapping"]
-        adata.obs[setup["labels_key"]] = known[0]
-    return {"source_registry": registry, "extend_categories": True, **setup}
 
 
 def extended_weights(reference: QBMVAEModule, fresh: QBMVAEModule) -> dict[str, torch.Tensor]:

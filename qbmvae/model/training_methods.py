@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import samplers
+from qbmvae.core.options import pick
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.trainer import Trainer
 from qbmvae.data.stream import Stream
@@ -78,32 +79,34 @@ class TrainingMethods(PriorMethods):
         max_epochs: int | None = None,
         batch_size: int = 128,
         *,
-        seed: int = 0,
         sampler: Any = None,
-        train_size: float | None = None,
-        validation_size: float | None = None,
-        shuffle_set_split: bool = True,
+        # written by .ci/signatures.py from TrainingConfig and RunOptions
+        learning_rate: float = 0.001,
+        prior_learning_rate: float = 0.001,
+        weight_decay: float = 0.0,
+        learning_rate_decay: float = 0.0,
+        kl_weight: float = 0.25,
+        kl_warmup: float = 0.25,
+        batch_matching: float = 2.0,
+        cycle_consistency: float = 0.0,
+        num_chains: int = 512,
+        gradient_clip: float | None = None,
         early_stopping: bool = False,
         early_stopping_patience: int = 45,
         early_stopping_min_delta: float = 0.0,
         check_val_every_n_epoch: int = 1,
-        learning_rate: float = TrainingConfig.learning_rate,
-        prior_learning_rate: float = TrainingConfig.prior_learning_rate,
-        weight_decay: float = TrainingConfig.weight_decay,
-        learning_rate_decay: float = TrainingConfig.learning_rate_decay,
-        kl_weight: float = TrainingConfig.kl_weight,
-        kl_warmup: float = TrainingConfig.kl_warmup,
-        batch_matching: float = TrainingConfig.batch_matching,
-        cycle_consistency: float = TrainingConfig.cycle_consistency,
-        num_chains: int = TrainingConfig.num_chains,
-        gradient_clip: float | None = TrainingConfig.gradient_clip,
-        precision: str = TrainingConfig.precision,
+        seed: int = 0,
+        checkpoint_every: int = 0,
+        refine_prior: bool | None = None,
+        precision: str = "32",
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        shuffle_set_split: bool = True,
+        external_indexing: Sequence[np.ndarray] | None = None,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
         checkpoint_dir: str | Path | None = None,
-        checkpoint_every: int = 0,
         resume_from: str | Path | None = None,
-        external_indexing: Sequence[np.ndarray] | None = None,
         on_epoch: Callable[[Trainer], None] | None = None,
         stream: Stream | None = None,
         progress_bar: bool = True,
@@ -116,22 +119,8 @@ class TrainingMethods(PriorMethods):
             Passes over the training cells; by default 400 up to 20,000 cells, fewer above.
         batch_size
             Cells a step.
-        seed
-            Of everything random: initial weights of a fresh model, split, order, noise, chains.
-        sampler
-            Replaces the model's sampler for the negative phase: a name, "name?option=value", or an object.
-        train_size, validation_size
-            Shares of the cells; .9 and the rest by default.
-        shuffle_set_split
-            Whether the split is random (else the first cells train).
-        early_stopping
-            Stop when the held-out ELBO no longer improves, and keep the best weights.
-        early_stopping_patience, early_stopping_min_delta
-            Validations without an improvement of this many nats before it stops.
-        check_val_every_n_epoch
-            Epochs between validations.
         learning_rate, prior_learning_rate, weight_decay
-            Adam's, for the network and for the prior.
+            Adam's, for the network and for the prior (which takes no weight decay).
         learning_rate_decay
             Share of the steps, at the end, over which both rates fall linearly to 0.
         kl_weight
@@ -145,26 +134,43 @@ class TrainingMethods(PriorMethods):
         num_chains
             Reads of the negative phase a step.
         gradient_clip
-            Largest gradient norm; None for no limit.
+            Largest norm of the network's gradient; None for no limit.
+        early_stopping
+            Stop when the held-out ELBO no longer improves, and keep the best weights.
+        early_stopping_patience, early_stopping_min_delta
+            Validations without an improvement of this many nats before it stops.
+        check_val_every_n_epoch
+            Epochs between validations.
+        seed
+            Of everything random: initial weights of a fresh model, split, order, noise, chains.
+        checkpoint_every
+            Steps between further checkpoints, where there is a folder for them; 0 for the end of each epoch only.
+        refine_prior
+            Whether to end with a fit of the prior alone to the cells' codes, see `QBMVAE.refine_prior`. By default where that
+            takes seconds: the sampler is local and keeps its chains, or none is needed.
         precision
             Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
+        train_size, validation_size
+            Shares of the cells; .9 and the rest by default.
+        shuffle_set_split
+            Whether the split is random (else the first cells train).
+        external_indexing
+            Own split: arrays of training and validation (and test) indices.
         accelerator, devices
             As in scvi-tools: "auto", "cpu", "gpu", and how many or which; several train one model together.
         checkpoint_dir
             Folder for checkpoints, written atomically after each epoch.
-        checkpoint_every
-            Steps between further checkpoints.
         resume_from
             Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
-        external_indexing
-            Own split: arrays of training and validation (and test) indices.
         on_epoch
-            Called with the trainer after each epoch, the model in evaluation mode; for curves of one's own.
+            Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
         stream
             Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
             `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
         progress_bar
             Whether to show progress, on stderr.
+        sampler
+            Replaces the model's sampler for the negative phase: a name, "name?option=value", or an object.
 
         Raises
         ------
@@ -172,42 +178,13 @@ class TrainingMethods(PriorMethods):
             For options out of range, nothing to resume from, or a loss that is not finite (naming the cells).
         """
         fit.check_trainable(self)
+        if max_epochs is None:
+            max_epochs = fit.default_epochs(self.adata.n_obs)
+        config = pick(TrainingConfig, locals())
+        answering = None if on_epoch is None else partial(self._answer, on_epoch)
+        options = pick(fit.RunOptions, locals(), on_epoch=answering)
         if sampler is not None:
             self.sampler = sampler
-        config = TrainingConfig(
-            max_epochs=max_epochs or fit.default_epochs(self.adata.n_obs),
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            prior_learning_rate=prior_learning_rate,
-            weight_decay=weight_decay,
-            learning_rate_decay=learning_rate_decay,
-            kl_weight=kl_weight,
-            kl_warmup=kl_warmup,
-            batch_matching=batch_matching,
-            cycle_consistency=cycle_consistency,
-            num_chains=num_chains,
-            gradient_clip=gradient_clip,
-            precision=precision,
-            early_stopping=early_stopping,
-            patience=early_stopping_patience,
-            min_delta=early_stopping_min_delta,
-            check_val_every_n_epoch=check_val_every_n_epoch,
-            seed=seed,
-            checkpoint_every=checkpoint_every,
-        )
-        options = fit.RunOptions(
-            train_size=train_size,
-            validation_size=validation_size,
-            shuffle_set_split=shuffle_set_split,
-            external_indexing=external_indexing,
-            accelerator=accelerator,
-            devices=devices,
-            checkpoint_dir=checkpoint_dir,
-            resume_from=resume_from,
-            on_epoch=None if on_epoch is None else partial(self._answer, on_epoch),
-            stream=stream,
-            progress_bar=progress_bar,
-        )
         run = fit.Run.of(self, config, options)
         if self._drawn:
             self._draw_weights(run.config.seed)
@@ -215,5 +192,5 @@ class TrainingMethods(PriorMethods):
         if self.reference_categories_ is not None:
             query.freeze(self.module.vae, self.reference_categories_)
         self.history_ = run.fit()
-        fit.measure(self, run.config.seed)
+        fit.measure(self, run.config)
         self.set_weights(trained=True)

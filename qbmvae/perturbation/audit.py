@@ -117,6 +117,16 @@ def _normalise(x: sp.csr_matrix | np.ndarray, target_sum: float | None) -> sp.cs
     return x
 
 
+def unique_genes(adata: AnnData, which: str = "data") -> None:
+    """Raise InputError where a gene's name occurs twice."""
+    if not adata.var_names.is_unique:
+        twice = adata.var_names[adata.var_names.duplicated()]
+        raise InputError(
+            f"{which}: {len(twice.unique())} genes occur more than once in var_names, first {twice[0]!r}: sum their counts "
+            "or call var_names_make_unique()"
+        )
+
+
 def match_genes(
     adata: AnnData, genes: np.ndarray | list[str], which: str = "data", wanted_by: str = "the model"
 ) -> np.ndarray:
@@ -127,9 +137,7 @@ def match_genes(
     InputError
         Genes are missing or a name occurs twice.
     """
-    if not adata.var_names.is_unique:
-        twice = adata.var_names[adata.var_names.duplicated()][0]
-        raise InputError(f"{which}: gene {twice!r} occurs twice in var_names: call var_names_make_unique()")
+    unique_genes(adata, which)
     index = adata.var_names.get_indexer(np.asarray(genes, dtype=object))
     missing = np.flatnonzero(index < 0)
     if missing.size:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qbmvae.perturbation import ridge
 from qbmvae.perturbation.features import Features
 from qbmvae.perturbation.groups import Groups
+from qbmvae.perturbation.linear import ridge
 
 BASELINES = ("no change", "mean response", "nearest perturbation", "ridge on features")
 
@@ -46,7 +46,7 @@ def predict(name: str, groups: Groups, features: Features, labels: Sequence[str]
         # penalty by leaving perturbations out, or contexts where a one-hot code says nothing of unseen perturbations
         folds = groups.contexts if features.kind == "one-hot" else groups.labels
         scale = table.std() or 1.0
-        return ridge.fit(features.lookup(groups.labels) / scale, groups.delta, folds).predict(wanted / scale)
+        return ridge(features.lookup(groups.labels) / scale, groups.delta, folds).predict(wanted / scale)
     raise ValueError(f"no baseline {name!r}: {', '.join(BASELINES)}")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from qbmvae.perturbation.linear import principal_components
 from samplers.errors import InputError, nearest
 
 
@@ -76,8 +77,6 @@ def gene_embeddings(
     x: sp.csr_matrix | np.ndarray, genes: Sequence[str], n_components: int = 32, separator: str = "+"
 ) -> Features:
     """Embed each measured gene by its loadings on the principal components of (control) cells, (n_genes, n_components)."""
-    from qbmvae.perturbation.backbones.local import principal_components
-
     components, _ = principal_components(x, n_components)
     scale = components.std() or 1.0
     return Features(tuple(map(str, genes)), (components.T / scale).astype(np.float32), "genes", separator)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from qbmvae.fingerprint import fingerprint
 from qbmvae.perturbation import audit, training
 from qbmvae.perturbation.backbones import Backbone
 from qbmvae.perturbation.backbones.local import LocalBackbone
 from qbmvae.perturbation.batches import Source
+from qbmvae.perturbation.checkpoint import Checkpoint
 from qbmvae.perturbation.delta import DeltaPredictor
 from qbmvae.perturbation.features import Features, gene_embeddings, one_hot, read_features
 from qbmvae.perturbation.groups import Groups, group, random_contexts
@@ -134,10 +136,30 @@ def fit(
     Raises
     ------
     InputError
-        No control cells, a perturbation without features, genes that do not match the backbone, unusable X.
+        No control cells, a perturbation without features, genes that do not match the backbone, unusable X, a
+        checkpoint of other data or options.
     """
     options = preset(options) if isinstance(options, str) else options
-    torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _fit(
+            adata, pert_key, control, features, backbone, options, context_key, separator, seed, report, checkpoint
+        )
+
+
+def _fit(
+    adata: AnnData,
+    pert_key: str,
+    control: str,
+    features: Features | str | Path | None,
+    backbone: str | Path | Backbone,
+    options: Options,
+    context_key: str | None,
+    separator: str,
+    seed: int,
+    report: Callable[[dict[str, Any]], None] | None,
+    checkpoint: Path | None,
+) -> PerturbationModel:
     labels = audit.labels(adata, pert_key)
     audit.require_control(labels, control, pert_key)
     audit.match_genes(adata, adata.var_names)
@@ -158,7 +180,16 @@ def fit(
     source = Source(chosen, basal, inputs, groups, x, set_size=set_size, tuned=tuned, seed=seed)
     predictor = DeltaPredictor(chosen.width, adata.n_vars, options, seed)
     folds = groups.contexts if one_hot_table else groups.labels
-    history, notes = _train(predictor, source, groups, folds, options, seed, report, checkpoint)
+    saved = None
+    if checkpoint is not None:
+        identity = {
+            "data": fingerprint(x, adata.var_names, labels, groups.contexts),
+            "features": fingerprint(inputs.numpy(), groups.labels),
+            "options": options.to_dict(),
+            "seed": seed,
+        }
+        saved = Checkpoint(checkpoint, identity)
+    history, notes = _train(predictor, source, groups, folds, options, seed, report, saved)
     notes |= {"features": table.kind, "n_groups": len(groups.labels), "n_perturbations": len(known)}
     genes = adata.var_names.astype(str).tolist()
     return PerturbationModel(
@@ -187,7 +218,7 @@ def _train(
     options: Options,
     seed: int,
     report: Any,
-    checkpoint: Path | None,
+    checkpoint: Checkpoint | None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Validate on held-out groups where that is asked for, then train on all groups for as many epochs."""
     everything, factor = np.arange(len(folds)), 1.0
@@ -197,7 +228,10 @@ def _train(
     out = held_out_groups(folds, seed)
     epochs = options.epochs
     common: dict[str, Any] = {"seed": seed, "report": report, "checkpoint": checkpoint}
-    if (options.patience or options.global_scale) and out.any():
+    found = checkpoint.finished.get("validate") if checkpoint else None
+    if found is not None:  # the fit stopped after this stage
+        history, epochs, factor = found["history"], found["epochs"], found["factor"]
+    elif (options.patience or options.global_scale) and out.any():
         index, held = everything[~out], everything[out]
         _start(predictor, source, index, folds, options)
         history, epochs = training.run(
@@ -209,6 +243,10 @@ def _train(
             factor = training.best_scale(predictor, source, held)
         predictor.load_state_dict(start)
         source.backbone.load_state_dict(backbone_start)
+        if source.tuned:
+            source.refresh(seed)
+        if checkpoint:
+            checkpoint.finished["validate"] = {"history": history, "epochs": epochs, "factor": factor}
     notes = _start(predictor, source, everything, folds, options)
     rows, _ = training.run(
         predictor, source, everything, everything[:0], options, epochs=epochs, stage="train", **common

@@ -165,6 +165,8 @@ def scores(
 
 
 def _same_genes(predicted: AnnData, observed: AnnData, which: str = "predicted") -> None:
+    for name, cells in (("observed", observed), (which, predicted)):
+        audit.unique_genes(cells, name)
     if np.array_equal(predicted.var_names, observed.var_names):
         return
     missing = observed.var_names.difference(predicted.var_names)

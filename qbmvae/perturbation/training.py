@@ -5,19 +5,18 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from qbmvae.perturbation import ridge
 from qbmvae.perturbation.batches import Batch, Source
+from qbmvae.perturbation.checkpoint import Checkpoint
 from qbmvae.perturbation.delta import DeltaPredictor
+from qbmvae.perturbation.linear import ridge
 from qbmvae.perturbation.losses import affected_genes_loss, discrimination_loss, squared_error
 from qbmvae.perturbation.options import Options
 from samplers.errors import InputError
-from samplers.files import replacing
 
 # share of the best ridge penalty's gain that the start keeps: a little less shrinkage tells perturbations apart better
 KEPT_GAIN = 0.985
@@ -43,7 +42,7 @@ def ridge_start(predictor: DeltaPredictor, source: Source, index: np.ndarray, fo
     target = source.target[index] - own if own.shape[1] else source.target[index]
     # only what describes the perturbation: a few contexts cannot tell a linear map how the basal state matters
     columns = source.backbone.linear_columns()
-    solution = ridge.fit(h[:, columns], (target / predictor.scale).numpy(), folds[index], kept_gain=KEPT_GAIN)
+    solution = ridge(h[:, columns], (target / predictor.scale).numpy(), folds[index], kept_gain=KEPT_GAIN)
     with torch.no_grad():
         predictor.linear.weight[:, columns] = torch.from_numpy(solution.weights.T).float()
         predictor.linear.bias.copy_(torch.from_numpy(solution.intercept - solution.mean @ solution.weights))
@@ -106,13 +105,30 @@ def run(
     seed: int,
     stage: str,
     report: Callable[[dict[str, Any]], None] | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
     """Train on the groups of `index`; return the history and the best epoch by the loss on `held_out`.
 
     With held-out groups the weights of the best epoch are restored, epoch 0 being the start. Randomness depends on
-    (seed, epoch) alone, so that a run that goes on from `checkpoint` ends where an uninterrupted one does.
+    (seed, epoch) alone, so that a run that goes on from `checkpoint` ends where an uninterrupted one does; torch's global
+    generator is left as it was.
     """
+    with torch.random.fork_rng(devices=[]):
+        return _run(predictor, source, index, held_out, options, epochs, seed, stage, report, checkpoint)
+
+
+def _run(
+    predictor: DeltaPredictor,
+    source: Source,
+    index: np.ndarray,
+    held_out: np.ndarray,
+    options: Options,
+    epochs: int,
+    seed: int,
+    stage: str,
+    report: Callable[[dict[str, Any]], None] | None,
+    checkpoint: Checkpoint | None,
+) -> tuple[list[dict[str, Any]], int]:
     optimiser = _optimiser(predictor, source, options)
     history: list[dict[str, Any]] = []
     best, best_epoch, best_state, first = math.inf, 0, None, 0
@@ -126,7 +142,7 @@ def run(
             best, best_epoch = error + options.contrastive * rank, epoch
             best_state = copy.deepcopy(networks.state_dict())
 
-    state = _load(checkpoint, stage)
+    state = checkpoint.read(stage) if checkpoint else None
     if state is not None:
         networks.load_state_dict(state["networks"])
         optimiser.load_state_dict(state["optimiser"])
@@ -173,44 +189,20 @@ def run(
         if report:
             report(row)
         if checkpoint and (epoch % 10 == 0 or epoch == epochs):
-            _save(checkpoint, stage, epoch, networks, optimiser, history, best, best_epoch, best_state)
+            content = {
+                "epoch": epoch,
+                "networks": networks.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "history": history,
+                "best": best,
+                "best_epoch": best_epoch,
+                "best_state": best_state,
+            }
+            checkpoint.write(stage, content)
     if best_state is not None:
         networks.load_state_dict(best_state)
     predictor.eval()
     return history, best_epoch if len(held_out) else epochs
-
-
-def _save(
-    path: Path,
-    stage: str,
-    epoch: int,
-    networks: Any,
-    optimiser: Any,
-    history: Any,
-    best: float,
-    best_epoch: int,
-    best_state: Any,
-) -> None:
-    content = {
-        "stage": stage,
-        "epoch": epoch,
-        "networks": networks.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "history": history,
-        "best": best,
-        "best_epoch": best_epoch,
-        "best_state": best_state,
-    }
-    # a handle: given a path, torch writes the temporary's name into the file
-    with replacing(path) as temporary, temporary.open("wb") as handle:
-        torch.save(content, handle)
-
-
-def _load(path: Path | None, stage: str) -> dict[str, Any] | None:
-    if path is None or not path.is_file():
-        return None
-    content = torch.load(path, weights_only=True)
-    return content if content["stage"] == stage else None
 
 
 @torch.no_grad()

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qbmvae.cellsim.engines.statevector import check_size, gate_matrix
-from qbmvae.cellsim.gates import Edge
+from qbmvae.cellsim.engines.memory import check_size
+from qbmvae.cellsim.gates import Edge, gate_matrix
 
 
 class _Group:

@@ -1,8 +1,8 @@
-"""Qiskit: the circuit as a `QuantumCircuit`, sampled by Aer or by any backend (IBM devices, noise models)."""
+"""A gene circuit sampled by Aer or by any Qiskit backend (IBM devices, noise models)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -11,30 +11,20 @@ from samplers.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-    from qbmvae.cellsim.circuit import GeneCircuit
 
+class Measurable(Protocol):
+    """What can be exported to Qiskit and measured: a `GeneCircuit`."""
 
-def to_qiskit(circuit: GeneCircuit, measure: bool = False) -> QuantumCircuit:
-    """Return the circuit for Qiskit, with one joint register of classical bits where it is measured."""
-    try:
-        from qiskit import QuantumCircuit
-        from qiskit.circuit.library import CRXGate, CRYGate, CRZGate, CXGate
-    except ImportError as error:
-        raise MissingExtraError("qiskit", "circuits") from error
-    out = QuantumCircuit(circuit.n_genes, name="gene_circuit")
-    for gene, angle in enumerate(circuit.angles):
-        out.ry(angle, gene)
-    rotations = {"crx": CRXGate, "cry": CRYGate, "crz": CRZGate}
-    for e in circuit.edges:
-        gate = CXGate(ctrl_state=int(not e.open)) if e.gate == "cx" else rotations[e.gate](e.angle)
-        out.append(gate, [e.control, e.target])
-    if measure:
-        out.measure_all()
-    return out
+    @property
+    def n_genes(self) -> int:
+        """Number of qubits."""
+
+    def to_qiskit(self, measure: bool = False) -> QuantumCircuit:
+        """Return the circuit."""
 
 
 def sample_on_backend(
-    circuit: GeneCircuit,
+    circuit: Measurable,
     n_cells: int,
     backend: Any = None,
     *,
@@ -69,7 +59,7 @@ def sample_on_backend(
         raise InputError("give a backend or a noise model, not both: the noise model belongs to Aer's own backend")
     number = int(np.random.default_rng(seed).integers(2**31))
     backend = _aer(noise_model) if backend is None else backend
-    measured = to_qiskit(circuit, measure=True)
+    measured = circuit.to_qiskit(measure=True)
     program = generate_preset_pass_manager(
         backend=backend, optimization_level=optimization_level, seed_transpiler=number
     ).run(measured)

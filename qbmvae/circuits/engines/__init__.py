@@ -37,7 +37,9 @@ def resolve(engine: str, circuit: GateList, batch: int, dtype: torch.dtype, devi
         engine += "-torch"
     # state vectors a sample at the peak, measured; kept states grow with the gates
     gates = len(circuit) + 1
-    states = {"frame": 8, "reversible": 6, "frame-torch": 8 + gates, "reversible-torch": 10, "per-gate": 4 * gates}
+    states = {"frame": 8, "reversible": 6, "frame-torch": 8 + gates, "reversible-torch": 10, "per-gate": 4}
+    if torch.is_grad_enabled() and (circuit.n_params or circuit.n_features):
+        states["per-gate"] *= gates
     if engine == "frame-torch" and _too_large(n, batch, states[engine], dtype, device):
         engine = "reversible-torch"
     memory.check(n, 1 if engine == "reversible" else batch, states[engine], dtype, device)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from samplers.errors import InputError
 
 #: Arithmetic of matrix products, to torch's name for it.
 PRECISIONS = {"32": "highest", "bf16": "medium"}
+
+#: Settings of version 0.1 that have another name now.
+RENAMED = {"patience": "early_stopping_patience", "min_delta": "early_stopping_min_delta"}
 
 
 @dataclass(frozen=True)
@@ -16,32 +22,39 @@ class TrainingConfig:
 
     Attributes
     ----------
-    max_epochs, batch_size
-        Epochs, and cells a step.
+    max_epochs
+        Passes over the training cells.
+    batch_size
+        Cells a step.
     learning_rate, prior_learning_rate, weight_decay
         Adam's, for the network and for the prior (which takes no weight decay).
     learning_rate_decay
         Share of the steps, at the end, over which both rates fall linearly to 0.
     kl_weight
-        Weight of the KL once warmed up.
+        Weight of the KL once warmed up (2 integrates best; below 1 suits trajectories).
     kl_warmup
-        Share of all steps over which the weight rises from 0.
-    batch_matching, cycle_consistency
-        Weights of the optional penalties, see `VAE.losses`.
+        Share of all steps over which it rises from 0.
+    batch_matching
+        Weight of the penalty on differences between the batches' mean bit probabilities.
+    cycle_consistency
+        Weight of the penalty on codes that change when decoded with another batch.
     num_chains
         Reads of the negative phase a step.
     gradient_clip
         Largest norm of the network's gradient; None for no limit.
     early_stopping
-        Stop when the held-out negative ELBO has not improved for `patience` validations, and keep the best weights.
-    patience, min_delta
-        Of early stopping; nats.
+        Stop when the held-out ELBO no longer improves, and keep the best weights.
+    early_stopping_patience, early_stopping_min_delta
+        Validations without an improvement of this many nats before it stops.
     check_val_every_n_epoch
         Epochs between validations.
     seed
-        Of everything that is random.
+        Of everything random: initial weights of a fresh model, split, order, noise, chains.
     checkpoint_every
-        Steps between checkpoints, where there is a folder for them; 0 for the end of each epoch only.
+        Steps between further checkpoints, where there is a folder for them; 0 for the end of each epoch only.
+    refine_prior
+        Whether to end with a fit of the prior alone to the cells' codes, see `QBMVAE.refine_prior`. By default where that
+        takes seconds: the sampler is local and keeps its chains, or none is needed.
     precision
         Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
     """
@@ -59,16 +72,28 @@ class TrainingConfig:
     num_chains: int = 512
     gradient_clip: float | None = None
     early_stopping: bool = False
-    patience: int = 45
-    min_delta: float = 0.0
+    early_stopping_patience: int = 45
+    early_stopping_min_delta: float = 0.0
     check_val_every_n_epoch: int = 1
     seed: int = 0
     checkpoint_every: int = 0
+    refine_prior: bool | None = None
     precision: str = "32"
 
+    @classmethod
+    def read(cls, saved: Mapping[str, Any]) -> TrainingConfig:
+        """Return the configuration that a checkpoint holds, this version's or an older one's."""
+        found = {RENAMED.get(name, name): value for name, value in saved.items()}
+        if unknown := sorted(found.keys() - {field.name for field in fields(cls)}):
+            raise InputError(f"the checkpoint was written by another version: it sets {', '.join(unknown)}")
+        return cls(**found)
+
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "batch_size", "num_chains", "check_val_every_n_epoch", "patience"):
-            if getattr(self, name) < 1:
+        for name in ("max_epochs", "batch_size", "num_chains", "check_val_every_n_epoch", "early_stopping_patience"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+                raise InputError(f"{name} must be a whole number, not {value!r}")
+            if value < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("learning_rate", "prior_learning_rate", "kl_weight", "batch_matching", "cycle_consistency"):
             if not getattr(self, name) >= 0:

@@ -1,43 +1,48 @@
-"""Everything that a bit-equal continuation of a training needs, as tensors and plain values."""
+"""Where a training stands within an epoch; checkpoints of version 0.1."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-if TYPE_CHECKING:
-    from qbmvae.core.training.trainer import Trainer
+
+@dataclass
+class Position:
+    """Where a training stands within an epoch, with torch's random state there.
+
+    Attributes
+    ----------
+    step
+        Steps of the running epoch that are done.
+    sums
+        Losses of these steps, summed over cells.
+    torch_rng
+        State of torch's generator that a restored training starts from; None for a fresh one.
+    """
+
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    torch_rng: torch.Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position, with torch's generator as it is now."""
+        return {"step": self.step, "sums": dict(self.sums), "torch_rng": torch.get_rng_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.step, self.sums, self.torch_rng = state["step"], defaultdict(float, state["sums"]), state["torch_rng"]
 
 
-def collect(trainer: Trainer) -> dict[str, Any]:
-    """Return a trainer's state."""
-    return {
-        "config": asdict(trainer.config),
-        "vae": trainer.vae.state_dict(),
-        "optimiser": trainer.optimiser.state_dict(),
-        "negative_phase": None if trainer.negative_phase is None else trainer.negative_phase.state_dict(),
-        "torch_rng": torch.get_rng_state(),
-        "epoch": trainer.epoch,
-        "step_in_epoch": trainer.step_in_epoch,
-        "history": {name: [list(point) for point in points] for name, points in trainer.history.items()},
-        "sums": dict(trainer.sums),
-        "best": trainer.best,
-        "watch": [trainer.best_value, trainer.bad_validations, trainer.stopped],
-    }
-
-
-def restore(trainer: Trainer, state: dict[str, Any]) -> None:
-    """Set a trainer to what `collect` returned."""
-    trainer.vae.load_state_dict(state["vae"])
-    trainer.optimiser.load_state_dict(state["optimiser"])
-    if trainer.negative_phase is not None and state["negative_phase"] is not None:
-        trainer.negative_phase.load_state_dict(state["negative_phase"])
-    trainer.torch_rng = state["torch_rng"]
-    trainer.epoch, trainer.step_in_epoch = state["epoch"], state["step_in_epoch"]
-    trainer.history = defaultdict(list, {k: [(int(e), v) for e, v in p] for k, p in state["history"].items()})
-    trainer.sums = defaultdict(float, state["sums"])
-    trainer.best = state["best"]
-    trainer.best_value, trainer.bad_validations, trainer.stopped = state["watch"]
+def converted(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a checkpoint as `Loop.load_state_dict` takes it, this version's or one of version 0.1."""
+    if "vae" not in state:
+        return state
+    value, waited, stopped = state["watch"]
+    position = {"step": state["step_in_epoch"], "sums": state["sums"], "torch_rng": state["torch_rng"]}
+    parts = {name: state[name] for name in ("optimiser", "negative_phase")} | {"position": position}
+    watch = {"value": value, "epoch": 0, "waited": waited, "stopped": stopped}
+    return {**state, "stage": "", "network": state["vae"], "parts": parts, "watch": watch}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,23 +15,17 @@ import torch
 from tqdm.auto import tqdm
 
 from qbmvae.core.priors.base import DiscretePrior
-from qbmvae.core.training import checkpoint
-from qbmvae.core.training import state as training_state
+from qbmvae.core.training import checkpoint, held_out
 from qbmvae.core.training.adam import Adam
 from qbmvae.core.training.config import PRECISIONS, TrainingConfig
 from qbmvae.core.training.distributed import Ranks
 from qbmvae.core.training.fused_step.step import Step, applies
+from qbmvae.core.training.loop import Loop
 from qbmvae.core.training.negative_phase import NegativePhase
+from qbmvae.core.training.state import Position, converted
 from qbmvae.core.vae import VAE, Batch
 from samplers.errors import InputError
-from samplers.partition_function import log_partition
 from samplers.sampler import Sampler
-from samplers.strategies.population_annealing import PopulationAnnealing
-
-#: Spins up to which log Z is enumerated every epoch.
-ENUMERATED = 16
-#: Chains and sweeps of the estimate of log Z at each epoch, and where epochs are compared by early stopping.
-CURVE, PRECISE_CURVE = (256, 16), (512, 64)
 
 
 class Source(Protocol):
@@ -82,7 +76,7 @@ class Trainer:
         Folder for checkpoints, or None.
     progress
         Whether to show a progress bar (on stderr).
-    extra_state
+    notes
         Further entries of each checkpoint (the split of the cells).
     ranks
         This process among several; the sources are its shards.
@@ -99,7 +93,7 @@ class Trainer:
         device: str | torch.device = "cpu",
         checkpoints: Path | None = None,
         progress: bool = True,
-        extra_state: dict[str, Any] | None = None,
+        notes: dict[str, Any] | None = None,
         ranks: Ranks | None = None,
     ):
         if not len(train):
@@ -108,7 +102,7 @@ class Trainer:
         self.train, self.validation = train, validation if validation is not None and len(validation) else None
         self.config, self.device = config, device
         self.ranks = ranks = ranks or Ranks()
-        self.checkpoints, self.progress, self.extra_state = checkpoints, progress, extra_state or {}
+        self.progress = progress
         own = [p for p in vae.prior.parameters() if p.requires_grad]
         sampled = vae.prior.needs_samples and bool(own)
         # chains of different ranks must differ: their moments are averaged
@@ -124,12 +118,29 @@ class Trainer:
         self.optimiser = Adam(groups)
         for group in self.optimiser.param_groups:
             group["base_lr"] = group["lr"]
-        self.epoch, self.step_in_epoch = 0, 0
-        self.history: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        self.best: dict[str, Any] | None = None
-        self.best_value, self.bad_validations, self.stopped = float("inf"), 0, False
-        self.torch_rng: torch.Tensor | None = None
-        self.sums: dict[str, float] = defaultdict(float)
+        self.position = Position()
+        parts = {"optimiser": self.optimiser, "negative_phase": self.negative_phase, "position": self.position}
+        stopping = config.early_stopping
+        self.loop = Loop(
+            self.vae,
+            config.max_epochs,
+            patience=config.early_stopping_patience if stopping else None,
+            min_delta=config.early_stopping_min_delta,
+            keep_best=stopping,
+            parts={name: part for name, part in parts.items() if part is not None},
+            notes={"config": asdict(config), **(notes or {})},
+            checkpoint=checkpoints / checkpoint.NAME if checkpoints is not None and ranks.rank == 0 else None,
+        )
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are done."""
+        return self.loop.epoch
+
+    @property
+    def history(self) -> dict[str, list[tuple[int, float]]]:
+        """Name to a list of (epoch, value)."""
+        return self.loop.history
 
     @property
     def total_steps(self) -> int:
@@ -158,10 +169,10 @@ class Trainer:
             torch.random.fork_rng(devices=[] if torch.device(self.device).type == "cpu" else None),
             _arithmetic(self.config.precision),
         ):
-            if self.torch_rng is None:
+            if self.position.torch_rng is None:
                 torch.manual_seed(self.config.seed + 7919 * self.ranks.rank)
             else:
-                torch.set_rng_state(self.torch_rng)
+                torch.set_rng_state(self.position.torch_rng)
             with tqdm(
                 total=self.config.max_epochs,
                 initial=self.epoch,
@@ -169,34 +180,31 @@ class Trainer:
                 file=sys.stderr,
                 disable=not self.progress or self.ranks.rank > 0,
             ) as bar:
-                while self.epoch < self.config.max_epochs and not self.stopped:
+                while self.loop.running:
                     self._run_epoch()
                     bar.update()
                     bar.set_postfix(self._summary())
                     if on_epoch:
                         on_epoch(self)
-            self.torch_rng = torch.get_rng_state()
-        if self.best is not None:
-            self.vae.load_state_dict(self.best)
+            self.position.torch_rng = torch.get_rng_state()
+        self.loop.restore_best()
         self.vae.eval()
-        return dict(self.history)
+        return self.history
 
     def _run_epoch(self) -> None:
         self.vae.train()
-        config = self.config
+        config, position = self.config, self.position
         first = self.epoch * self.train.steps(config.batch_size)
-        batches = self.train.epoch(config.batch_size, config.seed, self.epoch, self.step_in_epoch, self.device)
-        for batch in batches:
-            self._step(batch, first + self.step_in_epoch)
-            self.step_in_epoch += 1
-            if config.checkpoint_every and (first + self.step_in_epoch) % config.checkpoint_every == 0:
-                self._checkpoint()
+        for batch in self.train.epoch(config.batch_size, config.seed, self.epoch, position.step, self.device):
+            self._step(batch, first + position.step)
+            position.step += 1
+            if config.checkpoint_every and (first + position.step) % config.checkpoint_every == 0:
+                self.loop.save()
         self._record_training()
-        self.epoch += 1
-        self.step_in_epoch = 0
-        if self.epoch % config.check_val_every_n_epoch == 0 or self.epoch == config.max_epochs:
+        position.step = 0
+        if (self.epoch + 1) % config.check_val_every_n_epoch == 0 or self.epoch + 1 == config.max_epochs:
             self._validate()
-        self._checkpoint()
+        self.loop.advance()
 
     def _step(self, batch: Batch, step: int) -> None:
         total, terms = self._descend(batch, self.kl_weight(step))
@@ -214,7 +222,7 @@ class Trainer:
         self.optimiser.step()
         n = len(batch)
         for name, value in {"n": n, "loss": total * n, **terms}.items():
-            self.sums[name] += value
+            self.position.sums[name] += value
 
     def _descend(self, batch: Batch, weight: float) -> tuple[float, dict[str, float]]:
         """Compute gradients; return the loss, averaged over ranks, and its terms summed over this rank's cells."""
@@ -243,10 +251,11 @@ class Trainer:
 
     def _record_training(self) -> None:
         self.ranks.average_statistics(self.vae)
-        totals = self.ranks.sum(torch.tensor(list(self.sums.values()), dtype=torch.float64)).tolist()
-        sums = dict(zip(self.sums, totals, strict=True))
+        sums = self.position.sums
+        totals = self.ranks.sum(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
+        sums = dict(zip(sums, totals, strict=True))
         n = sums["n"]
-        self.sums = defaultdict(float)
+        self.position.sums = defaultdict(float)
         log_z = self.log_partition()
         values = {
             "train_loss_epoch": sums["loss"] / n,
@@ -259,69 +268,22 @@ class Trainer:
         values |= {f"{name}_train": sums[name] / n for name in ("batch_matching", "cycle_consistency") if name in sums}
         if self.negative_phase is not None:
             values["sampler_ess"] = self.negative_phase.effective_sample_size
-        self._log(values)
-
-    def _log(self, values: dict[str, float], epoch: int | None = None) -> None:
-        for name, value in values.items():
-            self.history[name].append((self.epoch if epoch is None else epoch, float(value)))
+        self.loop.record(values)
 
     def log_partition(self) -> float:
         """Return log Z of the prior as it is, from a fresh estimate that never sees the training chains."""
-        prior = self.vae.prior
-        if not isinstance(prior, DiscretePrior):
-            return 0.0
-        if (closed := prior.log_partition()) is not None:
-            return float(closed.detach())
-        problem = prior.problem()
-        if problem.n <= ENUMERATED:
-            return log_partition(problem)[0]
-        # a curve needs less precision than the value at the end, a comparison of epochs more than a curve
-        chains, sweeps = PRECISE_CURVE if self.config.early_stopping else CURVE
-        draws = PopulationAnnealing(num_sweeps=sweeps).draw(problem, chains, seed=self.config.seed)
-        return draws.info["log_z"]
+        precise = self.config.early_stopping
+        return held_out.log_partition_now(self.vae.prior, self.config.seed, precise)
 
     def _validate(self) -> None:
         if self.validation is None:
             return
-        self.vae.eval()
-        state = torch.get_rng_state()
-        # the same draws of the code at every validation, and none taken from the training's stream
-        torch.manual_seed(self.config.seed)
-        totals = torch.zeros(3, dtype=torch.float64)
-        moments = torch.zeros(2, self.vae.n_latent, dtype=torch.float64)
-        for batch in self.validation.epoch(max(512, self.config.batch_size), None, 0, 0, self.device):
-            r, k, code = self.vae.evaluate(batch)
-            code = code.double().cpu()
-            totals += torch.tensor([float(r.sum()), float(k.sum()), len(batch)], dtype=torch.float64)
-            moments += torch.stack([code.sum(0), code.square().sum(0)])
-        reconstruction, kl, n = self.ranks.sum(totals).tolist()
-        first, second = self.ranks.sum(moments) / n
-        torch.set_rng_state(state)
+        batches = self.validation.epoch(max(512, self.config.batch_size), None, 0, 0, self.device)
         log_z = self.history["log_partition"][-1][1]
-        # a bit is active if its probability varies over cells (Burda et al. 2016, with .01 as threshold)
-        active = int((second - first.square() > 0.01).sum())
-        values = {
-            "elbo_validation": (reconstruction + kl) / n + log_z,
-            "reconstruction_loss_validation": reconstruction / n,
-            "kl_local_validation": kl / n + log_z,
-            "rate": kl / n + log_z,
-            "active_bits": active,
-        }
-        self._log(values, self.epoch - 1)
-        self._watch(values["elbo_validation"])
-
-    def _watch(self, value: float) -> None:
-        if not self.config.early_stopping:
-            return
-        # the ELBO is comparable only once the KL has its full weight
-        warm = self.epoch >= self.config.kl_warmup * self.config.max_epochs
-        if not warm or value < self.best_value - self.config.min_delta:
-            self.best_value, self.bad_validations = value if warm else float("inf"), 0
-            # a copy: live tensors would go on training
-            self.best = copy.deepcopy(self.vae.state_dict()) if warm else None
-        else:
-            self.bad_validations += 1
-            self.stopped = self.bad_validations >= self.config.patience
+        values = held_out.measure(self.vae, batches, log_z, self.config.seed, self.ranks)
+        self.loop.record(values)
+        if self.config.early_stopping:
+            self.loop.judge(values["elbo_validation"])
 
     def _summary(self) -> dict[str, str]:
         show = {
@@ -333,16 +295,6 @@ class Trainer:
         }
         return {name: f"{self.history[key][-1][1]:.4g}" for name, key in show.items() if key in self.history}
 
-    # -- checkpoints ------------------------------------------------------------------------------------------------
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything that a bit-equal continuation needs."""
-        return training_state.collect(self)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        training_state.restore(self, state)
-
-    def _checkpoint(self) -> None:
-        if self.checkpoints is not None and self.ranks.rank == 0:
-            checkpoint.save({**self.state_dict(), **self.extra_state}, self.checkpoints / checkpoint.NAME)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what a checkpoint holds."""
+        self.loop.load_state_dict(converted(state))

@@ -103,7 +103,7 @@ def test_predict_makes_a_file_that_cell_eval_prep_takes(folder, trained, tmp_pat
 
 
 def test_evaluate_a_run_and_a_file(folder, trained, tmp_path, monkeypatch, capsys):
-    assert run(monkeypatch, "evaluate", trained, folder / "screen.h5ad", "--out", tmp_path / "scores", "--quiet") == 0
+    assert run(monkeypatch, "evaluate", trained, folder / "screen.h5ad", "--out", tmp_path / "scores", "--json") == 0
     numbers = json.loads(capsys.readouterr().out)
     assert json.loads((tmp_path / "scores" / "metrics.json").read_text()) == pytest.approx(numbers)
     data = folder / "screen.h5ad"
@@ -163,3 +163,29 @@ def test_other_wrong_files(folder, trained, tmp_path, monkeypatch, capsys):
         run(monkeypatch, "predict", trained, "--perturbations", tmp_path / "bad.csv", "--out", tmp_path / "p.h5ad") == 2
     )
     assert "row 2: n_cells is 'many'" in capsys.readouterr().err
+
+
+def test_evaluate_quiet_prints_nothing(folder, monkeypatch, capfd):
+    data = folder / "screen.h5ad"
+    assert run(monkeypatch, "evaluate", data, data, "--quiet") == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_resume_with_changed_counts_is_refused(folder, tmp_path, monkeypatch, capsys):
+    import anndata as ad
+
+    data = tmp_path / "screen.h5ad"
+    screen = ad.read_h5ad(folder / "screen.h5ad")
+    screen.write_h5ad(data)
+    arguments = ["--backbone", "none", "--out", tmp_path / "run", "--holdout", "cells", *SMALL]
+    assert run(monkeypatch, "train", data, *arguments) == 0
+    for finished in ("metrics.json", "model.json"):
+        (tmp_path / "run" / finished).unlink()
+        changed = screen.copy()
+        changed.X = changed.X * 1.1
+        changed.write_h5ad(data)
+        capsys.readouterr()
+        assert run(monkeypatch, "train", "--resume", tmp_path / "run", "--quiet") == 2
+        assert "other expression" in capsys.readouterr().err
+    screen.write_h5ad(data)
+    assert run(monkeypatch, "train", "--resume", tmp_path / "run", "--quiet") == 0

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from qbmvae.drug_response import SPLITS, assemble, sized_split, split
+from qbmvae.drug_response.featurise import molecule
+from qbmvae.drug_response.identity import network_input, same_molecule
 from qbmvae.drug_response.splits import groups
 from samplers.errors import InputError
 
@@ -57,3 +59,54 @@ def test_bad_splits_are_named(data):
         split(data, validation=0.5, test=0.5)
     with pytest.raises(InputError, match="the data hold 180"):
         sized_split(data, n_train=5000, n_validation=1000, n_test=1000)
+
+
+SAME = [
+    ("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"),  # mirror images
+    ("F/C=C/F", "F/C=C\\F"),  # cis and trans
+    ("CC(=O)O", "CC(=O)[O-].[Na+]"),  # a salt and its acid
+    ("CN(C)CCO", "C[NH+](C)CCO.[Cl-]"),
+    ("CN(C)CCO", "CN(C)CCO.Cl"),
+    ("[13CH3]CO", "CCO"),  # an isotope: the network sees the element alone
+    ("[Rb+].CC(=O)[O-]", "[Cs+].CC(=O)[O-]"),
+]
+
+
+@pytest.mark.parametrize("pair", SAME)
+def test_what_the_network_cannot_tell_apart_is_one_group(pair):
+    first, second, other = same_molecule([molecule(s) for s in (*pair, "c1ccccc1")])
+    assert first == second != other
+
+
+@pytest.mark.parametrize("pair", [("CCO", "CCCO"), ("CCO", "COC"), ("c1ccccc1", "C1CCCCC1"), ("CC(C)CC", "CCCCC")])
+def test_different_molecules_are_two_groups(pair):
+    first, second = same_molecule([molecule(s) for s in pair])
+    assert first != second
+
+
+def test_molecules_of_one_code_share_a_group_and_others_do_not():
+    """The network itself is the oracle: equal codes and equal groups coincide for molecules without salts."""
+    import torch
+
+    from qbmvae.drug_response.graph_network import DrugEncoder, MoleculeSet
+
+    smiles = ["C[C@H](N)CC", "C[C@@H](N)CC", "CC(C)CN", "CCCCN", "F/C=C/F", "F/C=C\\F", "FCC=F", "C1CCCCC1", "C1CCCC1"]
+    molecules = [molecule(s) for s in smiles if s != "FCC=F"]
+    torch.manual_seed(0)
+    codes = DrugEncoder().double().eval()
+    batch = MoleculeSet(molecules).batch(np.arange(len(molecules)))
+    with torch.no_grad():
+        out = codes(type(batch)(batch.propagated.double(), batch.adjacency.double(), batch.members))
+    equal = torch.cdist(out, out) < 1e-7
+    inputs = [network_input(m) for m in molecules]
+    assert equal.tolist() == [[a == b for b in inputs] for a in inputs]
+
+
+def test_a_blind_split_never_parts_mirror_images(tables):
+    responses, features, drugs = tables
+    pair = drugs.assign(smiles=["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", *drugs["smiles"][2:]])
+    data = assemble(responses, features, pair)
+    for seed in range(10):
+        parts = split(data, "blind-drug", validation=0.2, test=0.2, seed=seed)
+        for part in (parts.train, parts.validation, parts.test):
+            assert len({0, 1} & set(data.drug[part])) in (0, 2)

@@ -103,3 +103,17 @@ def test_options_are_checked():
         with pytest.raises(InputError):
             TrainingOptions(**options)
     assert default_epochs(5000) == 50 and default_epochs(10**6) == 3 and default_epochs(10) == 50
+
+
+def test_a_checkpoint_of_other_responses_is_refused(data, tmp_path):
+    from dataclasses import replace
+
+    from qbmvae.drug_response import DrugResponse, NetworkOptions, TrainingOptions, split
+
+    parts, options = split(data, seed=0), TrainingOptions(epochs=1)
+    network = NetworkOptions("mlp", n_qubits=2)
+    DrugResponse(data, network).fit(data, parts, options, checkpoint=tmp_path / "c")
+    DrugResponse(data, network).fit(data, parts, options, checkpoint=tmp_path / "c")
+    other = replace(data, values=data.values * 1.01)
+    with pytest.raises(InputError, match="other data"):
+        DrugResponse(other, network).fit(other, parts, options, checkpoint=tmp_path / "c")

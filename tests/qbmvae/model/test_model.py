@@ -155,7 +155,7 @@ def test_what_scvi_users_expect(trained):
     # more draws tighten the bound; both bound the same quantity
     assert trained.get_marginal_ll(n_mc_samples=30) > trained.get_elbo()
     assert trained.get_likelihood_parameters(n_samples=1)["mean"].shape == adata.shape
-    assert trained.get_codes().dtype == np.uint8
+    assert trained.get_codes().dtype == np.int8
     subset = trained.get_latent_representation(indices=[5, 2])
     # products of another number of rows round differently
     np.testing.assert_allclose(subset, trained.get_latent_representation()[[5, 2]], atol=1e-6)

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from qbmvae.perturbation import diagnostics, ridge
+from qbmvae.perturbation import diagnostics
 from qbmvae.perturbation.cells import make_cells
+from qbmvae.perturbation.linear import ridge
 
 
 @given(st.integers(0, 1000), st.integers(1, 40))
@@ -44,9 +45,9 @@ def test_a_plain_shift_adds_and_cuts():
 def test_ridge_recovers_a_line_and_shrinks_noise():
     rng = np.random.default_rng(0)
     x, weights = rng.normal(size=(80, 5)), rng.normal(size=(5, 3))
-    exact = ridge.fit(x, x @ weights + 2, np.arange(80))
+    exact = ridge(x, x @ weights + 2, np.arange(80))
     np.testing.assert_allclose(exact.predict(x), x @ weights + 2, atol=1e-3)
-    noise = ridge.fit(x, rng.normal(size=(80, 3)), np.arange(80))
+    noise = ridge(x, rng.normal(size=(80, 3)), np.arange(80))
     assert noise.penalty > exact.penalty and np.abs(noise.weights).max() < 0.2
 
 

@@ -173,3 +173,60 @@ def test_batches_cover_every_group_and_never_hold_one():
     sizes = [len(b.labels) for b in source.groups_epoch(np.arange(9), 4, rng)]
     assert sum(sizes) == 9 and min(sizes) > 1
     assert sum(len(b.labels) for b in source.cells_epoch(np.arange(9), 5, rng)) == 36
+
+
+@pytest.fixture(scope="module")
+def with_stages(parts, screen):
+    """Options with the default patience, so that a fit validates first and then trains on everything."""
+    train, _ = parts
+    options = Options(n_qubits=2, n_layers=1, epochs=20, learning_rate=5e-3, ridge_start=False)
+    assert options.patience > 0
+    return options, fit(train, features=screen.features, options=options, seed=3)
+
+
+@pytest.mark.parametrize(("stage", "epoch"), [("validate", 12), ("train", 4), ("train", 12)])
+def test_a_stopped_fit_goes_on_in_its_own_stage(screen, parts, with_stages, tmp_path, stage, epoch):
+    train, controls = parts
+    options, whole = with_stages
+    last = max(row["epoch"] for row in whole.history if row["stage"] == stage)
+    rows = []
+
+    def stop(row):
+        if row["stage"] == stage and row["epoch"] == min(epoch, last):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(train, features=screen.features, options=options, seed=3, report=stop, checkpoint=tmp_path / "c.pt")
+    arguments = {"features": screen.features, "options": options, "seed": 3, "checkpoint": tmp_path / "c.pt"}
+    resumed = fit(train, report=rows.append, **arguments)
+    assert resumed.history == whole.history and resumed.notes == whole.notes
+    np.testing.assert_array_equal(resumed.predict_delta(["P1"], controls), whole.predict_delta(["P1"], controls))
+    if stage == "train" and epoch > 10:
+        assert {row["stage"] for row in rows} == {"train"}  # nothing is validated again
+
+
+def test_a_checkpoint_of_other_data_is_refused(screen, parts, tmp_path):
+    train, _ = parts
+    options = Options.from_dict(FAST.to_dict() | {"epochs": 10})
+    arguments = {"features": screen.features, "seed": 3, "checkpoint": tmp_path / "c.pt"}
+    fit(train, options=options, **arguments)
+    changed = train.copy()
+    changed.X = changed.X * 1.01
+    with pytest.raises(InputError, match="other data"):
+        fit(changed, options=options, **arguments)
+    with pytest.raises(InputError, match="other options"):
+        fit(train, options=Options.from_dict(options.to_dict() | {"learning_rate": 1e-3}), **arguments)
+    (tmp_path / "c.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        fit(train, options=options, **arguments)
+
+
+def test_no_global_seed_is_touched(screen, parts):
+    train, controls = parts
+    torch.manual_seed(7)
+    np.random.seed(7)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    model = fit(train, features=screen.features, options=FAST, seed=1)
+    model.predict({"P1": 3}, controls, seed=2)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])

@@ -161,3 +161,18 @@ def test_bad_input_is_named(poisson_screen):
         scores(negative, observed)
     with pytest.raises(InputError, match="'mae'"):
         scores(predicted, observed, baseline={"des": 0.1, "pds": 0.5})
+
+
+@pytest.mark.parametrize("which", ["predicted", "observed", "baseline"])
+def test_duplicate_genes_are_named(which):
+    from experiments.perturbation.synthetic import synthetic_screen
+    from qbmvae.perturbation import scores
+
+    screens = {
+        name: synthetic_screen(n_seen=2, n_unseen=0, n_genes=6, n_cells=5, n_control=9).adata
+        for name in ("predicted", "observed", "baseline")
+    }
+    for screen in screens.values() if which != "baseline" else [screens["baseline"]]:
+        screen.var_names = ["G0", "G1", "G1", "G3", "G4", "G5"]
+    with pytest.raises(InputError, match="1 genes occur more than once in var_names, first 'G1'"):
+        scores(screens["predicted"], screens["observed"], "target_gene", "non-targeting", screens["baseline"])

@@ -1,10 +1,11 @@
-"""Ridge regression of deltas on a few inputs, with the penalty that predicts held-out groups best."""
+"""Linear methods: ridge regression with the penalty that predicts held-out groups best, principal components."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 PENALTIES = np.geomspace(1e-3, 1e4, 22)
 
@@ -22,7 +23,7 @@ class Ridge(NamedTuple):
         return (x - self.mean) @ self.weights + self.intercept
 
 
-def fit(
+def ridge(
     x: np.ndarray, y: np.ndarray, folds: np.ndarray, penalties: np.ndarray = PENALTIES, *, kept_gain: float = 1.0
 ) -> Ridge:
     """Fit with an unpenalised intercept.
@@ -68,3 +69,39 @@ def _path_errors(
     cross = ((scores.T @ target) * projected).sum(1)
     shrink = s / (s**2 + penalties[:, None])
     return np.square(target).sum() - 2 * shrink @ cross + np.einsum("pi,ij,pj->p", shrink, square, shrink)
+
+
+def principal_components(
+    x: sp.csr_matrix | np.ndarray, n_components: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return components (k, n_genes) scaled by their standard deviations' signs fixed, and the mean (n_genes,).
+
+    Works on the Gram matrix of genes in float64 up to 4,000 genes, beyond by a randomised SVD that never centres a
+    sparse matrix in memory.
+    """
+    mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
+    k = max(1, min(n_components, x.shape[0] - 1, x.shape[1]))
+    if x.shape[1] <= 4000:
+        gram = np.asarray((x.T @ x).todense() if sp.issparse(x) else x.T @ x, dtype=np.float64)
+        gram -= x.shape[0] * np.outer(mean, mean)
+        _, vectors = np.linalg.eigh(gram)
+        components = vectors[:, ::-1][:, :k].T
+    else:
+        components = _randomised(x, mean, k, seed)
+    signs = np.sign(components[np.arange(k), np.abs(components).argmax(1)])
+    return components * signs[:, None], mean
+
+
+def _randomised(x: sp.csr_matrix | np.ndarray, mean: np.ndarray, k: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+
+    def forward(v: np.ndarray) -> np.ndarray:
+        return x @ v - mean @ v
+
+    def back(u: np.ndarray) -> np.ndarray:
+        return x.T @ u - np.outer(mean, u.sum(0))
+
+    q = np.linalg.qr(forward(rng.normal(size=(x.shape[1], k + 10))))[0]
+    for _ in range(4):
+        q = np.linalg.qr(forward(np.linalg.qr(back(q))[0]))[0]
+    return np.linalg.svd(back(q).T, full_matrices=False)[2][:k]

@@ -1,0 +1,100 @@
+"""What a model is: its options, written once; `qbmvae.model.QBMVAE` and the command line take them from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from qbmvae.core import likelihoods, relaxations
+from samplers.errors import InputError, nearest
+
+Options = TypeVar("Options")
+
+
+def pick(kind: type[Options], values: Mapping[str, Any], **changes: Any) -> Options:
+    """Return a dataclass of options filled from those of `values` that bear its fields' names.
+
+    Parameters
+    ----------
+    kind
+        The dataclass.
+    values
+        Values by name, for example a function's `locals()`; other names are left out.
+    **changes
+        Values that win over those.
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return kind(**({name: values[name] for name in names if name in values} | changes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """What a model is, whatever the data.
+
+    Attributes
+    ----------
+    n_latent
+        Bits of the code (dimensions for a continuous prior).
+    n_hidden
+        Width of the hidden layers.
+    n_layers
+        Hidden layers of the encoder, and of the decoder.
+    dropout_rate
+        Dropout in the encoder.
+    gene_likelihood
+        "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
+    dispersion
+        "gene" or "gene-batch".
+    prior
+        "boltzmann", "bernoulli" (no couplings), "uniform", "random-couplings" (frozen), "gaussian",
+        "gaussian-mixture" or "vamp".
+    topology
+        Couplings of the Boltzmann prior: "dense", "bipartite" (a restricted Boltzmann machine), a networkx graph over
+        `n_latent` nodes, or a hardware graph: "pegasus", "zephyr", "chimera".
+    n_hidden_units
+        True hidden units of the "bipartite" topology; as many as bits by default.
+    n_components
+        Components of the mixture and VampPrior.
+    estimator
+        Gradient through the bits: "straight-through", "gumbolt", "spike-exponential", "overlapping-exponential",
+        "reinmax" or "disarm".
+    estimator_parameter
+        Its temperature or sharpness; each has a default.
+    encode_covariates
+        Whether the encoder sees batch and covariates (the decoder always does, at every layer).
+    normalisation
+        Of the hidden layers: "batch", "layer" or "none".
+    """
+
+    n_latent: int = 64
+    n_hidden: int = 128
+    n_layers: int = 2
+    dropout_rate: float = 0.1
+    gene_likelihood: str = "nb"
+    dispersion: str = "gene"
+    prior: str = "boltzmann"
+    topology: Any = "dense"
+    n_hidden_units: int | None = None
+    n_components: int = 32
+    estimator: str = "straight-through"
+    estimator_parameter: float | None = None
+    encode_covariates: bool = False
+    normalisation: str = "batch"
+
+    def __post_init__(self) -> None:
+        one_of("gene_likelihood", self.gene_likelihood, likelihoods.NAMES)
+        one_of("dispersion", self.dispersion, ("gene", "gene-batch"))
+        one_of("normalisation", self.normalisation, ("batch", "layer", "none"))
+        for name in ("n_latent", "n_hidden", "n_layers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.dropout_rate < 1:
+            raise InputError(f"dropout_rate must be in [0, 1), not {self.dropout_rate}")
+        relaxations.check(self.estimator)
+
+
+def one_of(name: str, value: str, known: Any) -> None:
+    """Raise InputError where an option is none of the known words."""
+    if value not in known:
+        raise InputError(f"{name} cannot be {value!r}{nearest(value, known)}")
