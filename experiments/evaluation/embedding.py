@@ -271,7 +271,8 @@ def trajectory_scores(x: np.ndarray, found: Reference, seed: int = 0) -> dict[st
 
     batch = found.batch if found.per_batch else None
     rows = [
-        conservation(x, time, roots, batch, found.branch) for time, roots in zip(found.times, found.roots, strict=True)
+        conservation(x, time, roots, batch, found.branch, batches=found.batch)
+        for time, roots in zip(found.times, found.roots, strict=True)
     ]
     scores: dict[str, Any] = {name: finite_mean(r[name] for r in rows) for name in (rows[0] if rows else {})}
     # a reference pseudotime is regressed too, but then the answer is the reference's own
