@@ -155,6 +155,26 @@ def training_metrics(model: Any, history: Any, adata: AnnData) -> dict[str, Any]
     return metrics
 
 
+def embed_file(
+    run: str | Path, data: str | Path, out: str | Path, representation: str = "expression"
+) -> tuple[int, int]:
+    """Write the embedding of a file's cells by a run's model; return its shape.
+
+    Parameters
+    ----------
+    run
+        A complete run folder.
+    data
+        The cells.
+    out
+        The file to write, in the format that its suffix names.
+    representation
+        As in `QBMVAE.get_latent_representation`.
+    """
+    adata = read_h5ad(data)
+    return run_folder.load_model(run).write_latent_representation(out, adata, representation)
+
+
 def report_again(path: str | Path, target: str | Path) -> None:
     """Write the report of a complete run anew from what its folder and its data file hold."""
     import pandas as pd

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from samplers.draws import Draws
 from samplers.errors import InputError
 from samplers.problem import Ising
 from samplers.registry import available, get, register
-from samplers.sampler import Draws, Sampler
+from samplers.sampler import Sampler
 
 __all__ = [
     "Draws",

@@ -13,9 +13,10 @@ import yaml
 from experiments import run_folder
 from experiments.comparison import report_figures, statistics
 from experiments.comparison import report_sections as details
-from experiments.comparison.config import Comparison, DataSpec, ModelSpec
+from experiments.comparison.config import Comparison
 from experiments.comparison.grid import entry_path
 from experiments.comparison.results import CONFIG, entries, results_table
+from experiments.config import build
 from experiments.methods.registry import METHODS
 from experiments.report import plots
 from experiments.report.page import figure, page
@@ -45,19 +46,7 @@ def read_comparison(folder: Path) -> Comparison:
     InputError
         Where it is damaged.
     """
-    raw = run_folder.read_json(folder / CONFIG)
-    try:
-        datasets = tuple(DataSpec(**{k: _tuples(v) for k, v in d.items()}) for d in raw.pop("datasets"))
-        models = tuple(
-            ModelSpec(**{k: v if k == "options" else _tuples(v) for k, v in m.items()}) for m in raw.pop("models")
-        )
-        return Comparison(datasets=datasets, models=models, **{k: _tuples(v) for k, v in raw.items()})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / CONFIG} is damaged: {error}") from None
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+    return build(Comparison, run_folder.read_json(folder / CONFIG), str(folder / CONFIG))
 
 
 def read_fits(folder: Path, comparison: Comparison) -> list[dict[str, Any]]:

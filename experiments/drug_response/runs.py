@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from experiments import run_folder as run_folder
+from experiments.config import build
 from experiments.drug_response import plots
 from experiments.drug_response.config import Tables, read_data
 from experiments.drug_response.controls import fit_control
@@ -128,18 +129,7 @@ def train_run(config: TrainConfig, out: Path, *, progress: Callable[[str], None]
 
 def read_run(folder: Path) -> TrainConfig:
     """Return the configuration of a run folder."""
-    values = run_folder.read_config(folder)
-    try:
-        return TrainConfig(
-            Tables(**values["tables"]),
-            NetworkOptions(**values["network"]),
-            TrainingOptions(**values["training"]),
-            values["split"],
-            values["max_pairs"],
-            values["seed"],
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'config.yaml'} is not a training run's: {error}") from None
+    return build(TrainConfig, run_folder.read_config(folder), str(folder / run_folder.CONFIG))
 
 
 def predict_run(

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from experiments import run_folder as run_folder
+from experiments.perturbation.config import TrainConfig
 from experiments.perturbation.report import runs_report
-from experiments.perturbation.runs import METRICS, TrainConfig, train_run
+from experiments.perturbation.runs import METRICS, train_run
 from samplers.errors import InputError
 
 

@@ -26,12 +26,12 @@ from scvi.data._constants import (
     ADATA_MINIFY_TYPE,
 )
 from scvi.data._utils import _get_adata_minify_type
-from scvi.data.fields import NumericalObsField, ObsmField, StringUnsField
+from scvi.data.fields import NumericalObsField, StringUnsField
 
 from qbmvae.data import align, audit, counts, fingerprint
 from qbmvae.data.containers import elsewhere, where
 from qbmvae.data.notes import note
-from qbmvae.model.fields import Genes, columns
+from qbmvae.model.fields import Genes, Moments, columns
 from samplers.errors import InputError
 
 #: Where minified data keep the posterior's parameters, and each cell's total counts.
@@ -257,8 +257,8 @@ def _let_in_minified(adata: AnnData, cells: Cells, kind: str) -> list[Any]:
         cells.obsm[key] = np.asarray(adata.obsm[key])
     cells.uns[_ADATA_MINIFY_TYPE_UNS_KEY] = kind
     return [
-        ObsmField(REGISTRY_KEYS.LATENT_QZM_KEY, QZM),
-        ObsmField(REGISTRY_KEYS.LATENT_QZV_KEY, QZV),
+        Moments(REGISTRY_KEYS.LATENT_QZM_KEY, QZM),
+        Moments(REGISTRY_KEYS.LATENT_QZV_KEY, QZV),
         NumericalObsField(REGISTRY_KEYS.OBSERVED_LIB_SIZE, LIBRARY),
         StringUnsField(REGISTRY_KEYS.MINIFY_TYPE_KEY, _ADATA_MINIFY_TYPE_UNS_KEY),
     ]

@@ -12,6 +12,7 @@ import torch
 from anndata import AnnData
 
 import samplers
+from qbmvae.core.labels.machine import with_bit_fields
 from qbmvae.core.networks import Covariates
 from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.model.bounds import seeded
@@ -152,15 +153,12 @@ def annotated(
 
 def biased(problem: Ising, bias: np.ndarray | None, n_latent: int) -> Ising:
     """Return the problem with `bias` nats added to the field of each latent bit in {0, 1}."""
-    if bias is None:
-        return problem
+    return problem if bias is None else with_bit_fields(problem, checked_bias(bias, n_latent))
+
+
+def checked_bias(bias: np.ndarray, n_latent: int) -> np.ndarray:
+    """Return fields to add to those of the bits, `(n_latent,)`; refuse others."""
     bias = np.asarray(bias, dtype=np.float64)
     if bias.shape != (n_latent,) or not np.isfinite(bias).all():
         raise InputError(f"bias must be {n_latent} finite numbers, one a bit, not shape {bias.shape}")
-    shift = np.zeros(problem.n)
-    shift[:n_latent] = -bias / 2
-    if problem.layout == "bipartite":
-        h = problem.h + shift
-        nv = problem.n_visible
-        return Ising.bipartite(h[:nv], h[nv:], problem.block, offset=problem.offset - bias.sum() / 2)
-    return Ising(problem.h + shift, problem.J, offset=problem.offset - bias.sum() / 2)
+    return bias

@@ -17,6 +17,7 @@ from scvi.model.base import BaseMinifiedModeModelClass, RNASeqMixin
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
 from qbmvae.core.csr import CsrBlock
+from qbmvae.data import audit
 from qbmvae.data.categories import text_of
 from qbmvae.data.disk_source import BlockSource
 from qbmvae.data.memory_source import MemorySource
@@ -129,12 +130,10 @@ class ScviMethods(RNASeqMixin, BaseMinifiedModeModelClass):
         entered, rows, _ = self._asked(adata, indices, None)
         return super().get_likelihood_parameters(entered, rows, *args, **options)
 
-    def get_latent_library_size(
-        self, adata: AnnData | None = None, indices: Any = None, *args: Any, **options: Any
-    ) -> np.ndarray:
-        """Return each cell's library size as scvi-tools does; parameters as there."""
-        entered, rows, _ = self._asked(adata, indices, None)
-        return super().get_latent_library_size(entered, rows, *args, **options)
+    def get_latent_library_size(self, adata: AnnData | None = None, indices: Any = None) -> np.ndarray:
+        """Return each cell's library size, `(n_cells, 1)`: observed, or its size factor on the scale of counts."""
+        found = cells.source(self, adata, indices)
+        return np.asarray(found.library, dtype=np.float32)[found.rows, None]
 
     def get_feature_correlation_matrix(
         self, adata: AnnData | None = None, indices: Any = None, **options: Any
@@ -159,7 +158,7 @@ class ScviMethods(RNASeqMixin, BaseMinifiedModeModelClass):
         """
         entered = cells.enter(self, adata)
         if (key := args[0] if args else options.get("groupby")) is not None and key not in entered.obs:
-            raise InputError(f"groupby: adata.obs has no column {key!r}{nearest(key, entered.obs.columns)}")
+            raise InputError(f"groupby: adata.obs has no column {key!r}{nearest(key, audit.own_columns(entered))}")
         rows = [
             value if value is None or isinstance(value, str) else positions(value, entered.obs_names, name)
             for name, value in (("idx1", idx1), ("idx2", idx2))

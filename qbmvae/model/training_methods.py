@@ -15,12 +15,12 @@ from qbmvae.core.options import pick
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.trainer import Trainer
 from qbmvae.data.stream import Stream
-from qbmvae.model import fit, query
+from qbmvae.model import fit, labels, query
+from qbmvae.model.label_methods import LabelMethods
 from qbmvae.model.module import QBMVAEModule
-from qbmvae.model.prior_methods import PriorMethods
 
 
-class TrainingMethods(PriorMethods):
+class TrainingMethods(LabelMethods):
     """Methods of `QBMVAE` about its training."""
 
     _module_cls = QBMVAEModule
@@ -99,6 +99,7 @@ class TrainingMethods(PriorMethods):
         checkpoint_every: int = 0,
         refine_prior: bool | None = None,
         precision: str = "32",
+        fused: str = "auto",
         train_size: float | None = None,
         validation_size: float | None = None,
         shuffle_set_split: bool = True,
@@ -150,6 +151,9 @@ class TrainingMethods(PriorMethods):
             takes seconds: the sampler is local and keeps its chains, or none is needed.
         precision
             Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
+        fused
+            "auto": steps without the autograd engine, where the model allows it; "off": all through autograd. The two differ
+            by rounding and by speed.
         train_size, validation_size
             Shares of the cells; .9 and the rest by default.
         shuffle_set_split
@@ -166,7 +170,7 @@ class TrainingMethods(PriorMethods):
             Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
         stream
             Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
-            `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
+            `annbatch_stream` reads an annbatch collection. Genes by name where the pieces name them.
         progress_bar
             Whether to show progress, on stderr.
         sampler
@@ -193,4 +197,6 @@ class TrainingMethods(PriorMethods):
             query.freeze(self.module.vae, self.reference_categories_)
         self.history_ = run.fit()
         fit.measure(self, run.config)
+        if self.module.labels is not None and not self.keeps_labels_:
+            labels.fit_after(self, run.config)
         self.set_weights(trained=True)

@@ -8,7 +8,7 @@ import numpy as np
 from samplers.errors import InputError
 from samplers.kernels.rng import FAST, exp_negative
 from samplers.problem import Ising
-from samplers.sampler import check_states
+from samplers.states import check_states
 
 #: Beyond this the samples are local minima for all that pseudo-likelihood can tell.
 LARGEST = 1e4
@@ -63,11 +63,9 @@ def effective_beta(problem: Ising, states: np.ndarray, *, weights: np.ndarray | 
 
 def aligned_fields(problem: Ising, states: np.ndarray) -> np.ndarray:
     """Return s_i F_i of every read, `(num_reads, n)` float32: positive where a spin agrees with its field."""
-    if problem.layout == "dense":
-        spins = states.astype(np.float32)
-        pushed = spins @ problem.dense.astype(np.float32)
-        return -spins * (pushed + problem.h.astype(np.float32))
-    return (states * problem.local_fields(states)).astype(np.float32)
+    spins = states.astype(np.float32)
+    pushed = problem.coupled.map(lambda values: values.astype(np.float32)).couple(spins)
+    return -spins * (pushed + problem.h.astype(np.float32))
 
 
 def _weights(weights: np.ndarray | None, num: int) -> np.ndarray:

@@ -9,9 +9,10 @@ import numpy as np
 
 from samplers.diagnostics.mixing import callen_limit, callen_residuals, drift, followed, start_rhat, total_variation
 from samplers.diagnostics.reference import Reference, reference
+from samplers.draws import Draws, Seed
 from samplers.errors import InputError
 from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.sampler import Sampler
 
 Status = Literal["good", "fair", "bad", "note"]
 

@@ -57,6 +57,9 @@ class TrainingConfig:
         takes seconds: the sampler is local and keeps its chains, or none is needed.
     precision
         Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
+    fused
+        "auto": steps without the autograd engine, where the model allows it; "off": all through autograd. The two differ
+        by rounding and by speed.
     """
 
     max_epochs: int = 100
@@ -79,6 +82,7 @@ class TrainingConfig:
     checkpoint_every: int = 0
     refine_prior: bool | None = None
     precision: str = "32"
+    fused: str = "auto"
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> TrainingConfig:
@@ -101,5 +105,7 @@ class TrainingConfig:
         for name in ("kl_warmup", "learning_rate_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share of the steps, in [0, 1], not {getattr(self, name)}")
+        if self.fused not in ("auto", "off"):
+            raise InputError(f"fused must be 'auto' or 'off', not {self.fused!r}")
         if self.precision not in PRECISIONS:
             raise InputError(f"precision must be one of {', '.join(map(repr, PRECISIONS))}, not {self.precision!r}")

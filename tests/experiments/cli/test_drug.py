@@ -116,14 +116,14 @@ def test_compare_prints_claims_and_goes_on(qbmvae, tmp_path):
     [
         (("train", "@"), "missing option --out"),
         (("train", "--out", "x"), "missing option --ic50"),
-        (("train", "@", "--out", "x", "--head", "qantum"), "nearest: 'quantum'"),
+        (("train", "@", "--out", "x", "--head", "qantum"), 'Did you mean "quantum"'),
         (("train", "@", "--out", "x", "--split", "blind-tissue"), "give --lines"),
         (("train", "@", "--out", "x", "--head", "quantum", "--n-qubits", "64"), "64 qubits"),
         (("train", "@", "--out", "x", "--target", "auc"), "no column 'auc'"),
         (("train", "--resume", "x"), "no config.yaml"),
-        (("predict", "x", "--smiles", "y", "--out", "z"), "holds no model"),
-        (("report", "x"), "no finished cell"),
-        (("compare", "--out", "x", "--set", "tables.ic50=absent.csv"), "no such file: absent.csv"),
+        (("predict", "x", "--smiles", "y", "--out", "z.csv"), "there is no run folder x"),
+        (("report", "x"), "no finished run"),
+        (("compare", "@", "--out", "x", "--set", "tables.ic50=absent.csv"), "there is no file absent.csv"),
     ],
 )
 def test_bad_options_are_one_line_and_code_2(qbmvae, tmp_path, monkeypatch, arguments, message):

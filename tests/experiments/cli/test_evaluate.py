@@ -50,7 +50,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(trained, tmp_path, qbmvae):
         (cells, ["--label-key", "celltype"], "'cell_type'"),
         (cells, ["--label-key", "cell_type", "--batch-key", "lane"], "'lane'"),
         (tmp_path / "single.h5ad", ["--label-key", "cell_type"], "one batch only"),
-        (cells, ["--label-key", "cell_type", "--tasks", "integratoin"], "'integration'"),
+        (cells, ["--label-key", "cell_type", "--tasks", "integratoin"], "integration"),
         (cells, ["--label-key", "cell_type", "--against", "pcaa"], "'pca'"),
         (cells, ["--label-key", "cell_type", "--time-key", "lineage"], "no time"),
         (cells, ["--label-key", "cell_type", "--tasks", "classification", "--pair", "fate A,fate C"], "'fate C'"),

@@ -128,7 +128,7 @@ def test_contexts_and_resumption(folder, tmp_path, monkeypatch):
     ("arguments", "words"),
     [
         (["--control", "ctrl"], "no control cells: no cell has 'ctrl'"),
-        (["--pert-key", "target"], "no column 'target' in obs; nearest: 'target_gene'"),
+        (["--pert-key", "target"], "no column 'target'; nearest: 'target_gene'"),
         (["--features", "wanted.csv"], "no features"),
         (["--preset", "prototyp"], "nearest: 'prototype'"),
         (["--set", "n_qubit=3"], "no option 'n_qubit'"),

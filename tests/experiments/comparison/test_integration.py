@@ -98,7 +98,7 @@ def test_settings_are_checked(config):
         ({"seeds": []}, "seeds"),
         ({"max_epochs": "many"}, "whole number"),
         ({"task_seeds": {"noveltie": [0]}}, "no task 'noveltie'"),
-        ({"task_seeds": {"novelty": 0}}, "seeds of 'novelty'"),
+        ({"task_seeds": {"novelty": 0}}, "task_seeds.novelty takes a list"),
         ({"task_seeds": [0]}, "takes a mapping"),
         ({"models": ["qbmvae", {"name": "vae", "seeds": []}]}, "seeds of 'vae'"),
         ({"datasets": ["cell"]}, "no dataset 'cell'"),

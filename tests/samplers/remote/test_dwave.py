@@ -11,8 +11,8 @@ from dwave.system.testing import MockDWaveSampler
 from vendor_fakes import ExactQpu
 
 from samplers import InputError, Ising
+from samplers.errors import RemoteError, RemoteTimeoutError
 from samplers.remote.dwave import DWave
-from samplers.remote.errors import RemoteError, RemoteTimeoutError
 
 MOCK = MockDWaveSampler(topology_type="pegasus", topology_shape=[3], parameter_warnings=False)
 
