@@ -220,6 +220,8 @@ def embedding_table(obs_names: Any, embedding: np.ndarray) -> pd.DataFrame:
 
 def history_table(history: Any) -> pd.DataFrame:
     """Return a history of one-column frames as one table by epoch."""
+    import pandas as pd
+
     columns = {}
     for name, frame in (history or {}).items():
         values = pd.to_numeric(frame.iloc[:, 0], errors="coerce")

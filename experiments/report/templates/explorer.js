@@ -8,6 +8,7 @@ document.querySelectorAll(".explorer").forEach((box) => {
   const n = data.names.length;
   const size = Math.max(3, Math.min(7, 260 / Math.sqrt(n)));
   let chosen = [];
+  let drawing = false;
 
   const colour = document.createElement("select");
   colour.setAttribute("aria-label", "colour by");
@@ -93,12 +94,15 @@ document.querySelectorAll(".explorer").forEach((box) => {
         text: model, showarrow: false, xref: "paper", yref: "paper", x: (across[0] + across[1]) / 2, y: up[1], yanchor: "bottom", font: { size: 14 },
       });
     });
+    drawing = true;
     Plotly.react(plot, traces, layout, {
       responsive: true, displaylogo: false, displayModeBar: true, scrollZoom: false, modeBarButtons: [["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
-    });
+    }).then(() => { drawing = false; });
   };
 
   const choose = (rows) => {
+    // a redraw reports the end of the selection that it was made for
+    if (drawing) return;
     chosen = [...new Set(rows)].sort((a, b) => a - b);
     save.hidden = !chosen.length;
     count.textContent = chosen.length ? `${chosen.length.toLocaleString("en")} cells selected` : hint;
