@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samplers.draws import Draws
 from samplers.errors import InputError
 from samplers.problem import Ising
 from samplers.registry import available, get, register
 from samplers.sampler import Sampler
+
+if TYPE_CHECKING:
+    from samplers.diagnostics.temperature import effective_beta as effective_beta
+    from samplers.dimod_adapter import from_dimod as from_dimod
+    from samplers.partition_function import log_partition as log_partition
 
 __all__ = [
     "Draws",
@@ -40,3 +45,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'samplers' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -186,7 +186,7 @@ class DrawsBatch:
     @property
     def energies(self) -> np.ndarray:
         """The energy of each read under its own problem, `(k, num_reads)`."""
-        return np.stack([draws.energies for draws in self])
+        return np.stack([self[k].energies for k in range(len(self))])
 
     def mean(self) -> np.ndarray:
         """Return the weighted mean of each spin, `(k, n)`."""

@@ -28,7 +28,8 @@ def read(h: Any, J: Any, labels: Any) -> tuple[np.ndarray, np.ndarray | sp.csr_a
     """
     if labels is not None:
         labels = checked_labels(labels)
-    if isinstance(J, Mapping) or isinstance(h, Mapping) or (hasattr(h, "index") and hasattr(h, "to_numpy")):
+    mapped = isinstance(J, Mapping) and not sp.issparse(J)
+    if mapped or isinstance(h, Mapping) or (hasattr(h, "index") and hasattr(h, "to_numpy")):
         h, J, labels = _by_label(h, J, labels)
     elif hasattr(J, "columns") and hasattr(J, "to_numpy"):
         labels, J = _frame(J, labels)
@@ -50,8 +51,8 @@ def numbers(name: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
         # Fractions, Decimals and integers beyond 64 bits are objects that float() reads
-        if array.dtype.kind == "O" and any(isinstance(v, str | bytes | bool | np.bool_) for v in array.ravel()):
-            raise TypeError("texts or booleans are among them")
+        if array.dtype.kind == "O" and any(isinstance(v, str | bytes | bool | np.bool_ | None) for v in array.ravel()):
+            raise TypeError("texts, booleans or None are among them")
         array = array.astype(np.float64) if array.dtype.kind in "iufO" else array
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} must hold numbers, in rows of equal length ({error})") from None
@@ -158,7 +159,7 @@ def upper_csr(i: np.ndarray, j: np.ndarray, values: np.ndarray, n: int) -> sp.cs
 
 def _by_label(h: Any, J: Any, labels: Labels | None) -> tuple[Any, Any, Labels | None]:
     """Return fields and couplings by index, and the labels, where one of the two is given by label."""
-    pairs = _pairs(J) if isinstance(J, Mapping) else None
+    pairs = _pairs(J) if isinstance(J, Mapping) and not sp.issparse(J) else None
     if hasattr(h, "to_numpy"):
         h = _series(h, J, labels)
     if not isinstance(h, Mapping):
@@ -218,7 +219,11 @@ def _from_pairs(J: Any, pairs: list[Any] | None, n: int, labels: Labels | None) 
     if pairs is None:
         return J
     whole = labels is None or list(labels) == list(range(n))
-    array = np.array(pairs) if pairs else np.empty((0, 2), dtype=np.int64)
+    try:
+        array = np.array(pairs) if whole and pairs else np.empty((0, 2), dtype=np.int64)
+    except ValueError:
+        # labels of unequal length
+        array = np.empty(0)
     if whole and array.dtype.kind in "iu" and array.ndim == 2:
         outside = (array < 0) | (array >= n)
         if outside.any():

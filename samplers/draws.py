@@ -41,6 +41,8 @@ class Draws:
     energies: np.ndarray = None  # type: ignore[assignment]
     beta: float = 1.0
     info: dict[str, Any] = field(default_factory=dict)
+    _problem: Ising | None = field(default=None, init=False, repr=False)
+    _energies: np.ndarray | None = field(init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.states)
@@ -128,7 +130,6 @@ def _set_energies(draws: Draws, energies: np.ndarray | None) -> None:
 
 
 # most draws of a training never look at energies, which cost as much as a sweep; set after `dataclass` has read the class
-Draws._problem = None  # type: ignore[attr-defined]
 Draws.energies = property(_get_energies, _set_energies)  # type: ignore[assignment]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,7 +26,8 @@ class Coupled:
     """
 
     def __init__(self, values: np.ndarray | sp.csr_array, n_visible: int | None = None):
-        self.values, self.n_visible = values, n_visible
+        self.values: Any = values
+        self.n_visible = n_visible
         self.layout: Layout = "bipartite" if n_visible is not None else "sparse" if sp.issparse(values) else "dense"
 
     @cached_property
@@ -70,6 +71,15 @@ class Coupled:
         order = np.lexsort((upper.col, upper.row))
         return upper.row[order].astype(np.int64), upper.col[order].astype(np.int64), upper.data[order]
 
+    @property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs (i, j), i < j, that this layout may couple, whatever couplings are zero today."""
+        if self.layout == "sparse":
+            return self.edges[:2]
+        i, j = np.triu_indices(len(self.dense), 1)
+        across = np.ones(len(i), dtype=bool) if self.n_visible is None else (i < self.n_visible) & (j >= self.n_visible)
+        return i[across], j[across]
+
     def couple(self, states: np.ndarray) -> np.ndarray:
         """Return `states @ J`, shape `(..., n)`, in the couplings' type."""
         spins = states.astype(self.values.dtype, copy=False)
@@ -77,7 +87,7 @@ class Coupled:
             visible, hidden = spins[..., : self.n_visible], spins[..., self.n_visible :]
             return np.concatenate([hidden @ self.values.T, visible @ self.values], axis=-1)
         if self.layout == "sparse":
-            flat = spins.reshape(-1, states.shape[-1])
+            flat = spins.reshape(int(np.prod(states.shape[:-1])), states.shape[-1])
             return np.ascontiguousarray((self.values @ flat.T).T).reshape(states.shape)
         return spins @ self.values
 

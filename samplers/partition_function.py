@@ -130,9 +130,8 @@ def _log_z(request: BatchRequest, method: str, num_sweeps: int, rng: np.random.G
     if method == "reverse-ais":
         return np.array([_reverse(problem, num_chains, num_sweeps, beta, rng) for problem in problems])
     each = -(-num_chains // POPULATIONS)
-    kernel, fields = Kernel(request.couplings), request.fields
-    if len(problems) == 1:
-        kernel, fields = Kernel(problems[0]), None
+    fields = request.fields if len(problems) > 1 else None
+    kernel = Kernel(request.couplings if len(problems) > 1 else problems[0])
     log_z = np.stack([cool(kernel, each, beta, num_sweeps, rng, fields).log_z for _ in range(POPULATIONS)])
     if fields is not None:
         log_z -= beta * request.offsets

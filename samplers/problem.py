@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import dimod
 
 #: Couplings as users have them: an array, a sparse matrix, or a mapping from pairs of spins.
-Couplings = ArrayLike | sp.sparray | sp.spmatrix | Mapping[tuple[Any, Any], float]
+Couplings: TypeAlias = ArrayLike | sp.sparray | sp.spmatrix | Mapping[tuple[Any, Any], float]
 
 
 class Ising:
@@ -233,7 +233,7 @@ class Ising:
         spins = states.astype(np.float64)
         return spins @ self.h + 0.5 * np.einsum("...i,...i->...", spins, self.couple(states)) + self.offset
 
-    def condition(self, clamped: Mapping[Hashable, int]) -> tuple[Ising, np.ndarray]:
+    def condition(self, clamped: Mapping[Any, int]) -> tuple[Ising, np.ndarray]:
         """Return the problem over the free spins given the clamped ones, and the indices of the free spins.
 
         Parameters

@@ -267,7 +267,7 @@ class Sampler(dimod.Sampler):
         InputError, SamplerError
             As `draw`, and for an unknown parameter.
         """
-        return self._sample(Ising.from_bqm(bqm), bqm.vartype.name, parameters)
+        return self._sample(Ising.from_bqm(bqm), "SPIN" if bqm.vartype is dimod.SPIN else "BINARY", parameters)
 
     def sample_ising(self, h: ArrayLike | Mapping[Hashable, float], J: Couplings, **parameters: Any) -> dimod.SampleSet:
         """Draw from fields and couplings, which mean the same as in `Ising(h, J)`.

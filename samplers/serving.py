@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,18 +59,20 @@ def serve(backend: Named, request: Request, takes: Collection[str], write: Write
     if not problem.n:
         return complete(backend, request, Draws(np.empty((request.num_reads, 0), dtype=np.int8)), 0.0)
     if request.clamped and "clamped" not in takes:
-        return _conditioned(backend, request, takes, write)
+        return _conditioned(backend, request, request.clamped, takes, write)
     start = time.perf_counter()
     answer = write(request)
     draws = answer if isinstance(answer, Draws) else Draws(np.asarray(answer))
     return complete(backend, request, draws, time.perf_counter() - start)
 
 
-def _conditioned(backend: Named, request: Request, takes: Collection[str], write: Write) -> Draws:
+def _conditioned(
+    backend: Named, request: Request, clamped: Mapping[int, int], takes: Collection[str], write: Write
+) -> Draws:
     """Serve clamped spins by drawing the others given them."""
-    rest, free = request.problem.condition(request.clamped)
+    rest, free = request.problem.condition(clamped)
     states = np.empty((request.num_reads, request.problem.n), dtype=np.int8)
-    states[:, list(request.clamped)] = list(request.clamped.values())
+    states[:, list(clamped)] = list(clamped.values())
     if not len(free):
         return complete(backend, request, Draws(states), 0.0)
     start = None if request.initial_states is None else request.initial_states[:, free]

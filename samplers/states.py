@@ -79,7 +79,7 @@ def clamped_spins(
     if not hasattr(clamped, "items"):
         raise InputError(f"clamped must map spins to values, such as {{0: 1, 3: -1}}, not {type(clamped).__name__}")
     allowed = (0, 1) if vartype == "BINARY" else (-1, 1)
-    index = {} if labels == range(len(labels)) else {label: k for k, label in enumerate(labels)}
+    index = _index(labels)
     found: dict[int, int] = {}
     for name, value in clamped.items():
         spin = _spin(name, len(labels), index, by_label)
@@ -94,13 +94,22 @@ def clamped_spins(
     return found
 
 
+def spin_of(name: Any, labels: Sequence[Hashable]) -> int:
+    """Return the index of a spin that is named by its index or label; raise `InputError` where there is none."""
+    return _spin(name, len(labels), _index(labels), False)
+
+
+def _index(labels: Sequence[Hashable]) -> dict[Hashable, int]:
+    """Return where each label stands; nothing where the labels are the indices themselves."""
+    return {} if labels == range(len(labels)) else {label: k for k, label in enumerate(labels)}
+
+
 def _spin(name: Any, n: int, index: Mapping[Hashable, int], by_label: bool) -> int:
-    """Return the index of a spin; `index` is empty where the labels are the indices themselves."""
     integer = isinstance(name, int | np.integer) and not isinstance(name, bool)
     if integer and not (by_label and index):
         if 0 <= name < n:
             return int(name)
-        raise InputError(f"clamped spin {name} is out of range: the problem has spins 0 to {n - 1}")
+        raise InputError(f"spin {name} is out of range: the problem has spins 0 to {n - 1}")
     if isinstance(name, Hashable) and name in index:
         return index[name]
     raise InputError(f"the problem has no spin {name!r}{nearest(name, index or range(n))}")

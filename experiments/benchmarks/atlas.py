@@ -8,6 +8,7 @@ time for training, in the loop alone and with what a `train` call does around it
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -136,7 +137,7 @@ def main() -> None:
     for n in args.cells:
         path = args.folder / f"{n}.h5ad"
         if not path.exists():
-            write_atomically(path, lambda part, n=n: write(part, n, args.genes))
+            write_atomically(path, functools.partial(write, n_cells=n, n_genes=args.genes))
         for how in ("disk", "memory") if n <= args.memory_up_to else ("disk",):
             command = [sys.executable, "-m", "experiments.benchmarks.atlas", "--child", str(path), how]
             command += ["--batch-size", str(args.batch_size)]

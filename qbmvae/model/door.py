@@ -39,16 +39,26 @@ QZM, QZV, LIBRARY = "qbmvae_latent_qzm", "qbmvae_latent_qzv", "observed_lib_size
 
 
 class LazyRows:
-    """Counts on disk as far as scvi-tools looks at them: rows are read when they are asked for."""
+    """Counts on disk as far as scvi-tools looks at them: rows are read when they are asked for.
 
-    def __init__(self, store: Any):
-        self.store, self.shape, self.dtype = store, store.shape, np.dtype(np.float32)
+    Parameters
+    ----------
+    found
+        The counts.
+    """
 
-    def __getitem__(self, rows: Any) -> sp.csr_matrix:
+    def __init__(self, found: counts.Counts):
+        self._counts, self.shape, self.dtype = found, found.store.shape, np.dtype(np.float32)
+
+    def __getitem__(self, rows: Any) -> sp.csr_array:
         """Return rows, by a mask or positions, in memory."""
-        chosen = np.arange(self.shape[0])[rows]
-        block = counts.SelectedRows(self.store, np.atleast_1d(chosen)).read(0, np.size(chosen))
-        return sp.csr_matrix((block.data, block.indices, block.indptr), shape=(len(block), self.shape[1]))
+        chosen = np.atleast_1d(np.arange(self.shape[0])[rows])
+        block = counts.SelectedRows(self._counts.store, chosen).read(0, len(chosen))
+        return sp.csr_array((block.data, block.indices, block.indptr), shape=(len(block), self.shape[1]))
+
+    def sum(self, axis: int) -> np.ndarray:
+        """Return the total of each gene (0) or cell (1)."""
+        return self._counts.library if axis == 1 else self._counts.totals
 
 
 class Cells(AnnData):
@@ -81,7 +91,7 @@ class Cells(AnnData):
     def X(self) -> Any:
         """The counts, `(n_cells, n_genes)`."""
         kept = self.__dict__.get("counts")
-        return AnnData.X.fget(self) if kept is None or kept.store is None else LazyRows(kept.store)
+        return AnnData.X.fget(self) if kept is None or kept.store is None else LazyRows(kept)
 
     @property
     def genes(self) -> np.ndarray:

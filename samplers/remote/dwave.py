@@ -176,8 +176,7 @@ class DWave(Sampler):
         self.machine.check(problem)
         if self.embedding is not None:
             return embeddings.check(self.embedding, problem, self._target())
-        edges = b"" if problem.layout != "sparse" else np.stack(problem.edges[:2]).tobytes()
-        key = (problem.layout, problem.n, problem.n_visible, edges)
+        key = (problem.n, np.stack(problem.coupled.pairs).tobytes())
         if key not in self._found:
             self._found[key] = embeddings.find(
                 problem, self._target(), machine=self.machine.name, folder=self.cache_folder
