@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from experiments.perturbation import plots
+from experiments.perturbation.distribution import SCORES
 from experiments.report.page import figure_of, page, settings_sections
 from experiments.report.tables import table
 from experiments.report.values import Spread
 from experiments.run_folder import write_text
+from qbmvae.perturbation.model import PerturbationModel
 
 if TYPE_CHECKING:
     from experiments.perturbation.config import TrainConfig
-    from qbmvae.perturbation.model import PerturbationModel
+    from qbmvae.perturbation.boltzmann import BoltzmannPerturbation
 
 # what the public prototype's page gives, raw and scaled
 PUBLISHED = {
@@ -52,7 +54,11 @@ def score_table(metrics: dict[str, Any]) -> pd.DataFrame:
 
 
 def train_report(
-    out: Path, config: TrainConfig, model: PerturbationModel, metrics: dict[str, Any], effects: dict[str, Any] | None
+    out: Path,
+    config: TrainConfig,
+    model: PerturbationModel | BoltzmannPerturbation,
+    metrics: dict[str, Any],
+    effects: dict[str, Any] | None,
 ) -> None:
     """Write `report.html` and its figures for one training run.
 
@@ -65,9 +71,6 @@ def train_report(
     effects
         "names", "predicted" and "observed" effects of the held-out perturbations; None where none are held out.
     """
-    plots.architecture(
-        model.options, model.predictor.width, len(model.genes), config.backbone, out / "architecture.png"
-    )
     plots.training(model.history, out / "training.png")
     lead: dict[str, Any] = {"texts": ["Nothing was held out, so the model is not scored."]}
     sections: list[dict[str, Any]] = []
@@ -93,13 +96,13 @@ def train_report(
              figure_of(out / "pca.png", "one dot a perturbation; a collapsed model puts them on one spot")
              + figure_of(out / "similarity.png", "a collapsed model predicts the same effect for all: one red square")},
         ]  # fmt: skip
-    sections += [
-        {"title": "Training", "figures": figure_of(out / "training.png", "by epoch")},
-        {
-            "title": "Architecture",
-            "figures": figure_of(out / "architecture.png", "from control cells to predicted cells"),
-        },
-    ]
+    if metrics.get("distribution"):
+        sections.append(_distribution(metrics["distribution"]))
+    sections.append({"title": "Training", "figures": figure_of(out / "training.png", "by epoch")})
+    if isinstance(model, PerturbationModel):
+        path = out / "architecture.png"
+        plots.architecture(model.options, model.predictor.width, len(model.genes), config.backbone, path)
+        sections.append({"title": "Architecture", "figures": figure_of(path, "from control cells to predicted cells")})
     subtitle = (
         f"preset {config.preset}, {metrics['n_trainable']:,} trainable weights, seed {config.seed}; "
         f"hold-out: {metrics['holdout']}"
@@ -115,6 +118,26 @@ def _answer(metrics: dict[str, Any]) -> str:
         pds, mae = max(baselines, key=lambda b: baselines[b]["pds"]), min(baselines, key=lambda b: baselines[b]["mae"])
         text += f" The best baselines: {pds}, PDS {baselines[pds]['pds']:.3f}; {mae}, MAE {baselines[mae]['mae']:.4f}."
     return text
+
+
+def _distribution(found: dict[str, Any]) -> dict[str, Any]:
+    frame = pd.DataFrame(found["scores"]).set_index("predictor")
+    shown = pd.DataFrame(
+        {
+            score: [
+                Spread.around(mean, half) for mean, half in frame[[score, f"{score}_half"]].astype(float).to_numpy()
+            ]
+            for score in SCORES
+        },
+        index=frame.index,
+    )
+    text = (
+        "Held-out cells of a perturbation are halved: predictions and the first half (the ceiling) are compared with the "
+        "second, in the principal components of the held-out cells. Smaller is better; a two-sample accuracy of .5 cannot be "
+        "told apart. Means over perturbations ± 1.96 standard errors."
+    )
+    tables = [table(shown, best=None)]
+    return {"title": "Cells as a distribution", "texts": [text], "tables": tables, "list": found["verdict"]}
 
 
 def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame, scores: dict[str, dict[str, float]]) -> None:

@@ -11,8 +11,11 @@ import pandas as pd
 from experiments.report.page import figure_of, page
 from experiments.report.tables import table
 from experiments.report.values import Spread
+from samplers.diagnostics.plots import write_plots
+from samplers.files import write_json, write_text
 
 if TYPE_CHECKING:
+    from samplers import Ising
     from samplers.diagnostics.verdict import Verdict
 
 CAPTIONS = {
@@ -22,6 +25,29 @@ CAPTIONS = {
     "residuals": "Callen residuals: standard normal if the reads are Boltzmann's",
     "ladder": "swap acceptance by temperature: no gap if the ladder is close enough",
 }
+
+
+def write_check(folder: Path, backend: str, verdict: Verdict, problem: Ising, seed: int) -> list[Path]:
+    """Write verdict.json, the plots and report.html of a verdict, and return the paths of the plots.
+
+    Parameters
+    ----------
+    folder
+        Where they go; made where missing.
+    backend
+        As the user named it.
+    verdict
+        What `samplers.diagnostics.verdict.check` found.
+    problem
+        The problem.
+    seed
+        Of the draws.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "verdict.json", {"backend": backend, "seed": seed, **verdict.as_dict()})
+    paths = write_plots(verdict, problem, folder)
+    write_text(folder / "report.html", sampler_report(backend, verdict, paths))
+    return paths
 
 
 def sampler_report(backend: str, verdict: Verdict, plots: Sequence[Path]) -> str:
