@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from cyclopts import Parameter
 
+from experiments.cli import checks
 from experiments.cli.common import DATA, Flag
 
 
