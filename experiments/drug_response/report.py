@@ -11,6 +11,7 @@ import pandas as pd
 from experiments.drug_response import plots
 from experiments.drug_response.claims import METRICS
 from experiments.drug_response.config import CompareConfig
+from experiments.drug_response.controls import MEANS
 from experiments.report.page import figure_of, page, settings_sections
 from experiments.report.tables import table
 from experiments.report.values import Spread
@@ -25,12 +26,21 @@ EXPLAIN = {
     "pearson": "correlation of prediction and response over all pairs",
     "spearman": "correlation of their ranks over all pairs",
     "concordance": "Lin's concordance: correlation that also punishes wrong scale and offset",
+    "spearman_within_drug": "the same by ranks",
     "pearson_within_drug": "correlation over the cell lines of each drug, averaged: what the mean of the drug cannot give",
     "cpu_seconds": "processor seconds of one training",
-    "lower by, %": "by how many per cent the quantum head's MSE is lower, paired by seed, with its 95 % interval",
+    "MSE lower by, %": "by how many per cent the quantum head's MSE is lower, paired by seed, with its 95 % interval",
+    "gain, Pearson within drugs": "the quantum head's minus the other's, paired by seed, with its 95 % interval",
+    "gain, Spearman within drugs": "the quantum head's minus the other's, paired by seed, with its 95 % interval",
+}
+#: Columns of the differences with their intervals, and how the report calls them.
+DIFFERENCES = {
+    "pearson_within_drug_gain": "gain, Pearson within drugs",
+    "spearman_within_drug_gain": "gain, Spearman within drugs",
+    "lower_by_percent": "MSE lower by, %",
 }
 BEST = {"MSE x 1000": "min", "mse": "min", "rmse": "min", "mae": "min"} | dict.fromkeys(
-    ("pearson", "spearman", "concordance", "pearson_within_drug", "r2"), "max"
+    ("pearson", "spearman", "concordance", "pearson_within_drug", "spearman_within_drug", "r2"), "max"
 )
 
 
@@ -76,14 +86,15 @@ def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, foun
     }
     if len(found["differences"]):
         rows = found["differences"]
-        shown = pd.DataFrame(
-            {
-                "training pairs": rows["n_train"],
-                "lower by, %": [Spread(*r) for r in rows[["lower_by_percent", "low", "high"]].to_numpy()],
-                "seeds": rows["seeds"],
-            }
-        ).set_index(rows["against"].rename("against"))
-        title = "The quantum head's error against each other model's"
+        shown = pd.DataFrame({"training pairs": rows["n_train"], "seeds": rows["seeds"]})
+        for column, text in DIFFERENCES.items():
+            if column in rows:
+                ends = rows[
+                    [column, f"{column}_low", f"{column}_high"] if f"{column}_low" in rows else [column, "low", "high"]
+                ]
+                shown[text] = [Spread(*r) for r in ends.astype(float).to_numpy()]
+        shown = shown.set_index(rows["against"].rename("against"))
+        title = "The quantum head against each other model"
         sections.append({"title": title, "tables": [table(shown, best=None, explain=EXPLAIN)]})
     scores = [
         table(rows.drop(columns="n_train").set_index("model"), f"{n:,} training pairs", best=BEST, explain=EXPLAIN)
@@ -118,8 +129,9 @@ def train_report(out: Path, metrics: Mapping[str, Any], history: Mapping[str, Se
     """
     curves = {name.removeprefix("mse_"): [values] for name, values in history.items()}
     plots.curves(curves, out / "curves.png", title="error by epoch", level=metrics["drug_mean"]["mse"])
-    names = {"test": f"head {metrics['head']!r}, test", "drug_mean": "mean of the drug, test"}
-    rows = pd.DataFrame({text: metrics[part] for part, text in names.items()}).T.rename_axis("predictor")
+    # the means are predicted from the training pairs alone
+    names = {"test": f"head {metrics['head']!r}"} | {m: m.replace("_", " ") for m in MEANS}
+    rows = pd.DataFrame({text: metrics[part] for part, text in names.items()}).T.rename_axis("on the test pairs")
     validation = pd.DataFrame({"validation": metrics["validation"]}).T.rename_axis("pairs")
     own, mean = metrics["test"]["mse"], metrics["drug_mean"]["mse"]
     change = f"{abs(1 - own / mean):.0%} {'below' if own < mean else 'above'}"
@@ -127,6 +139,7 @@ def train_report(out: Path, metrics: Mapping[str, Any], history: Mapping[str, Se
         "texts": [
             f"On {metrics['n_test']:,} test pairs the {metrics['head']!r} head has a squared error of {own:.5f}, {change} "
             f"that of the mean of each drug ({mean:.5f}).",
+            "Within drugs each drug's mean is taken out: what is known beyond its potency.",
             f"Split {metrics['split']!r}: {metrics['n_train']:,} training, {metrics['n_validation']:,} validation, "
             f"{metrics['n_test']:,} test pairs; epoch {metrics['best_epoch']} of {metrics['epochs']} chosen by validation.",
         ],
@@ -174,7 +187,7 @@ def _write(out: Path, title: str, subtitle: str, sections: list[dict[str, Any]],
 def compact(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the summary with each metric and its 95 % interval in one column, MSE in thousandths."""
     shown = summary[["n_train", "model", "seeds"]].copy()
-    for metric, scale in (("mse", 1e3), *((m, 1.0) for m in METRICS[1:])):
+    for metric, scale in ((m, 1e3 if m == "mse" else 1.0) for m in METRICS):
         columns = summary[[metric, f"{metric}_low", f"{metric}_high"]] * scale
         shown["MSE x 1000" if metric == "mse" else metric] = [
             Spread.around(mean, (high - low) / 2) for mean, low, high in columns.to_numpy()
