@@ -165,7 +165,7 @@ def train(
         given = tables.given()
     use_threads()
     from experiments.drug_response.config import Tables
-    from experiments.drug_response.runs import TrainConfig, read_run, train_run
+    from experiments.drug_response.runs import TrainConfig, lines, read_run, train_run
     from qbmvae.drug_response import NetworkOptions, TrainingOptions
 
     if resume is not None:
@@ -185,7 +185,7 @@ def train(
     assert out is not None
     with checks.resumes(f"qbmvae drug train --resume {out}"):
         metrics = train_run(config, out, progress=common.say)
-    common.answer(metrics, f"test MSE {metrics['test']['mse']:.5f}; report: {out / 'report.html'}")
+    common.answer(metrics, f"{lines(metrics)}\nreport: {out / 'report.html'}")
 
 
 @drug.command
@@ -302,7 +302,11 @@ def sweep(
     from experiments.drug_response import sweep as sweeping
 
     chosen = sweeping.sweep(resolved, out, progress=common.say)
-    common.answer(chosen, f"chosen: {chosen['setting']}; test MSE {chosen['test_mse']:.5f}")
+    common.answer(
+        chosen,
+        f"chosen: {chosen['setting']}; test: Pearson within drugs {chosen['test']['pearson_within_drug']:.4f}, MSE "
+        f"{chosen['test_mse']:.5f}",
+    )
 
 
 @drug.command

@@ -12,6 +12,7 @@ import pandas as pd
 from experiments.drug_response import plots
 from experiments.drug_response.claims import METRICS
 from experiments.drug_response.config import CompareConfig
+from experiments.drug_response.controls import MEANS
 from experiments.report.plain_page import image, page, table
 
 
@@ -40,7 +41,7 @@ def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, foun
             "<h2>Claims of the paper</h2>",
             table(found["claims"]),
             *sections,
-            "<h2>Quantum head against each other model (MSE lower by, %)</h2>",
+            "<h2>Quantum head against each other model (gain within drugs; MSE lower by, %)</h2>",
             table(found["differences"]),
             "<h2>All metrics on the common test</h2>",
             table(compact(found["summary"])),
@@ -52,14 +53,15 @@ def train_report(out: Path, metrics: Mapping[str, Any], history: Mapping[str, Se
     """Write `report.html` and `curves.png` of one training run; `scatter.png` must be there."""
     curves = {name.removeprefix("mse_"): [values] for name, values in history.items()}
     plots.curves(curves, out / "curves.png", title="error by epoch", level=metrics["drug_mean"]["mse"])
-    rows = pd.DataFrame({part: metrics[part] for part in ("validation", "test", "drug_mean")}).T
+    rows = pd.DataFrame({part: metrics[part] for part in ("test", *MEANS, "validation")}).T
     page(
         out,
         f"Drug response, head {metrics['head']!r}",
         [
             f"<p>Split {html.escape(metrics['split'])}: {metrics['n_train']:,} training, {metrics['n_validation']:,} "
             f"validation, {metrics['n_test']:,} test pairs; epoch {metrics['best_epoch']} of {metrics['epochs']} chosen by "
-            "validation. drug_mean predicts the mean of the drug's training pairs on the test.</p>",
+            "validation. Within drugs each drug's mean is taken out: what is known beyond its potency. drug_mean, line_mean "
+            "and drug_and_line_mean predict the test from the means of the training pairs alone.</p>",
             table(rows.rename_axis("part").reset_index()),
             image(out / "curves.png"),
             image(out / "scatter.png"),
@@ -83,7 +85,7 @@ def sweep_report(out: Path, ranked: pd.DataFrame, chosen: Mapping[str, Any]) -> 
 def compact(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the summary with each metric and its 95 % interval in one column, MSE in thousandths."""
     shown = summary[["n_train", "model", "seeds"]].copy()
-    for metric, scale in (("mse", 1e3), *((m, 1.0) for m in METRICS[1:])):
+    for metric, scale in ((m, 1e3 if m == "mse" else 1.0) for m in METRICS):
         columns = summary[[metric, f"{metric}_low", f"{metric}_high"]] * scale
         shown["MSE x 1000" if metric == "mse" else metric] = [_with_interval(*row) for row in columns.to_numpy()]
     return shown.assign(cpu_seconds=summary["cpu_seconds"].round(1))

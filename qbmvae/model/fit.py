@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from qbmvae.core.training import checkpoint
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.distributed import Ranks, launch, number_of_devices
 from qbmvae.core.training.trainer import Trainer
+from qbmvae.core.training.verdict import Verdict, judge
 from qbmvae.data import counts
 from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
@@ -200,20 +202,34 @@ class Run:
         weights = {name: value.cpu().numpy() for name, value in trainer.vae.state_dict().items()}
         return {"vae": weights, "history": history}
 
-    def fit(self) -> dict[str, pd.DataFrame]:
-        """Train to the end on one device or several, and return the history."""
+    def fit(self) -> tuple[dict[str, pd.DataFrame], Verdict]:
+        """Train to the end on one device or several; return the history and a verdict, which is said on stderr too."""
+        history = self._history()
+        config, vae = self.config, self.model.module.vae
+        verdict = judge(
+            history,
+            n_latent=vae.n_latent,
+            num_chains=config.num_chains,
+            kept=config.early_stopping or config.keep_best,
+            max_epochs=config.max_epochs,
+        )
+        if self.options.progress_bar:
+            print(f"training: {verdict}", file=sys.stderr, flush=True)
+        return {name: frame(name, points) for name, points in history.items()}, verdict
+
+    def _history(self) -> dict[str, list[tuple[int, float]]]:
         options, model = self.options, self.model
         if not isinstance(options.devices, str) and number_of_devices(options.devices) > 1:
             answer = launch(self.on_rank, options.devices, options.accelerator)
             model.module.vae.load_state_dict({name: torch.from_numpy(v) for name, v in answer["vae"].items()})
-            return {name: frame(name, points) for name, points in answer["history"].items()}
+            return answer["history"]
         _, _, device = parse_device_args(
             options.accelerator, options.devices, return_device="torch", validate_single_device=True
         )
         model.trainer = self.trainer(Ranks(), device)
         history = model.trainer.fit(options.on_epoch)
         model.module.to(device)
-        return {name: frame(name, points) for name, points in history.items()}
+        return history
 
 
 def measure(model: Model, config: TrainingConfig) -> None:

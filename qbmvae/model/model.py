@@ -30,6 +30,8 @@ class QBMVAE(TrainingMethods):
         Hidden layers of the encoder, and of the decoder.
     dropout_rate
         Dropout in the encoder.
+    decoder_dropout_rate
+        Dropout in the decoder: against a likelihood that overfits on few cells, see docs/training.md.
     gene_likelihood
         "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
     dispersion
@@ -85,6 +87,7 @@ class QBMVAE(TrainingMethods):
         n_hidden: int = 128,
         n_layers: int = 2,
         dropout_rate: float = 0.1,
+        decoder_dropout_rate: float = 0.0,
         gene_likelihood: str = "nb",
         dispersion: str = "gene",
         prior: str = "boltzmann",

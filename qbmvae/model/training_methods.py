@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.trainer import Trainer
 from qbmvae.data.stream import Stream
 from qbmvae.model import fit, labels, query
-from qbmvae.model.label_methods import LabelMethods
+from qbmvae.model.bit_methods import BitMethods
 from qbmvae.model.module import QBMVAEModule
 
 
-class TrainingMethods(LabelMethods):
+class TrainingMethods(BitMethods):
     """Methods of `QBMVAE` about its training."""
 
     _module_cls = QBMVAEModule
@@ -29,6 +30,8 @@ class TrainingMethods(LabelMethods):
     sampler_: str | None = None
     #: of the model of a query: rows of each covariate that its reference has trained, and that stay as they are
     reference_categories_: tuple[int, ...] | None = None
+    #: how training went, see `qbmvae.core.training.verdict.Verdict`, with its one line as "text"; None before
+    verdict_: dict[str, Any] | None = None
 
     @property
     def sampler(self) -> samplers.Sampler:
@@ -92,6 +95,7 @@ class TrainingMethods(LabelMethods):
         num_chains: int = 512,
         gradient_clip: float | None = None,
         early_stopping: bool = False,
+        keep_best: bool = False,
         early_stopping_patience: int = 45,
         early_stopping_min_delta: float = 0.0,
         check_val_every_n_epoch: int = 1,
@@ -112,7 +116,7 @@ class TrainingMethods(LabelMethods):
         stream: Stream | None = None,
         progress_bar: bool = True,
     ) -> None:
-        """Train the model.
+        """Train the model; one line at the end says how it went, on stderr and in `verdict_`.
 
         Parameters
         ----------
@@ -138,6 +142,9 @@ class TrainingMethods(LabelMethods):
             Largest norm of the network's gradient; None for no limit.
         early_stopping
             Stop when the held-out ELBO no longer improves, and keep the best weights.
+        keep_best
+            End with the weights of the best held-out ELBO, as early stopping does. False by default: the embedding often
+            gains from epochs in which the likelihood already overfits, see docs/training.md.
         early_stopping_patience, early_stopping_min_delta
             Validations without an improvement of this many nats before it stops.
         check_val_every_n_epoch
@@ -195,7 +202,8 @@ class TrainingMethods(LabelMethods):
         self.train_indices_, self.validation_indices_, self.test_indices_ = run.split
         if self.reference_categories_ is not None:
             query.freeze(self.module.vae, self.reference_categories_)
-        self.history_ = run.fit()
+        self.history_, verdict = run.fit()
+        self.verdict_ = {**asdict(verdict), "text": str(verdict)}
         fit.measure(self, run.config)
         if self.module.labels is not None and not self.keeps_labels_:
             labels.fit_after(self, run.config)

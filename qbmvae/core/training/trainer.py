@@ -124,13 +124,12 @@ class Trainer:
             group["base_lr"] = group["lr"]
         self.position = Position()
         parts = {"optimiser": self.optimiser, "negative_phase": self.negative_phase, "position": self.position}
-        stopping = config.early_stopping
         self.loop = Loop(
             self.vae,
             config.max_epochs,
-            patience=config.early_stopping_patience if stopping else None,
+            patience=config.early_stopping_patience if config.early_stopping else None,
             min_delta=config.early_stopping_min_delta,
-            keep_best=stopping,
+            keep_best=config.early_stopping or config.keep_best,
             parts={name: part for name, part in parts.items() if part is not None},
             notes={"config": asdict(config), **(notes or {})},
             checkpoint=checkpoints / checkpoint.NAME if checkpoints is not None and ranks.rank == 0 else None,
@@ -291,8 +290,7 @@ class Trainer:
 
     def log_partition(self) -> float:
         """Return log Z of the prior as it is, from a fresh estimate that never sees the training chains."""
-        precise = self.config.early_stopping
-        return held_out.log_partition_now(self.vae.prior, self.config.seed, precise)
+        return held_out.log_partition_now(self.vae.prior, self.config.seed, self.loop.keep_best)
 
     def _validate(self) -> None:
         if self.validation is None:
@@ -301,8 +299,7 @@ class Trainer:
         log_z = self.history["log_partition"][-1][1]
         values = held_out.measure(self.vae, batches, log_z, self.config.seed, self.ranks)
         self.loop.record(values)
-        if self.config.early_stopping:
-            self.loop.judge(values["elbo_validation"])
+        self.loop.judge(values["elbo_validation"])
 
     def _summary(self) -> dict[str, str]:
         show = {
