@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -251,3 +253,16 @@ def history_table(history: Any) -> pd.DataFrame:
     table = pd.DataFrame(columns)
     table.index.name = "epoch"
     return table
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the libraries' chatter for a while; errors still raise."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
