@@ -24,6 +24,7 @@ from torch import Tensor
 from qbmvae.core.batch import Batch
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused import rates
+from qbmvae.core.fused.products import mm
 from qbmvae.core.networks import Covariates
 from qbmvae.core.vae import VAE
 
@@ -58,7 +59,7 @@ class ExpressionSpace:
 
         The rows of the covariates' categories are averaged in every layer: one decoding a cell, however many batches.
         """
-        parts = [self._decoded(part).clone() for part in code.split(CHUNK)]
+        parts = [self._decoded(part) for part in code.split(CHUNK)]
         return torch.cat(parts) if parts else torch.zeros(0, self.vae.n_input)
 
     @torch.inference_mode()
@@ -76,7 +77,7 @@ class ExpressionSpace:
         -----
         Equal to `decoded` for a likelihood without a rate of its own in each cell (Poisson, Gaussian).
         """
-        parts = [self._expected(code[rows], batch, rows, counts_weight).clone() for rows in _chunks(len(code))]
+        parts = [self._expected(code[rows], batch, rows, counts_weight) for rows in _chunks(len(code))]
         return torch.cat(parts) if parts else torch.zeros(0, self.vae.n_input)
 
     @torch.inference_mode()
@@ -100,7 +101,7 @@ class ExpressionSpace:
         for rows in _chunks(len(code)):
             part = code[rows]
             near = self._decoded(part) if batch is None else self._expected(part, batch, rows, counts_weight)
-            torch.mm(near, components.T, out=found[rows])
+            found[rows] = mm(near, components.T)
         return found.sub_(offset)
 
     def _decoded(self, code: Tensor) -> Tensor:
@@ -150,14 +151,7 @@ class ExpressionSpace:
     def _product(self, code: Tensor) -> tuple[Tensor, np.ndarray]:
         """Return the decoder's logits, the covariates averaged out, without the shift that all cells share; and this."""
         hidden = self.vae.decode_hidden(code, self._averaged)
-        # one place for all chunks: fresh memory costs more than the product of a small layer
-        logits = self._buffer[: len(code)]
-        torch.mm(hidden, self.vae.output.weight, out=logits)
-        return logits, self._shift
-
-    @cached_property
-    def _buffer(self) -> Tensor:
-        return torch.empty(CHUNK, self.vae.n_input)
+        return mm(hidden, self.vae.output.weight), self._shift
 
     @cached_property
     def _shift(self) -> np.ndarray:
