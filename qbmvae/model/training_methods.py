@@ -17,11 +17,11 @@ from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.trainer import Trainer
 from qbmvae.data.stream import Stream
 from qbmvae.model import fit, labels, query
-from qbmvae.model.label_methods import LabelMethods
+from qbmvae.model.bit_methods import BitMethods
 from qbmvae.model.module import QBMVAEModule
 
 
-class TrainingMethods(LabelMethods):
+class TrainingMethods(BitMethods):
     """Methods of `QBMVAE` about its training."""
 
     _module_cls = QBMVAEModule
