@@ -92,6 +92,11 @@ def complete(backend: Named, request: Request, draws: Draws, seconds: float) -> 
         The answer; energies in it must be the problem's, and are replaced by those to full precision.
     seconds
         How long it took.
+
+    Raises
+    ------
+    BadAnswerError
+        For another shape or number of reads, values other than -1 and +1, NaN weights, or other energies.
     """
     problem, states = request.problem, np.asarray(draws.states)
     who = f"{type(backend).__name__} returned"

@@ -54,7 +54,17 @@ def problems() -> dict[str, Ising]:
 
 
 def largest_z(draws: Draws, problem: Ising, beta: float) -> float:
-    """Return the largest deviation of the draws' means and second moments from the exact ones, in standard errors."""
+    """Return the largest deviation of the draws' means and second moments from the exact ones, in standard errors.
+
+    Parameters
+    ----------
+    draws
+        The reads.
+    problem
+        The problem, of at most 24 spins.
+    beta
+        Inverse temperature.
+    """
     mean, second = exact_moments(problem, beta)
     got_second = draws.second_moments()
     pairs = np.triu_indices(problem.n, 1)
