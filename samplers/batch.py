@@ -175,6 +175,9 @@ class DrawsBatch:
         draws = Draws(self.states[k], weights, beta=self.beta, info=own)
         return draws if self.request is None else draws.of(self.request.one(k))
 
+    def __iter__(self) -> Iterator[Draws]:
+        return (self[k] for k in range(len(self)))
+
     @property
     def weights(self) -> np.ndarray:
         """Normalised weights, `(k, num_reads)`, each row summing to 1."""

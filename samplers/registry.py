@@ -91,6 +91,11 @@ def register(name: str, factory: Callable[..., Sampler]) -> None:
         The name; a later registration replaces an earlier one, built-in names are refused.
     factory
         A `Sampler` subclass, or any callable that returns a `Sampler`.
+
+    Raises
+    ------
+    InputError
+        For a built-in name, and for what is no callable.
     """
     if name in _BUILTIN:
         raise InputError(f"{name!r} is a built-in sampler: register yours under another name")

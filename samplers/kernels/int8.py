@@ -117,7 +117,17 @@ def pack_spins(spins, words):
 
 @numba.njit(fastmath=FAST)
 def set_spin(spins, words, site, place):
-    """Copy the spins of one site, a row of `(n, 64)` float32, to the byte `place` of `words`."""
+    """Copy the spins of one site, a row of `(n, 64)` float32, to the byte `place` of `words`.
+
+    Parameters
+    ----------
+    spins
+        `(n, 64)` float32 in -1/+1.
+    words
+        Packed bits; written.
+    site, place
+        Which spin, and where its bits go.
+    """
     shift = np.uint32(8 * (place % 4))
     keep = np.uint32(~np.uint32(np.uint32(255) << shift))
     word = place // 4

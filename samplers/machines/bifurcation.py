@@ -84,7 +84,23 @@ def bifurcate(
     discrete: bool,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return the spins of simulated-bifurcation runs, `(num_reads, n)` int8."""
+    """Return the spins of simulated-bifurcation runs, `(num_reads, n)` int8.
+
+    Parameters
+    ----------
+    problem
+        The Ising problem.
+    num_reads, num_steps
+        Runs, and steps of each.
+    gain
+        Factor on the problem, beta included.
+    heat
+        Heating rate.
+    discrete
+        Whether the field sees the signs of the positions.
+    rng
+        The generator.
+    """
     couple, fields = pull(problem, gain), (-gain * problem.h).astype(np.float32)
     step = np.float32(0.7)
     x = rng.uniform(-0.1, 0.1, (num_reads, problem.n)).astype(np.float32)

@@ -76,7 +76,21 @@ class CoherentIsing(Sampler):
 def simcim(
     problem: Ising, num_reads: int, num_steps: int, gain: float, noise: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the spins of SimCIM runs, `(num_reads, n)` int8, with Euler steps of .05 photon lifetimes."""
+    """Return the spins of SimCIM runs, `(num_reads, n)` int8, with Euler steps of .05 photon lifetimes.
+
+    Parameters
+    ----------
+    problem
+        The Ising problem.
+    num_reads, num_steps
+        Runs, and steps of each.
+    gain
+        Factor on the problem, beta included.
+    noise
+        Standard deviation of the noise.
+    rng
+        The generator.
+    """
     push, size = with_ancilla(problem, gain)
     step = np.float32(0.05)
     kick = np.float32(noise * np.sqrt(step))
@@ -92,7 +106,21 @@ def simcim(
 def analog(
     problem: Ising, num_reads: int, num_steps: int, gain: float, noise: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the spins of noise-injected analogue runs, `(num_reads, n)` int8."""
+    """Return the spins of noise-injected analogue runs, `(num_reads, n)` int8.
+
+    Parameters
+    ----------
+    problem
+        The Ising problem.
+    num_reads, num_steps
+        Runs, and steps of each.
+    gain
+        Factor on the problem, beta included.
+    noise
+        Standard deviation of the noise.
+    rng
+        The generator.
+    """
     couple, fields = pull(problem, gain), (-0.5 * gain * problem.h).astype(np.float32)
     x = 0.1 * rng.standard_normal((num_reads, problem.n), dtype=np.float32)
     quarter = np.float32(np.pi / 4)

@@ -9,12 +9,15 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samplers.errors import InputError, MissingExtraError
 from samplers.registry import get
 from samplers.server.metrics import Metrics
 from samplers.server.pool import Pool, PoolError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 #: Seconds that a client may take to send its headers, and then its body, which gets one more second per `SLOW_BYTES`.
 SLOW_SECONDS, SLOW_BYTES = 15.0, 1 << 20
@@ -133,10 +136,20 @@ def _check_address(host: str, port: int) -> None:
 
 def application(
     sampler_spec: str, *, token: str | None, max_spins: int, max_reads: int, max_seconds: float, workers: int
-) -> Any:
+) -> Starlette:
     """Return the ASGI application of `serve`, for users who run a server of their own.
 
     It is plain Starlette, which FastAPI is made of: bodies are binary, so that FastAPI's models have nothing to check.
+
+    Parameters
+    ----------
+    sampler_spec, token, max_spins, max_reads, max_seconds, workers
+        As in `serve`.
+
+    Raises
+    ------
+    MissingExtraError
+        Where the extra `server` is not installed.
     """
     try:
         from starlette.applications import Starlette

@@ -93,7 +93,13 @@ class Pool:
 
     @contextlib.contextmanager
     def room(self) -> Iterator[Callable[[int], None]]:
-        """Hold room for one request's bytes until it is answered; the body calls the function as they arrive."""
+        """Hold room for one request's bytes until it is answered; the body calls the function as they arrive.
+
+        Raises
+        ------
+        PoolError
+            Where the bodies that are held leave no room.
+        """
         held = 0
 
         def hold(size: int) -> None:
@@ -109,7 +115,13 @@ class Pool:
             self.pending_bytes -= held
 
     async def submit(self, body: bytes) -> bytes:
-        """Return the answer to a request's bytes; a cancelled submission that still waits is never drawn."""
+        """Return the answer to a request's bytes; a cancelled submission that still waits is never drawn.
+
+        Raises
+        ------
+        PoolError
+            Where too many requests wait, or the draw fails.
+        """
         if self.pending >= self.max_pending:
             raise PoolError(503, "the server is busy: try again later")
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()

@@ -71,6 +71,7 @@ class Persistent(Sampler):
         self._age = 0  # draws of these chains
         self._beta: float = 1.0
         self._log_weights = np.zeros((0, 0))  # (problems, chains of each)
+        self._shares = np.zeros(0)  # effective shares of each problem's chains
         self._rng = np.random.default_rng()
 
     def _draw(self, request: Request) -> Draws:
@@ -120,8 +121,7 @@ class Persistent(Sampler):
         self._age += 1
         kernel.sweep(self._chains, beta, self.num_sweeps)
         self._beta = beta
-        shares = ess_share(self._log_weights)
-        info["ess"] = shares.tolist() if fields is not None else float(shares[0])
+        info["ess"] = self._shares.tolist() if fields is not None else float(self._shares[0])
         info["num_chains"] = self._chains.num
         return info
 
@@ -135,6 +135,7 @@ class Persistent(Sampler):
             self._log_weights = np.zeros((1 if fields is None else len(fields), each))
             if fields is not None:
                 self._chains.assign(fields)
+        self._shares = ess_share(self._log_weights)
         kernel.measure(self._chains)
 
     def _follow(self, kernel: Any, beta: float, info: dict[str, Any]) -> bool:
@@ -146,9 +147,11 @@ class Persistent(Sampler):
             return False
         self._log_weights = self._log_weights + step
         self._log_weights -= self._log_weights.max(axis=1, keepdims=True)
-        low = np.flatnonzero(ess_share(self._log_weights) < ESS_FLOOR)
+        self._shares = ess_share(self._log_weights)
+        low = np.flatnonzero(self._shares < ESS_FLOOR)
         if len(low):
             resample(chains, self._log_weights, low, self._rng)
+            self._shares[low] = 1.0
             info["resampled"] = True
         return True
 
@@ -165,7 +168,13 @@ class Persistent(Sampler):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on exactly where `state_dict` was taken: the next draw with no seed is equal bit by bit."""
+        """Go on exactly where `state_dict` was taken: the next draw with no seed is equal bit by bit.
+
+        Raises
+        ------
+        InputError
+            For the state of another sampler.
+        """
         if not state:
             self._chains = None
             return
