@@ -5,11 +5,7 @@ STAMP := $(VENV)/.installed
 # one thread a process: two busy processes with two threads each slow each other tenfold
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 MPLBACKEND=Agg
 
-<<<<<<< HEAD
-.PHONY: install demo test lint bench docs notebooks dist soak clean
-=======
-.PHONY: install demo test lint signatures bench docs soak clean
->>>>>>> main
+.PHONY: install demo test browser lint signatures bench docs notebooks dist soak clean
 
 install: $(STAMP)
 
@@ -27,15 +23,16 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: $(STAMP)
-<<<<<<< HEAD
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/codespell
-=======
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python .ci/signatures.py --check && $(BIN)/mypy
+# the reports in a real browser: a Chromium on the path (apt-get install chromium), or its path in CHROMIUM
+browser: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	$(THREADS) $(BIN)/python -m pytest tests/experiments/report/test_browser.py
 
-signatures:
-	$(PYTHON) .ci/signatures.py
->>>>>>> main
+lint: $(STAMP)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python .ci/signatures.py --check && $(BIN)/mypy && $(BIN)/codespell
+
+signatures: $(STAMP)
+	$(BIN)/python .ci/signatures.py && $(BIN)/python .ci/command_reference.py
 
 bench: $(STAMP)
 	$(THREADS) $(BIN)/python -m experiments.benchmarks

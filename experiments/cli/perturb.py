@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -91,7 +92,8 @@ class Predictor:
     backbone
         What encodes control cells: pca (the default), none, qbmvae, or the folder of a STATE run.
     preset
-        A set of options: default, prototype, bandwidth, or phase-0 to phase-5.
+        A set of options: default, prototype, bandwidth, or phase-0 to phase-5; boltzmann for a conditional Boltzmann
+        machine over the bits of a QBM-VAE (counts in X).
     max_epochs
         Most epochs.
     """
@@ -217,8 +219,29 @@ class Wanted:
     seed: int = 0
 
 
+@Parameter(name="*", group="Runs of --preset boltzmann")
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """How a conditional machine makes cells.
+
+    Parameters
+    ----------
+    how
+        generate draws cells of the condition, transport moves the control cells' bits; as the run was trained by
+        default.
+    dose
+        Factor on the perturbation's shift: 0 makes control cells, 1 (the default) the perturbation.
+    clamp
+        Bits to hold, each BIT=0 or BIT=1.
+    """
+
+    how: Literal["generate", "transport"] | None = None
+    dose: float | None = None
+    clamp: Words = ()
+
+
 @perturb.command
-def predict(run: Path, /, *, out: Path, wanted: Wanted, common: Common = DEFAULTS) -> None:
+def predict(run: Path, /, *, out: Path, wanted: Wanted, making: Making = Making(), common: Common = DEFAULTS) -> None:
     """Predict cells of perturbations; `cell-eval prep` takes the file.
 
     Example: qbmvae perturb predict pert1 --perturbations wanted.csv --out predicted.h5ad
@@ -236,17 +259,34 @@ def predict(run: Path, /, *, out: Path, wanted: Wanted, common: Common = DEFAULT
     use_threads()
     from experiments.perturbation.challenge import control_cells, predict_file, read_gene_list, read_perturbations
     from experiments.perturbation.runs import read_data
+    from qbmvae.perturbation.boltzmann import BoltzmannPerturbation
     from qbmvae.perturbation.features import read_features
-    from qbmvae.perturbation.model import PerturbationModel
+    from qbmvae.perturbation.files import load_model
 
-    model = PerturbationModel.load(run)
+    model = load_model(run)
+    given = {"how": making.how, "dose": making.dose, "clamp": _bits(making.clamp)}
+    more: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if more and not isinstance(model, BoltzmannPerturbation):
+        raise InputError(f"--{next(iter(more))} belongs to runs of --preset boltzmann; {run} is a delta predictor")
     if wanted.features is not None:
-        model.features = read_features(wanted.features, model.features.separator)
+        model.use_features(read_features(wanted.features, model.features.separator))
     sizes = read_perturbations(wanted.perturbations, wanted.n_cells)
     order = read_gene_list(wanted.genes) if wanted.genes else None
     source = wanted.controls or run / "controls.h5ad"
     cells = control_cells(read_data(source), model, str(source))
     common.say(f"predicting {len(sizes)} perturbations")
-    predicted = predict_file(model, sizes, cells, out, genes=order, n_control=wanted.n_control, seed=wanted.seed)
+    predicted = predict_file(
+        model, sizes, cells, out, genes=order, n_control=wanted.n_control, seed=wanted.seed, **more
+    )
     result = {"n_cells": predicted.n_obs, "n_perturbations": len(sizes), "out": str(out)}
     common.answer(result, f"{predicted.n_obs:,} cells of {len(sizes)} perturbations and controls: {out}")
+
+
+def _bits(words: Sequence[str]) -> dict[int, int] | None:
+    out = {}
+    for word in words:
+        bit, _, value = word.partition("=")
+        if not (bit.strip().isdigit() and value.strip() in ("0", "1")):
+            raise InputError(f"--clamp {word!r}: write BIT=0 or BIT=1, such as 3=1")
+        out[int(bit)] = int(value)
+    return out or None

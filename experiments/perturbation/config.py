@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from experiments.config import build
+from qbmvae.perturbation.boltzmann.options import KIND, BoltzmannOptions
 from qbmvae.perturbation.options import PHASES, PRESETS, Options, preset
 
 
@@ -44,8 +45,15 @@ class TrainConfig:
         values = {k: v for k, v in values.items() if v is not None}
         return build(cls, values, "settings of `perturb train`")
 
-    def resolved_options(self) -> Options:
+    @property
+    def is_boltzmann(self) -> bool:
+        """Whether the preset is the conditional Boltzmann machine, not the delta predictor."""
+        return self.preset == KIND
+
+    def resolved_options(self) -> Options | BoltzmannOptions:
         """Return the preset with the overrides."""
+        if self.is_boltzmann:
+            return BoltzmannOptions.from_dict(dict(self.options or {}))
         base = preset(self.preset)
         return Options.from_dict(base.to_dict() | dict(self.options or {}))
 

@@ -74,7 +74,7 @@ class VAE(nn.Module):
         seen = every if o.encode_covariates else ((), 0)
         self.encoder = Hidden(n_input, o.n_hidden, o.n_layers, *seen, o.dropout_rate, o.normalisation)
         self.posterior = nn.Linear(o.n_hidden, o.n_latent * (1 if self.prior.discrete else 2))
-        self.decoder = Hidden(o.n_latent, o.n_hidden, o.n_layers, *every, 0.0, o.normalisation)
+        self.decoder = Hidden(o.n_latent, o.n_hidden, o.n_layers, *every, o.decoder_dropout_rate, o.normalisation)
         self.output = ConditionalLinear(o.n_hidden, n_input, *every)
         if o.gene_likelihood == "zinb":
             self.dropout_output = ConditionalLinear(o.n_hidden, n_input, *every)
@@ -134,9 +134,13 @@ class VAE(nn.Module):
 
     def decode_logits(self, z: Tensor, covariates: Covariates) -> tuple[Tensor, Tensor]:
         """Return the output layer's logits and the last hidden layer."""
-        # bits enter as spins: a centred input
-        hidden = self.decoder(2 * z - 1 if self.prior.discrete else z, covariates)
+        hidden = self.decode_hidden(z, covariates)
         return self.output(hidden, covariates), hidden
+
+    def decode_hidden(self, z: Tensor, covariates: Covariates) -> Tensor:
+        """Return the decoder's last hidden layer."""
+        # bits enter as spins: a centred input
+        return self.decoder(2 * z - 1 if self.prior.discrete else z, covariates)
 
     def scale(self, logits: Tensor) -> Tensor:
         """Return expected frequencies (rows sum to 1), or the Gaussian's mean."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qbmvae.data.align import MissingGenesWarning
     from qbmvae.data.atlas import open_atlas
-    from qbmvae.data.opening import open_cells
+    from qbmvae.data.opening import open_cells, select_genes
 
-__all__ = ["MissingGenesWarning", "open_atlas", "open_cells"]
+__all__ = ["MissingGenesWarning", "open_atlas", "open_cells", "select_genes"]
 
-_WHERE = {"MissingGenesWarning": "align", "open_atlas": "atlas", "open_cells": "opening"}
+_WHERE = {"MissingGenesWarning": "align", "open_atlas": "atlas", "open_cells": "opening", "select_genes": "opening"}
 
 
 def __getattr__(name: str) -> Any:

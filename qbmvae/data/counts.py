@@ -128,5 +128,5 @@ def load(
         checksum = fingerprint.of_rows(rows, fingerprint.of_names(var_names))
         return Counts(rows, None, library, totals, checksum)
     store = columns_of(x if hasattr(x, "read") else DatasetRows(x, name), columns)
-    found = survey(store, obs_names, var_names, counts=counts, moments=False, name=name)
+    found = survey(store, obs_names, var_names, counts=counts, name=name)
     return Counts(None, store, found.library, found.totals, found.checksum)

@@ -9,8 +9,11 @@ from typing import Literal, get_args
 
 from anndata import AnnData
 
-from qbmvae.data.atlas import open_atlas
+from qbmvae.data import audit, categories
+from qbmvae.data.atlas import Atlas, open_atlas
+from qbmvae.data.gene_selection import highly_variable_genes
 from qbmvae.data.notes import note
+from qbmvae.data.scan import survey
 from qbmvae.data.sources import expand, single_file
 from qbmvae.data.stores import is_sparse, matrix_key, open_group
 from samplers.errors import InputError, nearest
@@ -80,6 +83,33 @@ def open_cells(
     if one is not None and one.suffix in (".h5ad", ".zarr") and genes is None:
         return _whole(one)
     return open_atlas(files, layer=layer, genes=genes, obs_columns=obs_columns, by_columns=True).to_memory(layer=layer)
+
+
+def select_genes(atlas: Atlas, n_top_genes: int, batch_key: str | None = None, name: str = "X") -> Atlas:
+    """Return cells on disk with the genes that vary most, chosen in one pass that also checks the counts.
+
+    Parameters
+    ----------
+    atlas
+        The cells.
+    n_top_genes
+        How many genes.
+    batch_key
+        Column of `obs` within whose categories genes are ranked.
+    name
+        What messages call the counts.
+
+    Raises
+    ------
+    InputError
+        For counts that cannot be used, a column that is not there, or genes that cannot be ranked.
+    """
+    codes = None
+    if batch_key is not None:
+        audit.keys(atlas, [batch_key], "batch_key")
+        codes = categories.learn(atlas.obs[batch_key], batch_key)[0]
+    found = survey(atlas.store, atlas.obs_names, atlas.var_names, codes, histograms=True, name=name)
+    return atlas.with_genes(list(highly_variable_genes(found.histograms, atlas.var_names, n_top_genes)))
 
 
 def _whole(path: Path) -> AnnData:

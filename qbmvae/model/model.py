@@ -8,7 +8,7 @@ from typing import Any
 from anndata import AnnData
 from scvi.model.base import ArchesMixin
 
-from qbmvae.core.options import ModelOptions, pick
+from qbmvae.core.options import Dispersion, Estimator, GeneLikelihood, ModelOptions, Normalisation, PriorName, pick
 from qbmvae.model import cells, files, query
 from qbmvae.model.door import Door
 from qbmvae.model.training_methods import TrainingMethods
@@ -30,6 +30,8 @@ class QBMVAE(TrainingMethods):
         Hidden layers of the encoder, and of the decoder.
     dropout_rate
         Dropout in the encoder.
+    decoder_dropout_rate
+        Dropout in the decoder: against a likelihood that overfits on few cells, see docs/training.md.
     gene_likelihood
         "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
     dispersion
@@ -85,16 +87,17 @@ class QBMVAE(TrainingMethods):
         n_hidden: int = 128,
         n_layers: int = 2,
         dropout_rate: float = 0.1,
-        gene_likelihood: str = "nb",
-        dispersion: str = "gene",
-        prior: str = "boltzmann",
+        decoder_dropout_rate: float = 0.0,
+        gene_likelihood: GeneLikelihood = "nb",
+        dispersion: Dispersion = "gene",
+        prior: PriorName = "boltzmann",
         topology: Any = "dense",
         n_hidden_units: int | None = None,
         n_components: int = 32,
-        estimator: str = "straight-through",
+        estimator: Estimator = "straight-through",
         estimator_parameter: float | None = None,
         encode_covariates: bool = False,
-        normalisation: str = "batch",
+        normalisation: Normalisation = "batch",
         # written by hand
         sampler: Any = "persistent",
         seed: int = 0,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from qbmvae.core.options import pick
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.trainer import Trainer
 from qbmvae.data.stream import Stream
-from qbmvae.model import fit, labels, query
-from qbmvae.model.label_methods import LabelMethods
+from qbmvae.model import fit, labels, query, split
+from qbmvae.model.bit_methods import BitMethods
+from qbmvae.model.lightning import planned
 from qbmvae.model.module import QBMVAEModule
 
 
-class TrainingMethods(LabelMethods):
+class TrainingMethods(BitMethods):
     """Methods of `QBMVAE` about its training."""
 
     _module_cls = QBMVAEModule
@@ -29,6 +31,8 @@ class TrainingMethods(LabelMethods):
     sampler_: str | None = None
     #: of the model of a query: rows of each covariate that its reference has trained, and that stay as they are
     reference_categories_: tuple[int, ...] | None = None
+    #: how training went, see `qbmvae.core.training.verdict.Verdict`, with its one line as "text"; None before
+    verdict_: dict[str, Any] | None = None
 
     @property
     def sampler(self) -> samplers.Sampler:
@@ -65,12 +69,14 @@ class TrainingMethods(LabelMethods):
         self.module.eval()
         self._drawn, self.is_trained_ = False, trained
 
-    def _answer(self, on_epoch: Callable[[Trainer], None], trainer: Trainer) -> None:
-        """Call a user's function in the middle of training, the model ready to answer as it stands."""
+    @contextmanager
+    def answering(self, trainer: Trainer) -> Iterator[None]:
+        """Let the model answer as it stands in the middle of its training: embed, generate, bounds."""
         before, self.is_trained_ = self.is_trained_, True
-        self.module.log_partition.fill_(trainer.history["log_partition"][-1][1])
+        if curve := trainer.history.get("log_partition"):
+            self.module.log_partition.fill_(curve[-1][1])
         try:
-            on_epoch(trainer)
+            yield
         finally:
             self.is_trained_ = before
 
@@ -80,6 +86,7 @@ class TrainingMethods(LabelMethods):
         batch_size: int = 128,
         *,
         sampler: Any = None,
+        plan_kwargs: Mapping[str, Any] | None = None,
         # written by .ci/signatures.py from TrainingConfig and RunOptions
         learning_rate: float = 0.001,
         prior_learning_rate: float = 0.001,
@@ -92,6 +99,7 @@ class TrainingMethods(LabelMethods):
         num_chains: int = 512,
         gradient_clip: float | None = None,
         early_stopping: bool = False,
+        keep_best: bool = False,
         early_stopping_patience: int = 45,
         early_stopping_min_delta: float = 0.0,
         check_val_every_n_epoch: int = 1,
@@ -109,10 +117,12 @@ class TrainingMethods(LabelMethods):
         checkpoint_dir: str | Path | None = None,
         resume_from: str | Path | None = None,
         on_epoch: Callable[[Trainer], None] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        logger: Any = None,
         stream: Stream | None = None,
         progress_bar: bool = True,
     ) -> None:
-        """Train the model.
+        """Train the model; one line at the end says how it went, on stderr and in `verdict_`.
 
         Parameters
         ----------
@@ -138,6 +148,9 @@ class TrainingMethods(LabelMethods):
             Largest norm of the network's gradient; None for no limit.
         early_stopping
             Stop when the held-out ELBO no longer improves, and keep the best weights.
+        keep_best
+            End with the weights of the best held-out ELBO, as early stopping does. False by default: the embedding often
+            gains from epochs in which the likelihood already overfits, see docs/training.md.
         early_stopping_patience, early_stopping_min_delta
             Validations without an improvement of this many nats before it stops.
         check_val_every_n_epoch
@@ -168,6 +181,12 @@ class TrainingMethods(LabelMethods):
             Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
         on_epoch
             Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
+        callbacks
+            Objects with the hooks of Lightning's callbacks, for epochs, steps and validations; the model is ready to answer at
+            the end of epochs and validations. `trainer.should_stop = True` ends the training.
+        logger
+            Gets each epoch's metrics: "csv", "tensorboard", "wandb" (in the checkpoints' folder, or "qbmvae_logs"), or an
+            object of Lightning's loggers' kind; several in a list.
         stream
             Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
             `annbatch_stream` reads an annbatch collection. Genes by name where the pieces name them.
@@ -175,6 +194,8 @@ class TrainingMethods(LabelMethods):
             Whether to show progress, on stderr.
         sampler
             Replaces the model's sampler for the negative phase: a name, "name?option=value", or an object.
+        plan_kwargs
+            Settings under scvi-tools' names: lr, weight_decay, n_epochs_kl_warmup, n_steps_kl_warmup, max_kl_weight.
 
         Raises
         ------
@@ -185,8 +206,9 @@ class TrainingMethods(LabelMethods):
         if max_epochs is None:
             max_epochs = fit.default_epochs(self.adata.n_obs)
         config = pick(TrainingConfig, locals())
-        answering = None if on_epoch is None else partial(self._answer, on_epoch)
-        options = pick(fit.RunOptions, locals(), on_epoch=answering)
+        if plan_kwargs:
+            config = planned(config, plan_kwargs, split.steps(self.adata.n_obs, config, train_size))
+        options = pick(fit.RunOptions, locals())
         if sampler is not None:
             self.sampler = sampler
         run = fit.Run.of(self, config, options)
@@ -195,7 +217,8 @@ class TrainingMethods(LabelMethods):
         self.train_indices_, self.validation_indices_, self.test_indices_ = run.split
         if self.reference_categories_ is not None:
             query.freeze(self.module.vae, self.reference_categories_)
-        self.history_ = run.fit()
+        self.history_, verdict = run.fit()
+        self.verdict_ = {**asdict(verdict), "text": str(verdict)}
         fit.measure(self, run.config)
         if self.module.labels is not None and not self.keeps_labels_:
             labels.fit_after(self, run.config)

@@ -20,6 +20,7 @@ from qbmvae.perturbation.cells import make_cells
 from qbmvae.perturbation.delta import DeltaPredictor
 from qbmvae.perturbation.features import Features
 from qbmvae.perturbation.options import Options
+from samplers.errors import InputError
 from samplers.files import write_text
 
 if TYPE_CHECKING:
@@ -46,6 +47,17 @@ class PerturbationModel:
     seed: int
     history: list[dict[str, Any]] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_trainable(self) -> int:
+        """Trainable weights of the predictor."""
+        return sum(p.numel() for p in self.predictor.parameters() if p.requires_grad)
+
+    def use_features(self, table: Features) -> None:
+        """Take the vectors of perturbations from another table of the same width."""
+        if table.width != self.features.width:
+            raise InputError(f"features have {table.width} columns, those of training {self.features.width}")
+        self.features = table
 
     def expression(self, adata: AnnData, which: str = "data") -> tuple[AnnData, sp.csr_matrix | np.ndarray]:
         """Return the cells with the model's genes, and their log1p-normalised expression."""

@@ -44,6 +44,9 @@ class TrainingConfig:
         Largest norm of the network's gradient; None for no limit.
     early_stopping
         Stop when the held-out ELBO no longer improves, and keep the best weights.
+    keep_best
+        End with the weights of the best held-out ELBO, as early stopping does. False by default: the embedding often
+        gains from epochs in which the likelihood already overfits, see docs/training.md.
     early_stopping_patience, early_stopping_min_delta
         Validations without an improvement of this many nats before it stops.
     check_val_every_n_epoch
@@ -75,6 +78,7 @@ class TrainingConfig:
     num_chains: int = 512
     gradient_clip: float | None = None
     early_stopping: bool = False
+    keep_best: bool = False
     early_stopping_patience: int = 45
     early_stopping_min_delta: float = 0.0
     check_val_every_n_epoch: int = 1

@@ -56,7 +56,7 @@ def test_a_stopped_comparison_goes_on(config, tmp_path, monkeypatch):
     stored = json.loads((tmp_path / "metrics.json").read_text())
     assert len(stored["claims"]) == 5
     text = (tmp_path / "report.html").read_text()
-    assert text.count("data:image/png;base64") == 2 and "16 of 16 cells" in text
+    assert text.count("data:image/png;base64") == 2 and "16 of 16 trainings" in text
     with pytest.raises(InputError, match="another 'learning_rate'"):
         compare(build(CompareConfig, plain(config) | {"learning_rate": 0.1}), tmp_path)
 
@@ -73,7 +73,7 @@ def test_the_test_never_chooses(config):
     assert before["common"]["mse"] < after["common"]["mse"]
 
 
-@pytest.mark.parametrize("name", CONTROLS)
+@pytest.mark.parametrize("name", sorted(set(CONTROLS) - {"line-mean"}))  # which knows lines alone
 def test_controls_learn_potency(files, name):
     data = read_data(Tables(files["ic50"], files["features"], files["drugs"]))
     parts = sized_split(data, n_train=100, n_validation=30, n_test=40, seed=0)

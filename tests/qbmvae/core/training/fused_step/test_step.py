@@ -26,6 +26,7 @@ MODELS = {
     "covariates": {"n_categories": (2, 3), "n_continuous": 2, "encode_covariates": True, "dispersion": "gene-batch"},
     "zinb with covariates": {"n_categories": (3, 2), "n_continuous": 1, "gene_likelihood": "zinb", "n_layers": 1},
     "hardware graph": {"topology": "pegasus", "n_latent": 24},
+    "dropout both ways": {"decoder_dropout_rate": 0.3},
     "without dropout": {"dropout_rate": 0.0, "n_layers": 3, "estimator_parameter": 0.3},
 }
 
