@@ -18,7 +18,8 @@ import numpy as np
 
 from experiments.benchmarks.report import finish
 from experiments.data.datasets import load, select_hvgs
-from experiments.methods.base import one_thread, quiet
+from experiments.methods.base import one_thread
+from experiments.run_folder import quiet
 
 SETS = (
     "integration/panc8_small_5tech.h5ad",
