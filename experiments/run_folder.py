@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,12 +68,34 @@ def versions() -> dict[str, str]:
     return found
 
 
-def data_fingerprint(adata: AnnData) -> str:
-    """Return a short hash of the names of cells and genes: whether a resumed run sees the same data."""
-    digest = hashlib.sha256()
-    for names in (adata.obs_names, adata.var_names):
-        digest.update("\x00".join(map(str, names)).encode())
-    return digest.hexdigest()[:16]
+def names_hash(names: Any) -> str:
+    """Return a short hash of names: whether they are the same, in the same order."""
+    return hashlib.sha256("\x00".join(map(str, names)).encode()).hexdigest()[:16]
+
+
+def absolute(data: str | Path | Sequence[str | Path]) -> str | list[str]:
+    """Return paths as they are found from any folder; URLs stay as they are."""
+    if isinstance(data, str | Path):
+        return str(data) if "://" in str(data) else os.path.abspath(data)
+    made = [str(absolute(one)) for one in data]
+    return made[0] if len(made) == 1 else made
+
+
+@contextmanager
+def stages(names: Sequence[str], show: bool) -> Iterator[Callable[[str], None]]:
+    """Show a bar over named stages on stderr while this lasts; what it yields is called as a stage begins."""
+    from tqdm.auto import tqdm
+
+    with tqdm(total=len(names), disable=not show, bar_format="{desc}: {n_fmt}/{total_fmt} [{elapsed}]") as bar:
+
+        def begin(name: str) -> None:
+            bar.n = list(names).index(name)
+            bar.set_description_str(name)
+            bar.refresh()
+
+        yield begin
+        bar.n = len(names)
+        bar.set_description_str("done")
 
 
 def fresh_folder(path: str | os.PathLike[str]) -> Path:
@@ -214,3 +238,31 @@ def embedding_table(obs_names: Any, embedding: np.ndarray) -> pd.DataFrame:
 
     index = pd.Index(list(map(str, obs_names)), name="obs_names")
     return pd.DataFrame(embedding, index=index, columns=columns(embedding.shape[1]))
+
+
+def history_table(history: Any) -> pd.DataFrame:
+    """Return a history of one-column frames as one table by epoch."""
+    import pandas as pd
+
+    columns = {}
+    for name, frame in (history or {}).items():
+        values = pd.to_numeric(frame.iloc[:, 0], errors="coerce")
+        if name.endswith("_step") or len(values) == 0:
+            continue
+        columns[name] = values[~values.index.duplicated(keep="last")]
+    table = pd.DataFrame(columns)
+    table.index.name = "epoch"
+    return table
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the libraries' chatter for a while; errors still raise."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +28,9 @@ class Fitted:
     history
         Training curves by epoch; empty for methods without epochs.
     seconds, cpu_seconds
-        Wall-clock and processor time of the fit.
+        Wall-clock and processor time of the fit; the latter without compilation.
+    compile_seconds
+        Processor time of compiling kernels, which a machine spends once.
     model
         The fitted object; None where there is none.
     by_epoch
@@ -49,6 +49,7 @@ class Fitted:
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    compile_seconds: float = 0.0
     model: Any = None
     by_epoch: dict[int, np.ndarray] = field(default_factory=dict)
     generate: Callable[[int, int], Any] | None = None
@@ -82,19 +83,6 @@ class Task:
     n_layers: int = 2
     seed: int = 0
     snapshots: Sequence[int] = ()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence the libraries' chatter for a while; errors still raise."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the models of scvi-tools need beside their own methods: snapshots, curves, generation, bounds."""
+"""Models of scvi-tools: their fit, snapshots, generation, bounds."""
 
 from __future__ import annotations
 
@@ -8,25 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from experiments.methods.base import Fitted, quiet
+from experiments.methods.base import Fitted
+from experiments.run_folder import history_table, quiet
+from samplers.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from experiments.methods.base import Task
-
-
-def curves(history: Any) -> pd.DataFrame:
-    """Return a history of one-column frames as one table by epoch."""
-    columns = {}
-    for name, frame in (history or {}).items():
-        values = pd.to_numeric(frame.iloc[:, 0], errors="coerce")
-        if name.endswith("_step") or len(values) == 0:
-            continue
-        columns[name] = values[~values.index.duplicated(keep="last")]
-    table = pd.DataFrame(columns)
-    table.index.name = "epoch"
-    return table
 
 
 def snapshot_callback(model: Any, epochs: Sequence[int], store: dict[int, np.ndarray]) -> Any:
@@ -48,14 +37,94 @@ def snapshot_callback(model: Any, epochs: Sequence[int], store: dict[int, np.nda
     return Snapshots()
 
 
-def borrow_batch(adata: AnnData, model: Any, batch_key: str | None) -> AnnData:
-    """Return cells whose unseen batches are named as a known one: an encoder that never sees the batch may embed them."""
-    if batch_key is None:
-        return adata.copy()
-    known = list(model.registry_["field_registries"]["batch"]["state_registry"]["categorical_mapping"])
-    values = adata.obs[batch_key].astype(str)
+def fit_scvi(
+    task: Task,
+    variant: str = "SCVI",
+    n_latent: int = 10,
+    kl_warmup: float | None = 0.25,
+    max_epochs: int | None = None,
+    gene_likelihood: str = "nb",
+) -> Fitted:
+    """Fit a model of scvi-tools: SCVI, LinearSCVI (LDVAE), AUTOZI or SCANVI,.
+
+    Parameters
+    ----------
+    task
+        The cells.
+    variant
+        Which; SCANVI is SCVI for the whole budget and a fifth of it more with the labels.
+    n_latent
+        Latent dimensions.
+    kl_warmup
+        Share of the training over which the KL's weight rises; None for scvi-tools' default of 400 epochs, which a
+        shorter training never completes.
+    max_epochs
+        In the place of the task's.
+    gene_likelihood
+        "nb", as ours has, or "zinb", scvi-tools' default; AUTOZI has its own.
+    """
+    import scvi
+
+    scvi.settings.seed = task.seed
+    epochs = max_epochs or task.max_epochs
+    adata = task.adata.copy()
+    keys = {"batch_key": task.batch_key, "layer": task.layer}
+    # AUTOZI's and LDVAE's decoders are linear or fixed; depth counts where there is a choice
+    shape: dict[str, Any] = {"n_hidden": task.n_hidden, "n_latent": n_latent, "n_layers": task.n_layers}
+    if variant != "AUTOZI":
+        shape["gene_likelihood"] = gene_likelihood
+    plan = {} if kl_warmup is None else {"n_epochs_kl_warmup": max(1, round(kl_warmup * epochs))}
+    base = getattr(scvi.model, "SCVI" if variant == "SCANVI" else variant)
+    base.setup_anndata(adata, **keys)
+    model = base(adata, **shape)
+    by_epoch: dict[int, np.ndarray] = {}
+    callbacks = [snapshot_callback(model, task.snapshots, by_epoch)] if task.snapshots else []
+    options = {
+        "batch_size": task.batch_size,
+        "accelerator": "cpu",
+        "enable_progress_bar": False,
+        "logger": None,
+        # a last batch of one cell breaks batch normalisation
+        "datasplitter_kwargs": {"drop_last": 0 < round(0.9 * adata.n_obs) % task.batch_size < 3},
+    }
+    # the curves need no more points; a pass over the held-out cells costs a ninth of an epoch
+    every = max(1, epochs // 25)
+    model.train(max_epochs=epochs, plan_kwargs=plan, check_val_every_n_epoch=every, callbacks=callbacks, **options)
+    if variant == "SCANVI":
+        if task.label_key is None:
+            raise InputError("scANVI needs labels: give label_key")
+        history = model.history
+        model = scvi.model.SCANVI.from_scvi_model(model, unlabeled_category=UNLABELLED, labels_key=task.label_key)
+        model.train(max_epochs=max(5, epochs // 5), **options)
+        model.history_ = {**model.history, **history}
+    return finish(model, task, by_epoch)
+
+
+#: What scANVI calls cells whose type it is not told.
+UNLABELLED = "unknown"
+
+
+def borrow_batch(adata: AnnData, model: Any, batch_key: str | None, label_key: str | None = None) -> AnnData:
+    """Return cells that an encoder which sees neither batch nor type takes, whatever theirs are.
+
+    Parameters
+    ----------
+    adata
+        The cells; they are not written to.
+    model
+        The fitted model.
+    batch_key
+        Batches that the model does not know are named as one that it knows.
+    label_key
+        All cells are called unlabelled, for a model that asks for labels.
+    """
     copy = adata.copy()
-    copy.obs[batch_key] = pd.Categorical(np.where(values.isin([str(k) for k in known]), values, str(known[0])))
+    if label_key is not None:
+        copy.obs[label_key] = pd.Categorical([UNLABELLED] * copy.n_obs)
+    if batch_key is not None:
+        known = list(model.registry_["field_registries"]["batch"]["state_registry"]["categorical_mapping"])
+        values = adata.obs[batch_key].astype(str)
+        copy.obs[batch_key] = pd.Categorical(np.where(values.isin([str(k) for k in known]), values, str(known[0])))
     return copy
 
 
@@ -78,7 +147,8 @@ def finish(
     model.module.eval()
 
     def ready(adata: AnnData) -> AnnData:
-        return borrow_batch(adata if prepare is None else prepare(adata), model, task.batch_key)
+        labels = task.label_key if type(model).__name__ == "SCANVI" else None
+        return borrow_batch(adata if prepare is None else prepare(adata), model, task.batch_key, labels)
 
     def embed(adata: AnnData | None = None) -> np.ndarray:
         with quiet():
@@ -104,7 +174,7 @@ def finish(
     plain = type(model).__name__ == "SCVI"
     return Fitted(
         embed,
-        history=curves(model.history),
+        history=history_table(model.history),
         model=model,
         by_epoch=by_epoch,
         generate=(lambda n, seed: prior_counts(model, n, seed)) if plain else None,
