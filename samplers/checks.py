@@ -11,7 +11,7 @@ import numpy as np
 from samplers.errors import InputError
 
 
-def whole(name: str, value: object, least: int = 1) -> int:
+def integer(name: str, value: object, least: int = 1) -> int:
     """Return `value` if it is an integer >= `least`.
 
     Parameters

@@ -158,7 +158,7 @@ def check_empty(make: Make) -> None:
 
 
 def check_seed(make: Make) -> None:
-    """A backend that takes a seed gives the same reads for the same one, others for another, and never twins."""
+    """A backend that takes a seed gives the same reads for the same one, others for another, and no two reads that are copies."""
     problem = problems()["dense"]
     sampler = make()
     if "seed" in sampler._taken():

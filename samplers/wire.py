@@ -164,7 +164,7 @@ def unpack_spins(packed: np.ndarray, n: int) -> np.ndarray:
 
 
 def pack_draws(draws: Draws, header: Mapping[str, Any]) -> bytes:
-    """Return an ANSWER that holds reads, weights, energies and `info`, beside the fields of `header`."""
+    """Return an ANSWER that holds reads, weights, energies and `info`, and the fields of `header`."""
     arrays = {"spins": pack_spins(draws.states)}
     if draws.log_weights is not None:
         arrays["log_weights"] = np.asarray(draws.log_weights, dtype=np.float64)

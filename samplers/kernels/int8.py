@@ -1,6 +1,6 @@
 """Integer matrix products for the kernels: bits of 64 chains times 16-bit couplings, exact, on CPUs with AVX-512 VNNI.
 
-Couplings are rounded once to 16-bit fixed point and split into two signed bytes; spins are kept beside their float
+Couplings are rounded once to 16-bit fixed point and split into two signed bytes; spins are kept next to their float
 form as bytes 0/1, four sites to a 32-bit word. One `vpdpbusd` then multiplies and adds 64 pairs of bytes, about ten
 times what float32 does. Nothing is rounded after the couplings, so that the result does not depend on the order.
 """

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from samplers.checks import non_negative, one_of, positive, whole
+from samplers.checks import integer, non_negative, one_of, positive
 from samplers.draws import Draws
 from samplers.machines.amplitudes import pull, signs
 from samplers.problem import Ising
@@ -59,9 +59,9 @@ class SimulatedBifurcation(Sampler):
     ):
         self.mode = one_of("mode", mode, ("discrete", "ballistic"))
         self.heat = non_negative("heat", heat)
-        self.num_steps = whole("num_steps", num_steps)
+        self.num_steps = integer("num_steps", num_steps)
         self.scale = SCALES[mode] if scale is None else positive("scale", scale)
-        self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
+        self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
 
     def _draw(self, request: Request) -> Draws:
         problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from samplers.checks import non_negative, one_of, positive, whole
+from samplers.checks import integer, non_negative, one_of, positive
 from samplers.draws import Draws
 from samplers.machines.amplitudes import pull, signs, with_ancilla, without_ancilla
 from samplers.problem import Ising
@@ -60,10 +60,10 @@ class CoherentIsing(Sampler):
         correction_sweeps: int = 5,
     ):
         self.model = one_of("model", model, ("simcim", "analog"))
-        self.num_steps = whole("num_steps", num_steps)
+        self.num_steps = integer("num_steps", num_steps)
         self.scale = SCALES[model] if scale is None else positive("scale", scale)
         self.noise = NOISES[model] if noise is None else non_negative("noise", noise)
-        self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
+        self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
 
     def _draw(self, request: Request) -> Draws:
         problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import dimod
 import numpy as np
 
-from samplers.checks import one_of, share, whole
+from samplers.checks import integer, one_of, share
 from samplers.draws import Draws
 from samplers.problem import Ising
 from samplers.request import Request
@@ -40,7 +40,7 @@ class SimulatedAnnealing(Sampler):
     def __init__(
         self, num_sweeps: int = 100, *, ramp: float = 0.5, acceptance: Literal["gibbs", "metropolis"] = "gibbs"
     ):
-        self.num_sweeps = whole("num_sweeps", num_sweeps)
+        self.num_sweeps = integer("num_sweeps", num_sweeps)
         self.ramp = share("ramp", ramp)
         self.acceptance = one_of("acceptance", acceptance, ("gibbs", "metropolis"))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Seconds that a client may take to send its headers, and then its body, which gets one more second per `SLOW_BYTES`.
 SLOW_SECONDS, SLOW_BYTES = 15.0, 1 << 20
-#: Requests and bytes that may wait or run at once; more are told to come back (503).
+#: Requests and bytes that may wait or run at once; more are refused with 503 and a time to come back.
 MAX_PENDING, MAX_PENDING_BYTES = 2048, 1 << 30
 #: Connections that may be open at once.
 MAX_CONNECTIONS = 4096
@@ -96,7 +96,7 @@ def serve(
     )  # fmt: skip
 
     class Announcing(uvicorn.Server):
-        """A server that says where it listens once it does, and for which being told to stop is no error."""
+        """A server that prints its address once it listens, and that stops without an error."""
 
         def handle_exit(self, sig: int, frame: Any) -> None:
             self.force_exit = self.should_exit and sig == signal.SIGINT
@@ -257,7 +257,7 @@ async def _body(request: Any, most: int, hold: Callable[[int], None]) -> bytes:
             blocks.append(block)
         return b"".join(blocks)
     except ClientDisconnect:
-        raise PoolError(400, "the body did not arrive whole") from None
+        raise PoolError(400, "the body is incomplete") from None
 
 
 async def _unless_gone(request: Any, work: Any) -> bytes:

@@ -82,7 +82,7 @@ class Pool:
         self._tasks = [asyncio.create_task(self._serve(process)) for process in processes]
 
     async def stop(self) -> None:
-        """Stop the workers; what still waits is told so."""
+        """Stop the workers; requests that still wait fail with 503."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -149,7 +149,7 @@ class Pool:
                         process = await self._replace(process)
                         _fail(future, 504, f"the draw took longer than {self.max_seconds:g} s, this server's limit")
                     except (OSError, EOFError):
-                        # died under this request or before it: a draw can be done again, but not for ever
+                        # died under this request or before it: a draw can be done again, but not without end
                         process = await self._replace(process)
                         if attempt == 1 and not future.done():
                             continue

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from samplers.checks import whole
+from samplers.checks import integer
 from samplers.draws import Draws
 from samplers.kernels.chains import Chains
 from samplers.kernels.dispatch import compile_problem
@@ -65,7 +65,7 @@ class ParallelTempering(Sampler):
 
     def __init__(self, *, num_sweeps: int = 200, device: str = "cpu"):
         self.device = device
-        self.num_sweeps = whole("num_sweeps", num_sweeps, least=8)
+        self.num_sweeps = integer("num_sweeps", num_sweeps, least=8)
 
     def _draw(self, request: Request) -> Draws:
         rng, num_reads, beta = request.rng, request.num_reads, request.beta

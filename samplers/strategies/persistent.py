@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from samplers.batch import BatchRequest, DrawsBatch
-from samplers.checks import whole
+from samplers.checks import integer
 from samplers.draws import Draws
 from samplers.errors import InputError
 from samplers.kernels.dispatch import compile_problem
@@ -37,8 +37,8 @@ class Persistent(Sampler):
     So does a draw of a problem of another size, or of one so different that less than 5 % of the chains stay
     effective, and a draw with an *integer* seed, which therefore gives the same reads for the same seed; a generator,
     or no seed, goes on with the chains there are. `initial_states` replace the cooling. Every `refresh` draws the chains
-    are cooled anew: the noise in the modes' shares adds up from draw to draw, and a mode that no chain holds any more
-    would not be found again (`python -m experiments.benchmarks.samplers_training --only hard`). A draw with clamped spins
+    are cooled anew: mode weights drift from draw to draw, and a mode that no chain holds any more is not
+    found again (`python -m experiments.benchmarks.samplers_training --only hard`). A draw with clamped spins
     is served by population annealing of its own and leaves the chains alone. `draw_batch` keeps chains of its own for each
     problem as long as the numbers of problems and of reads stay the same; `draw` in between starts anew.
 
@@ -50,7 +50,7 @@ class Persistent(Sampler):
         Number of chains; that of the first draw's reads by default. A draw of more reads takes them in rounds of
         `num_sweeps` sweeps each, a draw of fewer picks chains by their weights.
     refresh
-        Draws after which the chains are started anew; None keeps them for ever.
+        Draws after which the chains are started anew; None keeps them until the problem changes size.
     device
         "cpu", or a torch device such as "cuda".
     """
@@ -64,9 +64,9 @@ class Persistent(Sampler):
         self, *, num_sweeps: int = 2, num_chains: int | None = None, refresh: int | None = 200, device: str = "cpu"
     ):
         self.device = device
-        self.num_sweeps = whole("num_sweeps", num_sweeps)
-        self.num_chains = None if num_chains is None else whole("num_chains", num_chains)
-        self.refresh = None if refresh is None else whole("refresh", refresh)
+        self.num_sweeps = integer("num_sweeps", num_sweeps)
+        self.num_chains = None if num_chains is None else integer("num_chains", num_chains)
+        self.refresh = None if refresh is None else integer("refresh", refresh)
         self._chains: Any = None
         self._age = 0  # draws of these chains
         self._beta: float = 1.0

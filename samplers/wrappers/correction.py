@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplers.checks import whole
+from samplers.checks import integer
 from samplers.draws import Draws, Seed
 from samplers.problem import Ising
 from samplers.request import Request
@@ -69,7 +69,7 @@ class Correction(Wrapper):
 
     def __init__(self, sampler: Sampler | str, num_sweeps: int = 5):
         super().__init__(sampler)
-        self.num_sweeps = whole("num_sweeps", num_sweeps, 0)
+        self.num_sweeps = integer("num_sweeps", num_sweeps, 0)
 
     def _draw(self, request: Request) -> Draws:
         rng = request.rng
