@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -214,3 +216,31 @@ def embedding_table(obs_names: Any, embedding: np.ndarray) -> pd.DataFrame:
 
     index = pd.Index(list(map(str, obs_names)), name="obs_names")
     return pd.DataFrame(embedding, index=index, columns=columns(embedding.shape[1]))
+
+
+def history_table(history: Any) -> pd.DataFrame:
+    """Return a history of one-column frames as one table by epoch."""
+    import pandas as pd
+
+    columns = {}
+    for name, frame in (history or {}).items():
+        values = pd.to_numeric(frame.iloc[:, 0], errors="coerce")
+        if name.endswith("_step") or len(values) == 0:
+            continue
+        columns[name] = values[~values.index.duplicated(keep="last")]
+    table = pd.DataFrame(columns)
+    table.index.name = "epoch"
+    return table
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the libraries' chatter for a while; errors still raise."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

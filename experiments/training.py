@@ -115,10 +115,8 @@ def _model(adata: AnnData, config: dict[str, Any]) -> Any:
 
 def finish(path: Path, model: Any, adata: AnnData, config: dict[str, Any], report: bool) -> dict[str, Any]:
     """Write model, curves, embedding, metrics and report of a trained model into its run folder."""
-    from experiments.methods.scvi import curves
-
     model.save(path / "model", overwrite=True)
-    history = curves(model.history)
+    history = run_folder.history_table(model.history)
     run_folder.write_table(path / run_folder.HISTORY, history)
     embedding = model.get_latent_representation()
     run_folder.write_table(path / run_folder.EMBEDDING, run_folder.embedding_table(adata.obs_names, embedding))

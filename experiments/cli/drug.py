@@ -11,7 +11,8 @@ from cyclopts.validators import Number
 
 from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import DATA, DEFAULTS, MODEL, TRAINING, Common, Flag, Injected, Settings, use_threads
+from experiments.cli.common import DEFAULTS, MODEL, TRAINING, Common, Injected, Settings, use_threads
+from experiments.cli.drug_tables import TableFiles
 from experiments.cli.models import Positive
 from samplers.errors import InputError
 
@@ -25,45 +26,6 @@ drug = App(
 def register(app: App) -> None:
     """Add this family's commands to `app`."""
     app.command(drug)
-
-
-@Parameter(name="*", group=DATA)
-@dataclass(frozen=True, kw_only=True)
-class TableFiles:
-    """Where the data are.
-
-    Parameters
-    ----------
-    ic50
-        Table of responses: drug_id, cosmic_id and ln_ic50, ic50 or auc.
-    features
-        Table of cell lines: 0/1 features, or an embedding, keyed by cosmic_id (index or column).
-    drugs
-        Table of drugs: drug_id, smiles and, if there, drug (a name).
-    lines
-        Table of cell lines: cosmic_id and tissue, for --split blind-tissue.
-    target
-        Which response to predict; by default the first that is there.
-    cell_encoder
-        conv for 0/1 features, dense for an embedding (real numbers); conv by default.
-    drop_missing
-        Leave out pairs whose drug or line is not in its table.
-    """
-
-    ic50: str | None = None
-    features: str | None = None
-    drugs: str | None = None
-    lines: str | None = None
-    target: Literal["ln_ic50", "ic50", "auc"] | None = None
-    cell_encoder: Literal["conv", "dense"] | None = None
-    drop_missing: Flag = False
-
-    def given(self) -> dict[str, Any]:
-        """Return what was given; the paths absolute, so that a run is resumed and used from any folder."""
-        for path in (self.ic50, self.features, self.drugs, self.lines):
-            checks.files(None if path is None else Path(path))
-        found = {k: v for k, v in vars(self).items() if v}
-        return found | {k: str(Path(found[k]).resolve()) for k in ("ic50", "features", "drugs", "lines") if k in found}
 
 
 @Parameter(name="*", group=MODEL)
@@ -165,7 +127,7 @@ def train(
         given = tables.given()
     use_threads()
     from experiments.drug_response.config import Tables
-    from experiments.drug_response.runs import TrainConfig, read_run, train_run
+    from experiments.drug_response.runs import TrainConfig, lines, read_run, train_run
     from qbmvae.drug_response import NetworkOptions, TrainingOptions
 
     if resume is not None:
@@ -185,7 +147,7 @@ def train(
     assert out is not None
     with checks.resumes(f"qbmvae drug train --resume {out}"):
         metrics = train_run(config, out, progress=common.say)
-    common.answer(metrics, f"test MSE {metrics['test']['mse']:.5f}; report: {out / 'report.html'}")
+    common.answer(metrics, f"{lines(metrics)}\nreport: {out / 'report.html'}")
 
 
 @drug.command
@@ -302,7 +264,11 @@ def sweep(
     from experiments.drug_response import sweep as sweeping
 
     chosen = sweeping.sweep(resolved, out, progress=common.say)
-    common.answer(chosen, f"chosen: {chosen['setting']}; test MSE {chosen['test_mse']:.5f}")
+    common.answer(
+        chosen,
+        f"chosen: {chosen['setting']}; test: Pearson within drugs {chosen['test']['pearson_within_drug']:.4f}, MSE "
+        f"{chosen['test_mse']:.5f}",
+    )
 
 
 @drug.command

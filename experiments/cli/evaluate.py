@@ -66,7 +66,7 @@ class Scoring:
     against
         Models that are fitted on the same cells and scored too: pca, harmony, scvi, ...
     representation
-        What of the model is scored.
+        What of the model is scored; its default by default.
     max_cells
         Score a stratified subsample of this many cells where there are more.
     seed
@@ -79,7 +79,7 @@ class Scoring:
     ] = ("integration", "scgraph", "clustering", "classification", "trajectory")
     pair: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
     against: WordsShown = ("pca",)
-    representation: Representation = "expression"
+    representation: Representation | None = None
     max_cells: Annotated[int, Parameter(validator=Number(gte=20))] = 10_000
     seed: int = 0
 
@@ -116,9 +116,9 @@ def evaluate(
         if len(pair) != 2:
             raise InputError(f'--pair takes two types, as in "A,B", not {given!r}')
     use_threads()
-    from experiments.evaluation.run import judge_run
+    from experiments.evaluation.run import evaluate_run
 
-    metrics = judge_run(
+    metrics = evaluate_run(
         run, data, out, columns.label_key, batch_key=columns.batch_key, time_keys=columns.time_key, root=columns.root,
         branch_key=columns.branch_key, tasks=scoring.tasks, pairs=pairs, against=scoring.against,
         representation=scoring.representation, max_cells=scoring.max_cells, seed=scoring.seed, say=common.say,
@@ -201,10 +201,10 @@ def compare(
     loaded = _comparison(source, settings, grid, one)
     checks.folder(out)
     use_threads()
-    from experiments.comparison.grid import run_grid
+    from experiments.comparison.integration import run_comparison
 
-    summary = run_grid(loaded, out, workers=grid.workers, say=common.say, ray=grid.ray)
-    text = f"{summary['cells']} runs of the grid, {summary['failed']} failed\nreport: {out / 'report.html'}"
+    summary = run_comparison(loaded, out, workers=grid.workers, say=common.say, ray=grid.ray)
+    text = f"{summary['fits']} fits, {summary['failed']} failed\nreport: {out / 'report.html'}"
     common.answer(summary, text)
 
 

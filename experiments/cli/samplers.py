@@ -106,7 +106,7 @@ def check(
     seed
         The same seed gives the same result.
     out
-        Folder for plots and verdict.json; check-BACKEND by default.
+        Folder for report.html, plots and verdict.json; check-BACKEND by default.
     """
     checks.sampler({"": {"sampler": backend}})
     checks.files(problem.problem, problem.data)
@@ -116,23 +116,20 @@ def check(
 
     ising = read_problem(problem.problem) if problem.problem else _gaussian(problem.spins, problem.coupling, seed)
     import samplers
-    from samplers.diagnostics.plots import write_plots
+    from experiments.report.sampler_check import write_check
     from samplers.diagnostics.verdict import check as judge
-    from samplers.files import write_json
 
     sampler = samplers.get(backend)
     states = _states(problem.data, ising.n)
     common.say(f"drawing {num_reads} reads of {ising.n} spins")
     verdict = judge(sampler, ising, num_reads=num_reads, beta=beta, seed=seed, data=states)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "verdict.json", {"backend": backend, "seed": seed, **verdict.as_dict()})
     common.say("plots")
-    paths = write_plots(verdict, ising, folder)
+    paths = write_check(folder, backend, verdict, ising, seed)
     lines = [f"{verdict.level.upper()}: {verdict.summary}", ""]
     for f in verdict.findings:
         value = f"{f.value:.4g}" + ("" if f.error is None else f" +- {f.error:.2g}")
         lines.append(f"  {f.status:<5} {f.name:<27} {value:<19} {f.meaning}")
-    lines += ["", f"plots and verdict.json: {folder}"]
+    lines += ["", f"report.html, plots and verdict.json: {folder}"]
     common.answer({"backend": backend, **verdict.as_dict(), "plots": [str(p) for p in paths]}, "\n".join(lines))
 
 

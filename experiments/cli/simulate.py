@@ -26,6 +26,7 @@ def simulate(
     out: Path,
     n_cells: Positive | None = None,
     seed: int | None = None,
+    report: Path | None = None,
     settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
@@ -44,8 +45,12 @@ def simulate(
         Cells of each type and condition; as in the configuration by default.
     seed
         The same seed gives the same cells; as in the configuration, or a fresh one, by default.
+    report
+        HTML report to write as well: what was programmed, and what the counts show of it.
     """
     checks.suffix(out, (".h5ad", ".zarr"))
+    if report is not None:
+        checks.folder(report.parent)
     from experiments import config
     from qbmvae.cellsim.config import load
 
@@ -62,8 +67,20 @@ def simulate(
     from qbmvae.cellsim.simulate import simulate_to_file
 
     path = simulate_to_file(out, values, n_cells, seed, progress=_progress if common.shows_progress else None)
+    if report is not None:
+        _write_report(path, report)
     summary = _summary(path)
     common.answer(summary, "{path}: {n_cells} cells x {n_genes} genes, {n_edges} edges, seed {seed}".format(**summary))
+
+
+def _write_report(path: Path, report: Path) -> None:
+    import anndata as ad
+
+    from experiments.report.simulation import simulation_report
+    from samplers.files import write_text
+
+    adata = ad.read_h5ad(path) if path.suffix == ".h5ad" else ad.read_zarr(path)
+    write_text(report, simulation_report(adata, path))
 
 
 def _progress(done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""What a comparison is made of: data sets, models, seeds, budget; typed, read from YAML, hashed cell by cell."""
+"""What a comparison is made of: data sets, models, seeds, budget; typed, read from YAML, hashed entry by entry."""
 
 from __future__ import annotations
 
@@ -142,8 +142,8 @@ class Comparison:
     max_cells: int = 10_000
     data_root: str = "."
 
-    def cells(self) -> list[tuple[DataSpec, ModelSpec, int]]:
-        """Return the cells of the grid: all models of the first seed first, data set by data set.
+    def fits(self) -> list[tuple[DataSpec, ModelSpec, int]]:
+        """Return data set, model and seed of every entry: all models of the first seed first, data set by data set.
 
         A model without randomness is run for the first seed only.
         """
@@ -157,23 +157,23 @@ class Comparison:
             and (data.models is None or model.name in data.models)
         ]
 
-    def cell_tasks(self, data: DataSpec, model: ModelSpec, seed: int) -> tuple[str, ...]:
-        """Return the tasks of a cell of the grid."""
+    def fit_tasks(self, data: DataSpec, model: ModelSpec, seed: int) -> tuple[str, ...]:
+        """Return the tasks of an entry."""
         return tuple(
             task
             for task in data.tasks or self.tasks
             if (model.tasks is None or task in model.tasks) and seed in self.task_seeds.get(task, (seed,))
         )
 
-    def cell_hash(self, data: DataSpec, model: ModelSpec, seed: int) -> str:
-        """Return a hash of everything that a cell's result depends on, versions aside."""
+    def fit_hash(self, data: DataSpec, model: ModelSpec, seed: int) -> str:
+        """Return a hash of everything that an entry's result depends on, versions aside."""
         budget = {f: getattr(self, f) for f in ("max_epochs", "batch_size", "n_hidden", "n_layers", "max_cells")}
         snapshots = self.snapshots if seed == self.seeds[0] else ()
         described = {
             "data": {**dataclasses.asdict(data), "note": "", "models": None, "optional": False, "tasks": None},
             "model": {"method": model.method, "options": model.options, "preset": METHODS[model.method].options},
             "seed": seed,
-            "tasks": self.cell_tasks(data, model, seed),
+            "tasks": self.fit_tasks(data, model, seed),
             "budget": budget,
             "snapshots": snapshots,
         }

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 HeadName = Literal["quantum", "twin", "fourier", "mlp", "frozen", "no-entanglement"]
-ControlName = Literal["drug-mean", "ridge", "elastic-net", "random-forest", "gradient-boosting"]
+ControlName = Literal[
+    "drug-mean", "line-mean", "drug-and-line-mean", "ridge", "elastic-net", "random-forest", "gradient-boosting"
+]
 OptimiserName = Literal["adam", "adamw", "rmsprop", "sgd"]
 
 

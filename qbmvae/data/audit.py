@@ -60,6 +60,10 @@ def keys(adata: Any, wanted: Iterable[str | None] | None, option: str, missing: 
             raise InputError(f"{option}: a column of adata.obs is named by text, not {key!r}")
         if key not in adata.obs:
             raise InputError(f"{option}: adata.obs has no column {key!r}{nearest(key, own_columns(adata))}")
+        if list(adata.obs.columns).count(key) > 1:
+            raise InputError(
+                f"{option}: adata.obs has {list(adata.obs.columns).count(key)} columns {key!r}: rename one"
+            )
         gone = np.flatnonzero(adata.obs[key].isna().to_numpy()) if not missing else []
         if len(gone):
             raise InputError(

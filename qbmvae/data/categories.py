@@ -116,7 +116,7 @@ def match(
             near = near if near.startswith("; nearest") else ""
         raise InputError(
             f"obs column {key!r} holds categories that the model has not seen: {shown}{near}; it knows "
-            f"{', '.join(repr(k) for k in list(table)[:10])}: map them to these, or use QBMVAE.load_query_data"
+            f"{', '.join(repr(k) for k in list(table)[:10])}: map them to these, or use QBMVAE.load_query_data (`qbmvae map`)"
         )
     categories = np.asarray(known)
     if new:

@@ -24,7 +24,7 @@ from qbmvae.data.disk_source import BlockSource
 from qbmvae.data.memory_source import MemorySource
 from qbmvae.data.selection import positions
 from qbmvae.model import fields
-from qbmvae.model.door import Cells, check_columns
+from qbmvae.model.door import Cells, check_columns, check_object
 from samplers.errors import InputError
 
 #: Cells encoded at once, and training cells whose library sizes are kept for generation.
@@ -45,8 +45,7 @@ def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: 
     registry, extend
         What is known of genes and categories, and whether new categories may come in.
     """
-    if not isinstance(adata, AnnData):
-        raise InputError(f"cells come as an AnnData, not as {type(adata).__name__}")
+    check_object(adata)
     if adata.is_view:
         raise InputError(
             "these cells are a view of other data, which registration would copy: run adata = adata.copy() first"

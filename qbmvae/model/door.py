@@ -76,7 +76,7 @@ class Cells(AnnData):
     manager: AnnDataManager
 
     def __init__(self, adata: AnnData, kept: counts.Counts | None, var: pd.DataFrame):
-        obs = adata.obs if isinstance(adata.obs, pd.DataFrame) else adata.obs.to_memory()
+        obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()]
         # a plain table of its own: columns that scvi-tools adds must not reach the user's, nor a view's parent
         obs = pd.DataFrame({c: obs[c].array for c in obs.columns}, index=obs.index)
         x = (
@@ -112,6 +112,10 @@ class Door:
         self.count_data = count_data
         self._checked: dict[int, tuple[Any, Any, counts.Counts, pd.DataFrame, np.ndarray]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy of a model keeps: it checks its cells anew."""
+        return {"count_data": self.count_data, "_checked": {}}
+
     def enter(
         self,
         adata: AnnData,
@@ -143,8 +147,7 @@ class Door:
         """
         if isinstance(adata, Cells):
             return adata
-        if not isinstance(adata, AnnData):
-            raise InputError(f"cells come as an AnnData, not as {type(adata).__name__}")
+        check_object(adata)
         audit.unique(adata.obs_names, "obs_names (cells)", "adata.obs_names_make_unique()")
         check_columns(adata, setup, new=registry is None)
         minified = _get_adata_minify_type(adata)
@@ -203,6 +206,17 @@ class Door:
         gone = weakref.ref(adata, lambda _, key=id(adata): self._checked.pop(key, None))
         self._checked[id(adata)] = (gone, (stamp, names), found, table, dropped)
         return found, table, dropped
+
+
+def check_object(adata: Any) -> None:
+    """Raise InputError for what is no AnnData, or one whose tables are not in memory."""
+    if not isinstance(adata, AnnData):
+        raise InputError(f"cells come as an AnnData, not as {type(adata).__name__}")
+    if not isinstance(adata.obs, pd.DataFrame):
+        raise InputError(
+            "obs of these cells is not in memory (read_lazy): open the file with "
+            'qbmvae.data.open_cells(path, in_memory="no"), or use adata.to_memory()'
+        )
 
 
 def check_columns(adata: AnnData, setup: dict[str, Any], new: bool) -> None:

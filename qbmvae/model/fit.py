@@ -161,9 +161,17 @@ class Run:
             external = [positions(part, names, f"external_indexing[{i}]") for i, part in enumerate(external)]
         split = split_cells(model.adata.n_obs, *sizes, config.seed, external)
         split = without_empty_cells(model, split)
-        if len(split[0]) < 2 and model.init_params_["non_kwargs"]["normalisation"] == "batch":
+        if (
+            len(split[0]) < 2
+            and model.reference_categories_ is None
+            and model.init_params_["non_kwargs"]["normalisation"] == "batch"
+        ):
             raise InputError(f"{len(split[0])} training cells: batch normalisation needs two or more")
-        if config.batch_size < 2 and model.init_params_["non_kwargs"]["normalisation"] == "batch":
+        if (
+            config.batch_size < 2
+            and model.reference_categories_ is None
+            and model.init_params_["non_kwargs"]["normalisation"] == "batch"
+        ):
             raise InputError(
                 'batch_size 1 leaves batch normalisation nothing to compare: use 2 or more, or normalisation="layer"'
             )

@@ -47,6 +47,8 @@ class ScviMethods(RNASeqMixin, BaseMinifiedModeModelClass):
         """Make these cells the model's own: they come through the door, and are remembered as they are now."""
         entered = self.door.enter(adata, self.registry_["setup_args"], self.registry_)
         self._adata, self._adata_manager = adata, entered.manager
+        # scvi-tools looks here for a model's registrations: ours live with the cells, so that they end with them
+        type(self)._per_instance_manager_store.setdefault(self.id, {})
         # data that keep their counts are read as any others
         self.module.minified_data_type = self.minified_data_type if entered.counts is None else None
 
@@ -163,6 +165,10 @@ class ScviMethods(RNASeqMixin, BaseMinifiedModeModelClass):
             value if value is None or isinstance(value, str) else positions(value, entered.obs_names, name)
             for name, value in (("idx1", idx1), ("idx2", idx2))
         ]
+        if all(isinstance(r, np.ndarray) for r in rows) and len(both := np.intersect1d(*rows)):
+            raise InputError(
+                f"idx1 and idx2 share {len(both)} cells, first {entered.obs_names[both[0]]!r}: compare groups apart"
+            )
         return super().differential_expression(entered, *args, idx1=rows[0], idx2=rows[1], **options)
 
     def _asked(self, adata: AnnData | None, indices: Any, batch: Any) -> tuple[cells.Cells, np.ndarray | None, Any]:

@@ -2,58 +2,70 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+__all__ = [
+    "Ahead",
+    "Cache",
+    "Correction",
+    "Fallback",
+    "Gauge",
+    "Ledger",
+    "Quantise",
+    "Record",
+    "Replay",
+    "Retry",
+    "TemperatureControl",
+    "Timeout",
+    "correct",
+    "fit_readout",
+    "quantise_problem",
+    "read_ledger",
+    "resilient",
+    "reweight",
+]
 
 if TYPE_CHECKING:
-    from samplers.wrappers.cache import Cache as Cache
-    from samplers.wrappers.correction import Correction as Correction
-    from samplers.wrappers.correction import correct as correct
-    from samplers.wrappers.gauge import Gauge as Gauge
-    from samplers.wrappers.ledger import Ledger as Ledger
-    from samplers.wrappers.ledger import read_ledger as read_ledger
-    from samplers.wrappers.prefetch import Ahead as Ahead
-    from samplers.wrappers.prefetch import reweight as reweight
-    from samplers.wrappers.quantise import Quantise as Quantise
-    from samplers.wrappers.quantise import quantise_problem as quantise_problem
-    from samplers.wrappers.readout import fit_readout as fit_readout
-    from samplers.wrappers.replay import Record as Record
-    from samplers.wrappers.replay import Replay as Replay
-    from samplers.wrappers.resilience import Fallback as Fallback
-    from samplers.wrappers.resilience import Retry as Retry
-    from samplers.wrappers.resilience import Timeout as Timeout
-    from samplers.wrappers.resilience import resilient as resilient
-    from samplers.wrappers.temperature_control import TemperatureControl as TemperatureControl
+    from samplers.quantisation import quantise_problem
+    from samplers.wrappers.cache import Cache
+    from samplers.wrappers.correction import Correction, correct
+    from samplers.wrappers.gauge import Gauge
+    from samplers.wrappers.ledger import Ledger, read_ledger
+    from samplers.wrappers.prefetch import Ahead, reweight
+    from samplers.wrappers.quantise import Quantise
+    from samplers.wrappers.readout import fit_readout
+    from samplers.wrappers.replay import Record, Replay
+    from samplers.wrappers.resilience import Fallback, Retry, Timeout, resilient
+    from samplers.wrappers.temperature_control import TemperatureControl
+else:
+    # each wrapper loads what it needs when it is asked for
+    _HOMES = {
+        "Ahead": "samplers.wrappers.prefetch",
+        "Cache": "samplers.wrappers.cache",
+        "Correction": "samplers.wrappers.correction",
+        "Fallback": "samplers.wrappers.resilience",
+        "Gauge": "samplers.wrappers.gauge",
+        "Ledger": "samplers.wrappers.ledger",
+        "Quantise": "samplers.wrappers.quantise",
+        "Record": "samplers.wrappers.replay",
+        "Replay": "samplers.wrappers.replay",
+        "Retry": "samplers.wrappers.resilience",
+        "TemperatureControl": "samplers.wrappers.temperature_control",
+        "Timeout": "samplers.wrappers.resilience",
+        "correct": "samplers.wrappers.correction",
+        "fit_readout": "samplers.wrappers.readout",
+        "quantise_problem": "samplers.quantisation",
+        "read_ledger": "samplers.wrappers.ledger",
+        "resilient": "samplers.wrappers.resilience",
+        "reweight": "samplers.wrappers.prefetch",
+    }
 
-_HOMES = {
-    "Ahead": "prefetch",
-    "Cache": "cache",
-    "Correction": "correction",
-    "Fallback": "resilience",
-    "Gauge": "gauge",
-    "Ledger": "ledger",
-    "Quantise": "quantise",
-    "Record": "replay",
-    "Replay": "replay",
-    "Retry": "resilience",
-    "TemperatureControl": "temperature_control",
-    "Timeout": "resilience",
-    "correct": "correction",
-    "fit_readout": "readout",
-    "quantise_problem": "quantise",
-    "read_ledger": "ledger",
-    "resilient": "resilience",
-    "reweight": "prefetch",
-}
+    def __getattr__(name):
+        if name in _HOMES:
+            import importlib
 
-__all__ = sorted(_HOMES)
+            return getattr(importlib.import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'samplers.wrappers' has no attribute {name!r}")
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"samplers.wrappers.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'samplers.wrappers' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -78,7 +78,7 @@ def test_compare_from_the_shell(trained, tmp_path, qbmvae):
     code, out, err = qbmvae(*words, "--set", "seeds=[0]")
     assert code == 0 and json.loads(out)["ran"] == 2 and not err.strip()
     code, out, _ = qbmvae(*words, "--set", "seeds=[0, 1]")
-    assert code == 0 and json.loads(out) == {"cells": 3, "ran": 1, "failed": 0, "out": str(tmp_path / "cmp")}
+    assert code == 0 and json.loads(out) == {"fits": 3, "ran": 1, "failed": 0, "out": str(tmp_path / "cmp")}
     assert qbmvae("report", tmp_path / "cmp", "--quiet")[0] == 0
     assert qbmvae("compare", tmp_path / "none.yaml", "--out", tmp_path / "x")[0] == 2
     assert qbmvae(*words, "--set", "sead=[0]")[0] == 2

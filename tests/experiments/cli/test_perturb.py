@@ -218,3 +218,21 @@ def test_options_of_the_machine_are_refused_for_a_delta_predictor(folder, traine
     words = ["--perturbations", folder / "wanted.csv", "--out", tmp_path / "p.h5ad", "--dose", "0.5"]
     assert run(monkeypatch, "predict", trained, *words) == 2
     assert "--dose belongs to runs of --preset boltzmann" in capsys.readouterr().err
+
+
+def test_the_2026_scorer(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("cell_eval2")
+    from experiments.perturbation.synthetic import bimodal_screen
+
+    adata, _ = bimodal_screen(n_perturbations=3, n_cells=40, n_control=60, n_genes=40, seed=1)
+    adata.write_h5ad(tmp_path / "observed.h5ad")
+    adata[:, ::-1].copy().write_h5ad(tmp_path / "predicted.h5ad")
+    files = [tmp_path / "predicted.h5ad", tmp_path / "observed.h5ad"]
+    assert run(monkeypatch, "evaluate", *files, "--scorer", "cell-eval2", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"wall_seconds", "cpu_seconds", "peak_gib"} < set(found) and len(found) > 6
+    assert run(monkeypatch, "evaluate", *files, "--scorer", "cell-eval2", "--control", "ctrl") == 2
+    assert "no cell has 'ctrl'" in capsys.readouterr().err
+    adata[:, 1:].copy().write_h5ad(tmp_path / "predicted.h5ad")
+    assert run(monkeypatch, "evaluate", *files, "--scorer", "cell-eval2") == 2
+    assert "1 of the 40 genes of the observed cells are missing" in capsys.readouterr().err

@@ -50,7 +50,7 @@ def test_check_prints_a_verdict_and_writes_plots(call, problem, tmp_path):
     assert result.startswith("GOOD") and "effective beta" in result and "Callen" in result
     folder = tmp_path / "check-gibbs"
     assert {p.name for p in folder.iterdir()} == {
-        "energies.png", "moments.png", "fields.png", "residuals.png", "verdict.json",
+        "energies.png", "moments.png", "fields.png", "residuals.png", "verdict.json", "report.html",
     }  # fmt: skip
     verdict = json.loads((folder / "verdict.json").read_text())
     assert verdict["level"] == "good" and verdict["num_spins"] == 10 and verdict["reference"] == "enumeration"

@@ -73,7 +73,7 @@ def test_the_test_never_chooses(config):
     assert before["common"]["mse"] < after["common"]["mse"]
 
 
-@pytest.mark.parametrize("name", CONTROLS)
+@pytest.mark.parametrize("name", sorted(set(CONTROLS) - {"line-mean"}))  # which knows lines alone
 def test_controls_learn_potency(files, name):
     data = read_data(Tables(files["ic50"], files["features"], files["drugs"]))
     parts = sized_split(data, n_train=100, n_validation=30, n_test=40, seed=0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -403,16 +406,14 @@ def test_training_resumes_with_the_same_cells_alone(adata, tmp_path):
         resumed(adata[:100].copy())
 
 
-def test_a_third_chemistry_maps_at_the_first_try(adata):
+def test_a_third_chemistry_maps_at_the_first_try(adata, maker):
     """A reference of two batches, a query of another as the instrument leaves it; then labels by the nearest neighbours."""
     from sklearn.neighbors import KNeighborsClassifier
 
     rng = np.random.default_rng(0)
     adata.X[:, [4, 5]] = 0
     reference = fitted(adata, train={**QUICK, "max_epochs": 30}, batch_key="batch", labels_key="cell_type")
-    from tests.qbmvae.conftest import make_adata
-
-    query = make_adata(seed=0)[:, rng.permutation(60)].copy()
+    query = maker(seed=0)[:, rng.permutation(60)].copy()
     query.X[:, :3] = 0
     query = beside(query, [f"new{i}" for i in range(20)], 2.0)
     query.obs = query.obs[["cell_type"]].assign(batch="v3").rename(columns={"cell_type": "truth"})
@@ -423,3 +424,73 @@ def test_a_third_chemistry_maps_at_the_first_try(adata):
     knn = KNeighborsClassifier(5).fit(reference.get_latent_representation(), adata.obs["cell_type"])
     assert (knn.predict(z) == query.obs["truth"].to_numpy()).mean() > 0.8
     pd.testing.assert_frame_equal(query.obs, before)
+
+
+# -- copies, old files, other libraries --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old_cells(maker):
+    """The cells that the models in `saved_before` were made with."""
+    cells = maker(genes=20)
+    cells.obs["batch"] = cells.obs["batch"].cat.codes.astype(int)
+    return cells
+
+
+@pytest.mark.parametrize("data", [True, False])
+def test_models_saved_before_the_door_load(data, old_cells):
+    folder = Path(__file__).parent / "saved_before"
+    z, cells = np.load(folder / "latent.npy"), old_cells
+    models = [
+        QBMVAE.load(folder, cells if data else False),
+        QBMVAE.from_export(folder / "model.safetensors", cells if data else None),
+    ]
+    for model in models:
+        np.testing.assert_allclose(model.get_latent_representation(None if data else cells), z, atol=1e-6)
+        assert model.generate(10, seed=0).shape == (10, 20)
+        query = cells.copy()
+        query.obs["batch"] = "new"
+        assert np.isfinite(QBMVAE.load_query_data(query, model).get_elbo())
+
+
+def test_a_model_is_copied_and_pickled(trained):
+    for again in (copy.deepcopy(trained), pickle.loads(pickle.dumps(trained))):
+        np.testing.assert_array_equal(again.get_latent_representation(), trained.get_latent_representation())
+
+
+def test_two_registrations_and_scvi_tools_on_one_object(adata):
+    first = fitted(adata)
+    expected = first.get_latent_representation()
+    second = fitted(adata, batch_key="donor", layer="counts")
+    np.testing.assert_array_equal(first.get_latent_representation(), expected)
+    assert second.module.n_batch == 3
+    first.deregister_manager()
+    np.testing.assert_array_equal(first.get_latent_representation(), expected)
+
+
+def test_objects_that_are_refused(trained, adata, tmp_path):
+    adata.write_zarr(tmp_path / "a.zarr")
+    with pytest.raises(InputError, match="read_lazy.*open_cells"):
+        trained.get_latent_representation(ad.experimental.read_lazy(tmp_path / "a.zarr"))
+    with pytest.raises(InputError, match="not as str"):
+        trained.get_latent_representation("cells.h5ad")
+    twice = adata.copy()
+    twice.obs.insert(0, "batch", adata.obs["batch"], allow_duplicates=True)
+    with pytest.raises(InputError, match="has 2 columns 'batch'"):
+        trained.get_latent_representation(twice)
+    twice = adata.copy()
+    twice.obs.insert(0, "age", 0.0, allow_duplicates=True)
+    assert trained.get_latent_representation(twice).shape == (240, 12)
+
+
+def test_groups_that_overlap_are_named(trained):
+    with pytest.raises(InputError, match="share 2 cells, first 'cell1'"):
+        trained.differential_expression(idx1=["cell1", "cell2"], idx2=[1, 2, 3])
+
+
+def test_a_query_of_one_cell_trains(trained, adata):
+    one = adata[:1].copy()
+    one.obs["batch"] = "new"
+    query = QBMVAE.load_query_data(one, trained)
+    query.train(**QUICK)
+    assert np.isfinite(query.get_elbo())
