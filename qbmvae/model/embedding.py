@@ -97,10 +97,8 @@ def stream(
         space, (mean, components) = _space_and_axes(module, parts)
         for parameters, batch in parts():
             code = module.vae.code(parameters)
-            rates = (
-                space.decoded(code) if representation == "denoised" or batch is None else space.expected(code, batch)
-            )
-            yield parameters, expression_space.coordinates(rates, mean, components).numpy()[:, :n_components]
+            near = None if representation == "denoised" else batch
+            yield parameters, space.coordinates(code, near, mean, components).numpy()[:, :n_components]
 
 
 def latent(
