@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.data.datasets import load, require_key, select_hvgs
-from experiments.methods.base import one_thread, quiet
+from experiments.methods.base import one_thread
+from experiments.run_folder import quiet
 from experiments.tasks.classification import folds
 from experiments.tasks.novelty import knn_distance, novelty
 

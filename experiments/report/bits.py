@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.report.plots import _figure
+from experiments.report.plots import new_figure
 from samplers.errors import InputError
 
 #: Bits and genes of a heat-map, and bits drawn over the cells, at most.
@@ -29,7 +29,7 @@ def effect_heatmap(effects: pd.DataFrame, n_bits: int = BITS, n_genes: int = GEN
     shown = shown[shown.abs().max().nlargest(n_genes).index]
     # alike bits next to each other, and alike genes
     shown = shown.iloc[_order(shown.to_numpy())].iloc[:, _order(shown.to_numpy().T)]
-    figure, axes = _figure(0.22 * shown.shape[1] + 2, 0.22 * shown.shape[0] + 1.2)
+    figure, axes = new_figure(0.22 * shown.shape[1] + 2, 0.22 * shown.shape[0] + 1.2)
     limit = float(np.abs(shown.to_numpy()).max()) or 1.0
     picture = axes[0, 0].imshow(shown.to_numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     axes[0, 0].set_xticks(range(shown.shape[1]), shown.columns, rotation=90, fontsize=6)
@@ -43,7 +43,7 @@ def coupling_figure(graph: Any, seed: int = 0) -> Any:
     import networkx as nx
 
     coupled = graph.subgraph([node for node in graph if graph.degree(node)])
-    figure, axes = _figure(7, 6)
+    figure, axes = new_figure(7, 6)
     axis = axes[0, 0]
     axis.set_axis_off()
     if not len(coupled):
@@ -90,7 +90,7 @@ def bits_over_cells(plane: np.ndarray, q: np.ndarray, table: pd.DataFrame, n_bit
     bits = table["spread"].nlargest(min(n_bits, len(table))).index
     columns = min(4, len(bits))
     rows = -(-len(bits) // columns)
-    figure, axes = _figure(3.2 * columns, 2.9 * rows, nrows=rows, ncols=columns)
+    figure, axes = new_figure(3.2 * columns, 2.9 * rows, nrows=rows, ncols=columns)
     for axis, bit in zip(axes.flat, bits, strict=False):
         picture = axis.scatter(
             *plane.T, c=q[:, bit], s=float(np.clip(6000 / len(q), 1, 12)), cmap="viridis", vmin=0, vmax=1, linewidth=0
