@@ -23,8 +23,26 @@ from experiments.cli.common import DATA, MODEL, TRAINING, by_commas
 #: Given by the command itself, or of no use on a command line.
 LEFT_OUT = {
     "self", "cls", "adata", "registry", "kwargs", "seed", "external_indexing", "on_epoch", "progress_bar",
-    "stream", "checkpoint_dir", "resume_from", "logger", "callbacks", "plan_kwargs",
+    "stream", "source_registry", "extend_categories", "checkpoint_dir", "resume_from", "logger", "callbacks", "plan_kwargs",
 }  # fmt: skip
+#: What the command line says of options that take objects in Python.
+WORDS = {
+    "sampler": 'Sampler of the prior\'s bits while training: a name of `qbmvae samplers list`, or "name?option=value&...".',
+    "topology": "Which bits of the Boltzmann prior are coupled: dense, bipartite (a restricted Boltzmann machine), or the "
+    "graph of a machine: pegasus, zephyr, chimera.",
+    "precision": 'Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) on processors that have it.',
+    "train_size": "Share of the cells that train; 0.9 by default.",
+    "validation_size": "Share of the cells that are held out; the rest by default.",
+    "accelerator": "Where to compute: auto, cpu or gpu.",
+    "devices": "How many devices, or which, as in [0,1]; several train one model together.",
+    "learning_rate": "Adam's, for the network.",
+    "prior_learning_rate": "Adam's, for the prior.",
+    "weight_decay": "Adam's, for the network.",
+    "early_stopping_patience": "Validations without an improvement before it stops.",
+    "early_stopping_min_delta": "What counts as an improvement, in nats.",
+    "categorical_covariate_keys": "Columns of obs with categories that the decoder sees, besides the batch.",
+    "continuous_covariate_keys": "Columns of obs with numbers that the decoder sees.",
+}
 PANELS = {"setup": DATA, "model": MODEL, "train": TRAINING}
 #: part: (class, function) in `qbmvae/model`; the first class that has the function is read.
 WHERE = {"setup": "setup_anndata", "model": "__init__", "train": "train"}
@@ -58,8 +76,8 @@ class Option:
         members = {m.strip() for m in self.annotation.split("|")} - {"None"}
         if members in ({"bool"}, {"int"}, {"float"}):
             return {"bool": bool, "int": int, "float": float}[members.pop()]
-        if self.annotation.startswith("Literal[") and len(members) == 1:
-            return Literal[ast.literal_eval(f"({members.pop()[8:-1]},)")]
+        if len(members) == 1 and (words := _words().get(next(iter(members)))):
+            return Literal[words]
         if "list[str]" in members:
             return Annotated[tuple[str, ...], Parameter(converter=by_commas, n_tokens=1, negative=())]
         return str
@@ -78,7 +96,7 @@ def options() -> dict[str, Option]:
             if argument.arg in LEFT_OUT or argument.arg in found:
                 continue
             annotation = ast.unparse(argument.annotation) if argument.annotation else "str"
-            text = " ".join((texts.get(argument.arg) or "").split())
+            text = WORDS.get(argument.arg) or " ".join((texts.get(argument.arg) or "").split())
             found[argument.arg] = Option(argument.arg, part, annotation, default, text)
     return found
 
@@ -112,9 +130,28 @@ def divide(given: Any) -> dict[str, dict[str, Any]]:
     return parts
 
 
+@functools.cache
+def _words() -> dict[str, tuple[str, ...]]:
+    """Return the words of each `Literal` that the options are annotated with, by its name."""
+    found = {}
+    for node in ast.parse((_package() / "core" / "options.py").read_text(encoding="utf-8")).body:
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Subscript)
+            and isinstance(node.targets[0], ast.Name)
+        ):
+            words = ast.literal_eval(node.value.slice)
+            found[node.targets[0].id] = words if isinstance(words, tuple) else (words,)
+    return found
+
+
+def _package() -> Path:
+    return Path(str(importlib.util.find_spec("qbmvae").origin)).parent  # type: ignore[union-attr]
+
+
 def _function(name: str) -> tuple[ast.FunctionDef, str]:
     """Return a method of `QBMVAE` or of one of its bases, and the docstring that describes its arguments."""
-    folder = Path(str(importlib.util.find_spec("qbmvae").origin)).parent / "model"  # type: ignore[union-attr]
+    folder = _package() / "model"
     files = [folder / "model.py", *sorted(folder.glob("*.py"))]
     for file in files:
         for node in ast.parse(file.read_text(encoding="utf-8")).body:

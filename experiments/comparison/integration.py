@@ -88,7 +88,7 @@ def _with_files(comparison: Comparison, say: Callable[[str], None]) -> Compariso
         else:
             raise InputError(f"data set {data.name!r}: there is no file {Path(comparison.data_root) / data.source}")
     if not kept:
-        raise InputError("none of the comparison's data sets is there: set data_root")
+        raise InputError("none of the comparison's data sets is there: name their folder with --data-root")
     return replace(comparison, datasets=tuple(kept))
 
 
@@ -166,6 +166,7 @@ def score_fit(
         "ceilings": ready.ceilings,
         "seconds": fitted.seconds,
         "cpu_seconds": fitted.cpu_seconds,
+        "compile_seconds": fitted.compile_seconds,
         "costs": clock.seconds,
         "cells": adata.n_obs,
         "genes": adata.n_vars,
