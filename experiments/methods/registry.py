@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.data.datasets import counts_of
 from experiments.methods.base import Fitted, Task, one_thread
+from experiments.methods.compiling import compiling
 from experiments.run_folder import quiet
 from samplers.errors import InputError, nearest
 
@@ -67,14 +68,15 @@ def fit(name: str, task: Task, **options: Any) -> Fitted:
         raise InputError(f"there is no model {name!r}{nearest(name, METHODS)}")
     method = METHODS[name]
     wall, cpu = time.perf_counter(), time.process_time()
-    with quiet(), one_thread():
+    with quiet(), one_thread(), compiling() as kernels:
         try:
             fitted = method.fit(task, **{**method.options, **options})
         except TypeError as error:
             if "unexpected keyword argument" in str(error):
                 raise InputError(f"model {name!r}: {error}") from error
             raise
-    fitted.seconds, fitted.cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    fitted.seconds, fitted.compile_seconds = time.perf_counter() - wall, kernels.seconds
+    fitted.cpu_seconds = time.process_time() - cpu - kernels.seconds
     return fitted
 
 
