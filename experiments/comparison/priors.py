@@ -146,7 +146,7 @@ def main() -> None:
     if options.out.is_file():
         done = {(r["dataset"], r["model"], r["seed"]) for r in map(json.loads, options.out.read_text().splitlines())}
     cells: dict[str, Any] = {}
-    for data, model, seed in comparison.cells():
+    for data, model, seed in comparison.fits():
         if (data.name, model.name, seed) in done:
             continue
         if data.name not in cells:

@@ -137,7 +137,8 @@ def answers(metrics: dict[str, Any]) -> list[str]:
     """Return what the scores say, in sentences: one seed, so differences are differences of these embeddings only."""
     frame = short_table(metrics)
     others = frame.drop(index=OURS)
-    better, worse = [], []
+    better: list[str] = []
+    worse: list[str] = []
     for metric in frame.columns:
         rivals = others[metric].dropna()
         own = frame.loc[OURS, metric]
