@@ -81,8 +81,8 @@ class Alignment:
 
 def assignment(x: Tensor, centres: Tensor, width: Tensor | float) -> Tensor:
     """Return each cell's share in each cluster, `(n_cells, n_clusters)`, rows of sum 1."""
-    squared = torch.cdist(x, centres).square()
-    return torch.softmax(-squared / width, 1)
+    # the cell's own squared norm is the same for every cluster
+    return torch.softmax((2 * x @ centres.T - centres.square().sum(1)) / width, 1)
 
 
 @torch.inference_mode()
@@ -113,7 +113,8 @@ def fit(x: Tensor, batch: Tensor, n_batches: int, n_clusters: int | None = None,
     for _ in range(ROUNDS):
         centres = kmeans(x, n_clusters, generator)
         nearest = torch.cdist(x, centres).min(1).values.square().mean()
-        width = (WIDTH * nearest).clamp(min=torch.finfo(x.dtype).tiny)
+        # as many clusters as cells lie on them: shares stay finite
+        width = torch.maximum(WIDTH * nearest, 1e-4 * (x - x.mean(0)).square().sum(1).mean() + 1e-12)
         shares = assignment(x, centres, width)
         weight, mean = batch_means(x, batch, shares, n_batches)
         trust = weight / (weight + PRIOR_CELLS)

@@ -43,7 +43,8 @@ class ModelOptions:
     dropout_rate
         Dropout in the encoder.
     gene_likelihood
-        "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
+        "auto": "zinb" where a batch has more zeros than a negative binomial explains (reads), else "nb" (molecules), see
+        `qbmvae.data.likelihood`. "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
     dispersion
         "gene" or "gene-batch".
     prior
@@ -71,7 +72,7 @@ class ModelOptions:
     n_hidden: int = 128
     n_layers: int = 2
     dropout_rate: float = 0.1
-    gene_likelihood: str = "nb"
+    gene_likelihood: str = "auto"
     dispersion: str = "gene"
     prior: str = "boltzmann"
     topology: Any = "dense"
@@ -83,7 +84,7 @@ class ModelOptions:
     normalisation: str = "batch"
 
     def __post_init__(self) -> None:
-        one_of("gene_likelihood", self.gene_likelihood, likelihoods.NAMES)
+        one_of("gene_likelihood", self.gene_likelihood, ("auto", *likelihoods.NAMES))
         one_of("dispersion", self.dispersion, ("gene", "gene-batch"))
         one_of("normalisation", self.normalisation, ("batch", "layer", "none"))
         for name in ("n_latent", "n_hidden", "n_layers"):

@@ -21,7 +21,9 @@ from qbmvae.core.batch import Batch
 from qbmvae.data import audit, counts, fingerprint
 from qbmvae.data.categories import text_of
 from qbmvae.data.disk_source import BlockSource
+from qbmvae.data.likelihood import choose as choose_likelihood
 from qbmvae.data.memory_source import MemorySource
+from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
 from qbmvae.model import fields
 from qbmvae.model.door import Cells, check_columns
@@ -93,6 +95,16 @@ def batch_names(registry: dict[str, Any]) -> list[str]:
     """Return the names of the batches, in the order of their codes."""
     state = registry["field_registries"][REGISTRY_KEYS.BATCH_KEY]["state_registry"]
     return [str(name) for name in state["categorical_mapping"]]
+
+
+def likelihood(entered: Cells | None) -> str:
+    """Return the likelihood that a model's cells ask for, and say why on stderr; "nb" where there are no counts to see."""
+    if entered is None or entered.counts is None:
+        return "nb"
+    batch = np.asarray(entered.manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)).ravel()
+    chosen, reason = choose_likelihood(entered.counts, batch)
+    note(f"likelihood {chosen!r}: {reason}")
+    return chosen
 
 
 def enter(model: Model, adata: AnnData | None) -> Cells:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ class QBMVAE(TrainingMethods):
     dropout_rate
         Dropout in the encoder.
     gene_likelihood
-        "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
+        "auto": "zinb" where a batch has more zeros than a negative binomial explains (reads), else "nb" (molecules), see
+        `qbmvae.data.likelihood`. "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
     dispersion
         "gene" or "gene-batch".
     prior
@@ -56,6 +58,8 @@ class QBMVAE(TrainingMethods):
     sampler
         Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
         `dimod.Sampler` object.
+    align_batches
+        Whether the default embedding moves the batches onto each other, see `qbmvae.core.alignment`.
     seed
         Of the initial weights. `train(seed=...)` draws them anew from its own seed.
 
@@ -85,7 +89,7 @@ class QBMVAE(TrainingMethods):
         n_hidden: int = 128,
         n_layers: int = 2,
         dropout_rate: float = 0.1,
-        gene_likelihood: str = "nb",
+        gene_likelihood: str = "auto",
         dispersion: str = "gene",
         prior: str = "boltzmann",
         topology: Any = "dense",
@@ -97,6 +101,7 @@ class QBMVAE(TrainingMethods):
         normalisation: str = "batch",
         # written by hand
         sampler: Any = "persistent",
+        align_batches: bool = True,
         seed: int = 0,
     ):
         options = pick(ModelOptions, locals())
@@ -106,18 +111,25 @@ class QBMVAE(TrainingMethods):
             registry = entered.manager.registry
         elif registry is None:
             raise InputError("QBMVAE needs data: QBMVAE.setup_anndata(adata, batch_key=...), then QBMVAE(adata)")
+        if options.gene_likelihood == "auto":
+            options = replace(options, gene_likelihood=cells.likelihood(entered if adata is not None else None))
         super().__init__(None, registry)
-        self.sampler = sampler
+        self.sampler, self.align_batches = sampler, align_batches
         self._module_options = {**cells.sizes(self), **vars(options)}
         self._draw_weights(seed)
         if adata is not None:
             self._attach(adata)
         self._model_summary_string = (
             f"QBMVAE: {n_latent} latent bits, prior {prior} ({topology if isinstance(topology, str) else 'own graph'}), "
-            f"sampler {self.sampler.name}, {n_layers} layers of {n_hidden}, likelihood {gene_likelihood}"
+            f"sampler {self.sampler.name}, {n_layers} layers of {n_hidden}, likelihood {options.gene_likelihood}"
         )
         # an object may hold a connection: what is saved is its name
-        saved = {**vars(options), "sampler": self.sampler_ or "persistent", "seed": seed}
+        saved = {
+            **vars(options),
+            "sampler": self.sampler_ or "persistent",
+            "align_batches": align_batches,
+            "seed": seed,
+        }
         self.init_params_ = {"kwargs": {}, "non_kwargs": saved}
 
     def __repr__(self) -> str:
