@@ -26,8 +26,8 @@ CODE_SHARE, CODE_WEIGHT = 0.25, 0.5
 SCALING = 0.4
 #: Training cells on which clusters and offsets are found, at most.
 CELLS = 20_000
-#: The representation in expression space that the second block takes.
-SECOND = "denoised"
+#: Weight of a cell's own counts in the second block, see `ExpressionSpace.expected`.
+COUNTS_WEIGHT = 4.0
 
 
 class AlignedSpace(nn.Module):

@@ -281,6 +281,8 @@ class CellMethods(ScviMethods):
         """Return what is asked for, with what minified data keep of it."""
         align = self.align_batches if align_batches is None else align_batches
         kept = None
-        if entered.counts is None and representation in embedding.KEPT_KEYS and (align or representation != "aligned"):
+        if entered.counts is None and representation in embedding.KEPT_KEYS:
+            if representation == "aligned" and align != self.align_batches:
+                raise InputError(f"minified data keep their coordinates of align_batches={self.align_batches} alone")
             kept = embedding.kept(entered, representation, cells.rows_of(entered, indices))
         return embedding.Wanted(representation, n_components, align, kept)

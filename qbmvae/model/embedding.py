@@ -17,7 +17,7 @@ from qbmvae.core.batch import Batch
 from qbmvae.core.vae import VAE
 from qbmvae.data import embedding_writer
 from qbmvae.model import expression_space
-from qbmvae.model.aligned_space import SECOND, AlignedSpace
+from qbmvae.model.aligned_space import COUNTS_WEIGHT, AlignedSpace
 from qbmvae.model.expression_space import ExpressionSpace
 from qbmvae.model.module import QBMVAEModule
 from samplers.errors import InputError, nearest
@@ -187,7 +187,7 @@ def fitted_space(
     aligned = AlignedSpace(module.n_latent)
     found = [
         (module.vae.code(parameters), x, None if batch is None else batch.covariates.categories[0].cpu())
-        for parameters, batch, x in _coordinates(module, parts, SECOND)
+        for parameters, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT)
     ]
     code, coordinates = (torch.cat([part[i] for part in found]) for i in range(2))
     aligned.fit_blocks(code, coordinates)
@@ -208,25 +208,28 @@ def fix_space(module: QBMVAEModule, parts: Parts, align: bool, seed: int) -> Non
 def fix_new_batches(module: QBMVAEModule, parts: Parts) -> None:
     """Find where the batches that the reference has not seen lie, on these cells; everything else stays."""
     found = [
-        (x, batch.covariates.categories[0].cpu()) for _, batch, x in _blocks(module, parts, module.aligned) if batch
+        (x, batch.covariates.categories[0].cpu())
+        for _, batch, x in _blocks(module, parts, module.aligned)
+        if batch is not None
     ]
     blocks, batch = (torch.cat(part) for part in zip(*found, strict=True))
     module.aligned.extend_alignment(blocks, batch, module.n_batch)
 
 
 def _blocks(module: QBMVAEModule, parts: Parts, aligned: AlignedSpace) -> Iterator[tuple[Tensor, Batch | None, Tensor]]:
-    for parameters, batch, x in _coordinates(module, parts, SECOND):
+    for parameters, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT):
         yield parameters, batch, aligned.blocks(module.vae.code(parameters), x)
 
 
 def _coordinates(
-    module: QBMVAEModule, parts: Parts, representation: str
+    module: QBMVAEModule, parts: Parts, representation: str, counts_weight: float = 1.0
 ) -> Iterator[tuple[Tensor, Batch | None, Tensor]]:
     """Yield the posterior's parameters of a part of the cells, the part, and its coordinates in expression space."""
     space, (mean, components) = _space_and_axes(module, parts)
     for parameters, batch in parts():
         code = module.vae.code(parameters)
-        rates = space.decoded(code) if representation == "denoised" or batch is None else space.expected(code, batch)
+        alone = representation == "denoised" or batch is None
+        rates = space.decoded(code) if alone else space.expected(code, batch, counts_weight)
         yield parameters, batch, expression_space.coordinates(rates, mean, components)
 
 

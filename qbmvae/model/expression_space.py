@@ -59,9 +59,18 @@ class ExpressionSpace:
         return torch.cat(parts) if parts else torch.zeros(0, self.vae.n_input)
 
     @torch.inference_mode()
-    def expected(self, code: Tensor, batch: Batch) -> Tensor:
+    def expected(self, code: Tensor, batch: Batch, counts_weight: float = 1.0) -> Tensor:
         """Return the stabilised rates that the code and the counts let expect, `(n_cells, n_genes)` on the CPU.
 
+        Parameters
+        ----------
+        code, batch
+            Codes, `(n_cells, n_latent)`, and the cells that they belong to.
+        counts_weight
+            c: the counts move the rate as if the dispersion were theta / c; 1 gives the posterior mean.
+
+        Notes
+        -----
         Equal to `decoded` for a likelihood without a rate of its own in each cell (Poisson, Gaussian).
         """
         if self.vae.gene_likelihood not in ("nb", "zinb"):
@@ -71,7 +80,8 @@ class ExpressionSpace:
         for start in range(0, len(code), CHUNK):
             rows = slice(start, start + CHUNK)
             averaged = self._averaged(code[rows])
-            ratio = self._ratio(code[rows].to(self.device), x[rows], batch.library[rows], batch.covariates.rows(rows))
+            cells = code[rows].to(self.device), x[rows], batch.library[rows], batch.covariates.rows(rows)
+            ratio = self._ratio(*cells, counts_weight)
             parts.append(self._stabilise(averaged * ratio).cpu())
         return torch.cat(parts) if parts else torch.zeros(0, self.vae.n_input)
 
@@ -79,11 +89,13 @@ class ExpressionSpace:
         nowhere = Covariates((), averaged=tuple(self.categories))
         return self.vae.scale(self.vae.decode_logits(code.to(self.device), nowhere)[0])
 
-    def _ratio(self, code: Tensor, x: Tensor, library: Tensor, covariates: Covariates) -> Tensor:
+    def _ratio(
+        self, code: Tensor, x: Tensor, library: Tensor, covariates: Covariates, counts_weight: float = 1.0
+    ) -> Tensor:
         """Return the expected rate given the counts over that without them."""
         logits, hidden = self.vae.decode_logits(code, covariates)
         mean = library.to(self.device).unsqueeze(-1) * torch.softmax(logits, -1)
-        theta = self.vae.log_dispersions(covariates).exp()
+        theta = self.vae.log_dispersions(covariates).exp() / counts_weight
         ratio = (theta + x) / (theta + mean)
         if self.vae.gene_likelihood == "zinb":
             # a zero that was dropped says nothing about the rate
