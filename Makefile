@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 # one thread a process: two busy processes with two threads each slow each other tenfold
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 MPLBACKEND=Agg
 
-.PHONY: install demo test lint signatures bench docs soak clean
+.PHONY: install demo test browser lint signatures bench docs soak clean
 
 install: $(STAMP)
 
@@ -22,6 +22,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# the reports in a real browser: a Chromium on the path (apt-get install chromium), or its path in CHROMIUM
+browser: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	$(THREADS) $(BIN)/python -m pytest tests/experiments/report/test_browser.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python .ci/signatures.py --check && $(BIN)/mypy

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 import yaml
 
-from qbmvae.data.embedding_writer import columns
+from experiments.config import read_yaml as read_yaml
 from samplers.errors import InputError
 from samplers.files import plain as plain
 from samplers.files import write_atomically as write_atomically
@@ -26,6 +26,8 @@ from samplers.files import write_json as write_json
 from samplers.files import write_text as write_text
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     from anndata import AnnData
 
 CONFIG, VERSIONS, STATUS, METRICS, HISTORY, EMBEDDING = (
@@ -51,23 +53,6 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"there is no file {path}") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
-
-
-def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a YAML mapping; a missing, damaged or differently shaped file is named."""
-    try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder: give a .yaml file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InputError(f"{path} holds a {type(value).__name__}: it must be a mapping of names to values")
-    return value
 
 
 def versions() -> dict[str, str]:
@@ -100,14 +85,19 @@ def fresh_folder(path: str | os.PathLike[str]) -> Path:
         Where the path is a file, or a folder with something in it.
     """
     path = Path(path)
+    require_empty(path)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def require_empty(path: Path) -> None:
+    """Refuse a path that is a file, or a folder with something in it; an unfinished run is named as such."""
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file: --out names a folder")
     if path.is_dir() and any(path.iterdir()):
         if (path / STATUS).is_file() and read_json(path / STATUS).get("state") == "training":
             raise InputError(f"{path} holds an unfinished run: go on with `qbmvae train --resume {path}`")
         raise InputError(f"{path} is not empty: choose another folder, or delete it first")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 @contextmanager
@@ -205,13 +195,10 @@ def open_run(path: str | os.PathLike[str], complete: bool = True) -> dict[str, A
 
 def load_model(path: str | os.PathLike[str], adata: AnnData | None = None) -> Any:
     """Return the trained model of a run folder, with data attached where given."""
-    from experiments.methods.base import quiet
     from qbmvae import QBMVAE
 
     open_run(path)
-    # scvi-tools logs to stdout, which belongs to the results
-    with quiet():
-        return QBMVAE.load(Path(path) / "model", adata=False if adata is None else adata)
+    return QBMVAE.load(Path(path) / "model", adata=False if adata is None else adata)
 
 
 def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> Path:
@@ -223,5 +210,37 @@ def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> Path:
 
 def embedding_table(obs_names: Any, embedding: np.ndarray) -> pd.DataFrame:
     """Return an embedding as a table keyed by cell name."""
+    import pandas as pd
+
+    from qbmvae.data.embedding_writer import columns
+
     index = pd.Index(list(map(str, obs_names)), name="obs_names")
     return pd.DataFrame(embedding, index=index, columns=columns(embedding.shape[1]))
+
+
+def history_table(history: Any) -> pd.DataFrame:
+    """Return a history of one-column frames as one table by epoch."""
+    import pandas as pd
+
+    columns = {}
+    for name, frame in (history or {}).items():
+        values = pd.to_numeric(frame.iloc[:, 0], errors="coerce")
+        if name.endswith("_step") or len(values) == 0:
+            continue
+        columns[name] = values[~values.index.duplicated(keep="last")]
+    table = pd.DataFrame(columns)
+    table.index.name = "epoch"
+    return table
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the libraries' chatter for a while; errors still raise."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

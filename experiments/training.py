@@ -115,10 +115,8 @@ def _model(adata: AnnData, config: dict[str, Any]) -> Any:
 
 def finish(path: Path, model: Any, adata: AnnData, config: dict[str, Any], report: bool) -> dict[str, Any]:
     """Write model, curves, embedding, metrics and report of a trained model into its run folder."""
-    from experiments.methods.scvi import curves
-
     model.save(path / "model", overwrite=True)
-    history = curves(model.history)
+    history = run_folder.history_table(model.history)
     run_folder.write_table(path / run_folder.HISTORY, history)
     embedding = model.get_latent_representation()
     run_folder.write_table(path / run_folder.EMBEDDING, run_folder.embedding_table(adata.obs_names, embedding))
@@ -155,6 +153,26 @@ def training_metrics(model: Any, history: Any, adata: AnnData) -> dict[str, Any]
         value, error = model.get_log_partition()
         metrics["log_partition"], metrics["log_partition_error"] = value, error
     return metrics
+
+
+def embed_file(
+    run: str | Path, data: str | Path, out: str | Path, representation: str = "expression"
+) -> tuple[int, int]:
+    """Write the embedding of a file's cells by a run's model; return its shape.
+
+    Parameters
+    ----------
+    run
+        A complete run folder.
+    data
+        The cells.
+    out
+        The file to write, in the format that its suffix names.
+    representation
+        As in `QBMVAE.get_latent_representation`.
+    """
+    adata = read_h5ad(data)
+    return run_folder.load_model(run).write_latent_representation(out, adata, representation)
 
 
 def report_again(path: str | Path, target: str | Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qbmvae.model import QBMVAE as QBMVAE
 
 __version__ = "0.1.0"
 
@@ -16,3 +19,7 @@ def __getattr__(name: str) -> Any:
 
         return QBMVAE
     raise AttributeError(f"module 'qbmvae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

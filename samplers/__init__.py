@@ -5,18 +5,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from samplers.errors import InputError
+from samplers.batch import DrawsBatch
+from samplers.draws import Draws
+from samplers.errors import InputError, SamplerError
 from samplers.problem import Ising
 from samplers.registry import available, get, register
-from samplers.sampler import Draws, Sampler
+from samplers.request import Request
+from samplers.sampler import Sampler
 
 __all__ = [
     "Draws",
+    "DrawsBatch",
     "InputError",
     "Ising",
+    "Request",
     "Sampler",
+    "SamplerError",
     "available",
     "effective_beta",
     "from_dimod",
@@ -25,17 +31,24 @@ __all__ = [
     "register",
 ]
 
-# numba and torch load when a kernel is asked for
-_LAZY = {
-    "effective_beta": "samplers.diagnostics.temperature",
-    "from_dimod": "samplers.dimod_adapter",
-    "log_partition": "samplers.partition_function",
-}
+if TYPE_CHECKING:
+    from samplers.diagnostics.temperature import effective_beta
+    from samplers.dimod_adapter import from_dimod
+    from samplers.partition_function import log_partition
+else:
+    # numba and torch load when a kernel is asked for
+    _HOMES = {
+        "effective_beta": "samplers.diagnostics.temperature",
+        "from_dimod": "samplers.dimod_adapter",
+        "log_partition": "samplers.partition_function",
+    }
 
+    def __getattr__(name):
+        if name in _HOMES:
+            import importlib
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        import importlib
+            return getattr(importlib.import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'samplers' has no attribute {name!r}")
 
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'samplers' has no attribute {name!r}")
+    def __dir__():
+        return sorted({*globals(), *__all__})

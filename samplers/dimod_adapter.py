@@ -7,9 +7,10 @@ from typing import Any, Literal
 import dimod
 import numpy as np
 
-from samplers.errors import InputError, nearest
-from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.draws import Draws
+from samplers.errors import BadAnswerError, InputError, nearest
+from samplers.request import Request
+from samplers.sampler import Sampler
 
 
 class FromDimod(Sampler):
@@ -25,8 +26,6 @@ class FromDimod(Sampler):
         Keyword arguments of its `sample`; unknown ones are refused by name.
     """
 
-    name = "dimod"
-
     def __init__(self, sampler: dimod.Sampler, *, kind: Literal["sampler", "optimiser"] = "optimiser", **options: Any):
         if not hasattr(sampler, "sample_ising"):
             raise InputError(f"from_dimod takes a dimod sampler, not {type(sampler).__name__}")
@@ -36,6 +35,7 @@ class FromDimod(Sampler):
             if known and option not in known:
                 raise InputError(f"{type(sampler).__name__} takes no option {option!r}{nearest(option, known)}")
         self.child = sampler
+        self.name = type(sampler).__name__
         self.options = options
         self.kind = kind
         self._takes = known
@@ -45,23 +45,23 @@ class FromDimod(Sampler):
         """The child's properties under "child", beside our own."""
         return {**super().properties, "child": dict(getattr(self.child, "properties", {}) or {})}
 
-    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw through the child; a child without `num_reads` is called until there are enough reads."""
-        rng = np.random.default_rng(seed)
+    def _draw(self, request: Request) -> Draws:
+        problem, num_reads, rng = request.problem, request.num_reads, request.rng
         options = dict(self.options)
-        bqm = Ising(problem.h * beta, problem.J * beta).to_bqm()
+        bqm = problem.scaled(request.beta).to_bqm()
         takes_reads = "num_reads" in self._takes
         if takes_reads:
             options.setdefault("num_reads", num_reads)
         blocks: list[np.ndarray] = []
+        # a child without `num_reads` is called until there are enough reads
         while sum(map(len, blocks)) < num_reads:
             if "seed" in self._takes and "seed" not in self.options:
                 options["seed"] = int(rng.integers(2**31))
             answer = self.child.sample(bqm, **options)
-            columns = [answer.variables.index(v) for v in range(problem.n)]
+            columns = [answer.variables.index(v) for v in problem.labels]
             rows = np.repeat(answer.record.sample, answer.record.num_occurrences, axis=0)[:, columns]
             if not len(rows):
-                raise InputError(f"{type(self.child).__name__} returned no reads")
+                raise BadAnswerError(f"{type(self.child).__name__} returned no reads")
             blocks.append(rows)
         states = np.concatenate(blocks).astype(np.int8)
         info = {"child": type(self.child).__name__, "unique_reads": len(np.unique(states, axis=0))}

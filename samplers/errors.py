@@ -1,4 +1,4 @@
-"""The exceptions that a user can cause and cure; the command line turns each into one line and exit code 2."""
+"""The errors of the project: `InputError` for what the user can mend (exit code 2), `SamplerError` for machines (1)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,36 @@ class MissingExtraError(InputError, ImportError):
         super().__init__(f"{package} is not installed: run `pip install 'qbmvae[{extra}]'`")
 
 
-class BadAnswerError(InputError):
-    """A backend's answer is not what was asked for: wrong shape, values other than ±1, NaN; asking again may cure it."""
+class SamplerError(RuntimeError):
+    """A backend failed, through no fault of the user; asking it again, or another one, may help."""
+
+
+class BadAnswerError(SamplerError):
+    """A backend's answer is not what was asked for: wrong shape, values other than -1 and +1, NaN, other energies."""
+
+
+class WireError(SamplerError):
+    """Bytes that are not a complete, undamaged message of the format of `samplers.wire`."""
+
+
+class RemoteError(SamplerError):
+    """Another machine did not answer as asked; the message names the machine and never holds credentials.
+
+    Parameters
+    ----------
+    message
+        What happened, and where.
+    retry_after
+        Seconds after which the machine asks to be tried again, or None.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None):
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RemoteTimeoutError(RemoteError, TimeoutError):
+    """Another machine did not answer in time."""
 
 
 def nearest(name: object, known: Iterable[object]) -> str:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
-from samplers.couplings import checked_fields, checked_labels, csr_from_mapping, symmetric_csr, symmetric_dense
+from samplers.couplings import checked_fields, numbers, read, symmetric_csr, symmetric_dense
 from samplers.errors import InputError
+from samplers.layouts import Coupled, Layout
+from samplers.states import clamped_spins
 
 if TYPE_CHECKING:
     import dimod
 
-Layout = Literal["dense", "bipartite", "sparse"]
+#: Couplings as users have them: an array, a sparse matrix, or a mapping from pairs of spins.
+Couplings: TypeAlias = ArrayLike | sp.sparray | sp.spmatrix | Mapping[tuple[Any, Any], float]
 
 
 class Ising:
@@ -27,19 +31,23 @@ class Ising:
     Parameters
     ----------
     h
-        Fields, shape `(n,)`.
+        Fields, shape `(n,)`: an array, tensor, list or pandas Series; or a mapping `{label: value}`, in which spins that
+        only `J` names have field 0.
     J
-        Couplings: an `(n, n)` array, symmetric or upper triangular, with zero diagonal; a scipy sparse matrix of the
-        same kind; or a mapping `{(i, j): value}` with integer spins.
+        Couplings: an `(n, n)` array or tensor, symmetric or triangular, with zero diagonal; a scipy sparse matrix or
+        array of the same kind; a pandas DataFrame with labels; or a mapping `{(i, j): value}`. A symmetric array holds
+        each coupling once, in two places; a pair that a mapping holds as (i, j) and as (j, i) is summed, as `dimod` does.
     offset
         The constant c (it cancels in probabilities, it counts in `log_partition`).
     labels
-        Names of the spins, as `dimod` variables; `range(n)` by default.
+        Names of the spins, as `dimod` variables; by default those of a mapping `h`, else `range(n)`. Whole numbers
+        0 to n - 1 in a mapping are the spins' places.
 
     Raises
     ------
     InputError
-        For a self-loop, a wrong shape, a spin out of range or a value that is not finite; the message names the spin.
+        For a self-loop, a wrong shape, an unknown spin, or a value that is not a finite real number; the message names
+        the spin.
 
     Notes
     -----
@@ -48,27 +56,18 @@ class Ising:
 
     def __init__(
         self,
-        h: Any,
-        J: Any,
+        h: ArrayLike | Mapping[Any, float],
+        J: Couplings,
         *,
         offset: float = 0.0,
         labels: Sequence[Hashable] | None = None,
     ):
-        self.h = checked_fields(h)
-        self.offset = float(offset)
-        self.n_visible: int | None = None
-        self._dense: np.ndarray | None = None
-        self._sparse: sp.csr_array | None = None
-        self._block: np.ndarray | None = None
-        if isinstance(J, Mapping):
-            self._sparse = symmetric_csr(csr_from_mapping(J, self.n), self.n)
-        elif sp.issparse(J):
-            self._sparse = symmetric_csr(J, self.n)
-        else:
-            self._dense = symmetric_dense(J, self.n)
-        self.labels = checked_labels(labels, self.n)
-        if not np.isfinite(self.offset):
-            raise InputError(f"the offset of an Ising problem must be finite, not {offset}")
+        fields, couplings, names = read(h, J, labels)
+        self._fill(fields, Coupled(couplings), _offset(offset), names)
+
+    def _fill(self, h: np.ndarray, coupled: Coupled, offset: float, labels: Sequence[Hashable]) -> Ising:
+        self.h, self.coupled, self.offset, self.labels = h, coupled, offset, labels
+        return self
 
     @classmethod
     def unchecked(cls, h: np.ndarray, J: np.ndarray, *, offset: float = 0.0) -> Ising:
@@ -79,14 +78,10 @@ class Ising:
         h, J, offset
             As in the constructor; the arrays are kept, not copied.
         """
-        problem = cls.__new__(cls)
-        problem.h, problem.offset, problem.n_visible = h, float(offset), None
-        problem._dense, problem._sparse, problem._block = J, None, None
-        problem.labels = range(len(h))
-        return problem
+        return cls.__new__(cls)._fill(h, Coupled(J), float(offset), range(len(h)))
 
     @classmethod
-    def bipartite(cls, h_visible: Any, h_hidden: Any, W: Any, *, offset: float = 0.0) -> Ising:
+    def bipartite(cls, h_visible: ArrayLike, h_hidden: ArrayLike, W: ArrayLike, *, offset: float = 0.0) -> Ising:
         """Return the problem of a restricted Boltzmann machine.
 
         Parameters
@@ -97,9 +92,14 @@ class Ising:
             Couplings, shape `(n_visible, n_hidden)`.
         offset
             The constant of the energy.
+
+        Raises
+        ------
+        InputError
+            For shapes that do not fit, or a value that is not a finite real number.
         """
         h_visible, h_hidden = checked_fields(h_visible), checked_fields(h_hidden)
-        block = np.asarray(W, dtype=np.float64)
+        block = numbers("W", W)
         if block.shape != (len(h_visible), len(h_hidden)):
             raise InputError(
                 f"W has shape {block.shape}, but the fields ask for {(len(h_visible), len(h_hidden))} (visible, hidden)"
@@ -107,16 +107,11 @@ class Ising:
         if not np.isfinite(block).all():
             i, j = np.argwhere(~np.isfinite(block))[0]
             raise InputError(f"W[{i}, {j}] (visible, hidden) is {block[i, j]}: couplings must be finite")
-        problem = cls.__new__(cls)
-        problem.h = np.concatenate([h_visible, h_hidden])
-        problem.offset = float(offset)
-        problem.n_visible = len(h_visible)
-        problem._dense, problem._sparse, problem._block = None, None, block
-        problem.labels = range(problem.n)
-        return problem
+        fields = np.concatenate([h_visible, h_hidden])
+        return cls.__new__(cls)._fill(fields, Coupled(block, len(h_visible)), _offset(offset), range(len(fields)))
 
     @classmethod
-    def from_binary(cls, b: Any, W: Any) -> Ising:
+    def from_binary(cls, b: ArrayLike, W: ArrayLike | sp.sparray | sp.spmatrix) -> Ising:
         r"""Return the problem whose distribution over z in {0, 1} is :math:`\exp(b \cdot z + z^T W z / 2) / Z`.
 
         Parameters
@@ -126,27 +121,41 @@ class Ising:
         W
             Couplings, `(n, n)` symmetric with zero diagonal, dense or sparse.
 
+        Raises
+        ------
+        InputError
+            As the constructor; a triangular `W` is taken as one half of a symmetric one.
+
         Notes
         -----
         With z = (1 + s) / 2, the energy over spins equals :math:`-b \cdot z - z^T W z / 2` exactly, constant included,
         so that log Z is the same in both.
         """
         b = checked_fields(b)
+        W = symmetric_csr(W, len(b)) if sp.issparse(W) else symmetric_dense(W, len(b))
         rows = np.asarray(W.sum(axis=1)).ravel()
-        return cls(-b / 2 - rows / 4, W * -0.25, offset=float(-b.sum() / 2 - rows.sum() / 8))
+        offset = float(-b.sum() / 2 - rows.sum() / 8)
+        return cls.__new__(cls)._fill(-b / 2 - rows / 4, Coupled(W * -0.25), offset, range(len(b)))
 
     @classmethod
     def from_bqm(cls, bqm: dimod.BinaryQuadraticModel) -> Ising:
-        """Return the problem of a `dimod` binary quadratic model of either vartype; the spins keep its variables' order."""
-        spin = bqm.spin
-        index = {v: i for i, v in enumerate(bqm.variables)}
-        fields = np.array([spin.linear[v] for v in bqm.variables], dtype=np.float64)
-        couplings = {(index[u], index[v]): bias for (u, v), bias in spin.quadratic.items()}
-        n = len(index)
-        labels = list(bqm.variables)
-        if n and len(couplings) > 0.25 * n * (n - 1) / 2:
-            return cls(fields, csr_from_mapping(couplings, n).toarray(), offset=float(spin.offset), labels=labels)
-        return cls(fields, couplings, offset=float(spin.offset), labels=labels)
+        """Return the problem of a `dimod` binary quadratic model of either vartype; the spins keep its variables' order.
+
+        Parameters
+        ----------
+        bqm
+            The model; its offset is kept.
+
+        Raises
+        ------
+        InputError
+            For a model with constraints or with other than two-valued variables, and for biases that are not finite.
+        """
+        from samplers.bqm import parts_of
+
+        fields, couplings, offset, labels = parts_of(bqm)
+        names = range(len(labels)) if labels == list(range(len(labels))) else labels
+        return cls.__new__(cls)._fill(fields, Coupled(couplings), _offset(offset), names)
 
     def to_bqm(self, vartype: Literal["SPIN", "BINARY"] = "SPIN") -> dimod.BinaryQuadraticModel:
         """Return the problem as a `dimod` binary quadratic model, energies equal for every state.
@@ -156,15 +165,9 @@ class Ising:
         vartype
             "SPIN" or "BINARY".
         """
-        import dimod
+        from samplers.bqm import model_of
 
-        i, j, values = self.edges
-        bqm = dimod.BinaryQuadraticModel.from_numpy_vectors(
-            self.h, (i, j, values), self.offset, dimod.SPIN, variable_order=list(range(self.n))
-        )
-        if self.labels != range(self.n):
-            bqm.relabel_variables(dict(enumerate(self.labels)))
-        return bqm if vartype == "SPIN" else bqm.change_vartype(dimod.as_vartype(vartype), inplace=False)
+        return model_of(self.h, self.edges, self.offset, self.labels, vartype)
 
     @property
     def n(self) -> int:
@@ -172,55 +175,39 @@ class Ising:
         return len(self.h)
 
     @property
+    def n_visible(self) -> int | None:
+        """Number of visible spins of a bipartite problem, else None."""
+        return self.coupled.n_visible
+
+    @property
     def layout(self) -> Layout:
         """How the couplings are held, "dense", "bipartite" or "sparse"."""
-        return "dense" if self._dense is not None else "sparse" if self._sparse is not None else "bipartite"
+        return self.coupled.layout
 
     @property
     def J(self) -> np.ndarray | sp.csr_array:
         """Couplings, symmetric with zero diagonal, `(n, n)`; an array, or a CSR array where the layout is sparse."""
-        return self._sparse if self._sparse is not None else self.dense
+        return self.coupled.sparse if self.layout == "sparse" else self.coupled.dense
 
-    @cached_property
+    @property
     def dense(self) -> np.ndarray:
         """Couplings as a symmetric `(n, n)` float64 array, whatever the layout."""
-        if self._dense is not None:
-            return self._dense
-        if self._sparse is not None:
-            return self._sparse.toarray()
-        assert self._block is not None and self.n_visible is not None
-        full = np.zeros((self.n, self.n))
-        full[: self.n_visible, self.n_visible :] = self._block
-        return full + full.T
+        return self.coupled.dense
 
-    @cached_property
+    @property
     def sparse(self) -> sp.csr_array:
         """Couplings as a symmetric CSR array with sorted indices, whatever the layout."""
-        if self._sparse is not None:
-            return self._sparse
-        matrix = sp.csr_array(self.dense)
-        matrix.sort_indices()
-        return matrix
+        return self.coupled.sparse
 
     @property
     def block(self) -> np.ndarray:
         """Couplings of a bipartite problem, `(n_visible, n_hidden)`."""
-        if self._block is None:
-            raise InputError(f"a {self.layout} problem has no bipartite block: make it with Ising.bipartite")
-        return self._block
+        return self.coupled.block
 
-    @cached_property
+    @property
     def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The non-zero couplings `(i, j, value)` with i < j, in the order of (i, j)."""
-        if self._dense is not None:
-            # by way of CSR this takes ten times as long
-            i, j = np.triu_indices(self.n, 1)
-            values = self._dense[i, j]
-            coupled = values != 0
-            return (i, j, values) if coupled.all() else (i[coupled], j[coupled], values[coupled])
-        upper = sp.triu(self.sparse, k=1).tocoo()
-        order = np.lexsort((upper.col, upper.row))
-        return upper.row[order].astype(np.int64), upper.col[order].astype(np.int64), upper.data[order]
+        return self.coupled.edges
 
     @cached_property
     def content_hash(self) -> str:
@@ -232,15 +219,7 @@ class Ising:
 
     def couple(self, states: np.ndarray) -> np.ndarray:
         """Return `states @ J`, shape `(..., n)` float64: what the other spins add to each spin's energy."""
-        states = np.asarray(states)
-        if self._block is not None:
-            visible = states[..., : self.n_visible].astype(np.float64)
-            hidden = states[..., self.n_visible :].astype(np.float64)
-            return np.concatenate([hidden @ self._block.T, visible @ self._block], axis=-1)
-        if self._sparse is not None:
-            flat = states.reshape(-1, self.n).astype(np.float64)
-            return np.asarray((self._sparse @ flat.T).T).reshape(states.shape)
-        return states.astype(np.float64) @ self.dense
+        return self.coupled.couple(np.asarray(states))
 
     def local_fields(self, states: np.ndarray) -> np.ndarray:
         """Return the field that acts on each spin, F = -(h + J s), shape `(..., n)`; E[s_i | rest] = tanh(beta F_i)."""
@@ -254,39 +233,59 @@ class Ising:
         spins = states.astype(np.float64)
         return spins @ self.h + 0.5 * np.einsum("...i,...i->...", spins, self.couple(states)) + self.offset
 
-    def condition(self, clamped: Mapping[int, int]) -> tuple[Ising, np.ndarray]:
+    def condition(self, clamped: Mapping[Any, int]) -> tuple[Ising, np.ndarray]:
         """Return the problem over the free spins given the clamped ones, and the indices of the free spins.
 
         Parameters
         ----------
         clamped
-            Spin index to -1 or +1.
+            Spin, by its index or label, to -1 or +1.
         """
-        spins, values = check_clamped(clamped, self.n)
-        free = np.setdiff1d(np.arange(self.n), spins)
         fixed = np.zeros(self.n)
-        fixed[spins] = values
+        for spin, value in clamped_spins(clamped, self.labels).items():
+            fixed[spin] = value
+        free = np.flatnonzero(fixed == 0)
         push = self.couple(fixed)
         offset = self.offset + float(self.h @ fixed + 0.5 * fixed @ push)
-        h = (self.h + push)[free]
-        if self._block is not None:
-            assert self.n_visible is not None
-            visible, hidden = free[free < self.n_visible], free[free >= self.n_visible]
-            if len(visible) and len(hidden):
-                block = self._block[np.ix_(visible, hidden - self.n_visible)]
-                return Ising.bipartite(h[: len(visible)], h[len(visible) :], block, offset=offset), free
-            return Ising(h, {}, offset=offset), free
-        couplings = self._sparse[free][:, free] if self._sparse is not None else self.dense[np.ix_(free, free)]
-        return Ising(h, couplings, offset=offset), free
+        return self.restricted(free).with_fields((self.h + push)[free], offset), free
+
+    def restricted(self, spins: np.ndarray) -> Ising:
+        """Return the problem of some spins alone, ascending indices `(k,)`; labels stay behind."""
+        return Ising.__new__(Ising)._fill(self.h[spins], self.coupled.restricted(spins), self.offset, range(len(spins)))
+
+    def with_fields(self, h: ArrayLike, offset: float | None = None) -> Ising:
+        """Return the problem with other fields and the same couplings, which are shared, not copied.
+
+        Parameters
+        ----------
+        h
+            Fields, `(n,)`.
+        offset
+            The constant; this problem's by default.
+        """
+        fields = checked_fields(h)
+        if fields.shape != self.h.shape:
+            raise InputError(f"fields have shape {fields.shape}, but the problem has {self.n} spins")
+        constant = self.offset if offset is None else _offset(offset)
+        return Ising.__new__(Ising)._fill(fields, self.coupled, constant, self.labels)
+
+    def map_couplings(self, function: Callable[[np.ndarray], np.ndarray]) -> Ising:
+        """Return the problem with every coupling passed through `function`, which keeps shapes and 0, in its layout."""
+        return Ising.__new__(Ising)._fill(self.h, self.coupled.map(function), self.offset, self.labels)
+
+    def gauged(self, gauge: np.ndarray) -> Ising:
+        """Return the problem in which spin i counts as `gauge[i]`, -1 or +1, times itself: E'(gauge * s) = E(s)."""
+        return Ising.__new__(Ising)._fill(self.h * gauge, self.coupled.gauged(gauge), self.offset, self.labels)
 
     def scaled(self, factor: float) -> Ising:
         """Return the problem with every energy multiplied by `factor`."""
-        if self._block is not None:
-            nv = self.n_visible
-            return Ising.bipartite(
-                self.h[:nv] * factor, self.h[nv:] * factor, self._block * factor, offset=self.offset * factor
-            )
-        return Ising(self.h * factor, self.J * factor, offset=self.offset * factor, labels=self.labels)
+        scaled = self.coupled.map(lambda values: values * factor)
+        return Ising.__new__(Ising)._fill(self.h * factor, scaled, self.offset * factor, self.labels)
+
+    @property
+    def magnitude(self) -> float:
+        """A bound on the energies: |h| and |J| summed, and the offset."""
+        return float(np.abs(self.h).sum() + np.abs(self.edges[2]).sum() + abs(self.offset))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ising) and self.content_hash == other.content_hash
@@ -298,12 +297,8 @@ class Ising:
         return f"Ising({self.n} spins, {len(self.edges[0])} couplings, {self.layout})"
 
 
-def check_clamped(clamped: Mapping[int, int], n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return clamped spins and their values as arrays; raise `InputError` for a spin out of range or a value not ±1."""
-    for spin, value in clamped.items():
-        if not 0 <= int(spin) < n:
-            raise InputError(f"clamped spin {spin} is out of range: the problem has spins 0 to {n - 1}")
-        if value not in (-1, 1):
-            raise InputError(f"clamped spin {spin} has value {value}: spins take -1 or +1")
-    spins = np.array([int(s) for s in clamped], dtype=np.int64)
-    return spins, np.array(list(clamped.values()), dtype=np.int8)
+def _offset(offset: Any) -> float:
+    found = numbers("the offset", offset)
+    if found.shape != () or not np.isfinite(found):
+        raise InputError(f"the offset of an Ising problem must be a finite number, not {offset!r}")
+    return float(found)

@@ -108,8 +108,9 @@ def _with_couplings(h: np.ndarray | None, J: Any, offset: float) -> Ising:
         raise InputError(f"edge {odd[0]} of J is {table[odd[0]].tolist()}: spins are whole numbers from 0")
     couplings: dict[tuple[int, int], float] = {}
     for (i, j), value in zip(pairs.tolist(), table[:, 2].tolist(), strict=True):
-        key = (min(i, j), max(i, j))
-        couplings[key] = couplings.get(key, 0.0) + value
+        if (j, i) in couplings:
+            raise InputError(f"J lists the pair of spins {i} and {j} in both orders: list each pair once")
+        couplings[i, j] = couplings.get((i, j), 0.0) + value
     if h is None:
         h = np.zeros(int(pairs.max()) + 1)
     problem = Ising(h, couplings, offset=offset)
@@ -144,4 +145,4 @@ def _from_coo(text: str) -> Ising:
     index = {v: k for k, v in enumerate(order)}
     couplings = {(index[u], index[v]): bias for (u, v), bias in quadratic.items()}
     labels = None if order == list(range(len(order))) else order
-    return Ising([linear[v] for v in order], couplings, offset=float(model.spin.offset), labels=labels)
+    return Ising([float(linear[v]) for v in order], couplings, offset=float(model.spin.offset), labels=labels)

@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ class Backend:
     usable
         Whether it can be used here.
     why_not
-        What to install or set where it cannot; "" where it can.
+        What to install, and which variables of the environment to set, where it cannot; "" where it can.
     """
 
     description: str
@@ -56,6 +57,7 @@ class _Builtin:
     package: str = ""  # import that it needs beyond the dependencies
     extra: str = ""
     cure: str = ""  # what to do where no extra installs it
+    credentials: tuple[str, ...] = ()  # environment variables without which it answers nobody
 
 
 _BUILTIN: dict[str, _Builtin] = {
@@ -71,9 +73,9 @@ _BUILTIN: dict[str, _Builtin] = {
     "simulated-bifurcation-package": _Builtin("samplers.machines.bifurcation_package:SimulatedBifurcationPackage", "the simulated-bifurcation package", "optimiser", False, "simulated_bifurcation", "machines"),
     "openjij": _Builtin("samplers.machines.openjij:OpenJij", "OpenJij's simulated (quantum) annealing", "optimiser", False, "openjij", "machines"),
     "mock-machine": _Builtin("samplers.machines.mock:MockMachine", "a stand-in for hardware: hidden gain, coefficient bits, ranges, readout flips"),
-    "dwave": _Builtin("samplers.remote.dwave:DWave", "a D-Wave QPU over a fixed cached embedding", "sampler", True, "dwave.system", "dwave"),
-    "kaiwu": _Builtin("samplers.remote.kaiwu:Kaiwu", "QBoson's coherent Ising machine", "optimiser", True, "kaiwu", "", "install QBoson's Kaiwu SDK (closed, from its vendor)"),
-    "amplify": _Builtin("samplers.remote.amplify:Amplify", "Fixstars Amplify's annealing engine", "optimiser", True, "amplify", "amplify"),
+    "dwave": _Builtin("samplers.remote.dwave:DWave", "a D-Wave QPU over a fixed cached embedding", "sampler", True, "dwave.system", "dwave", "", ("DWAVE_API_TOKEN",)),
+    "kaiwu": _Builtin("samplers.remote.kaiwu:Kaiwu", "QBoson's coherent Ising machine", "optimiser", True, "kaiwu", "", "install QBoson's Kaiwu SDK (closed, from its vendor)", ("KAIWU_USER_ID", "KAIWU_SDK_CODE")),
+    "amplify": _Builtin("samplers.remote.amplify:Amplify", "Fixstars Amplify's annealing engine", "optimiser", True, "amplify", "amplify", "", ("AMPLIFY_TOKEN",)),
     "http": _Builtin("samplers.remote.http:Http", "a server of `qbmvae samplers serve`", "sampler", True, "httpx", "http"),
 }  # fmt: skip
 
@@ -108,9 +110,9 @@ def available() -> dict[str, Backend]:
     for name in names():
         if name in _BUILTIN:
             b = _BUILTIN[name]
-            usable = not b.package or _importable(b.package)
-            cure = b.cure or f"pip install 'qbmvae[{b.extra}]'"
-            backends[name] = Backend(b.description, b.kind, b.remote, usable, "" if usable else cure)
+            why_not = [] if not b.package or _importable(b.package) else [b.cure or f"pip install 'qbmvae[{b.extra}]'"]
+            why_not += [f"set {variable}" for variable in b.credentials if not os.environ.get(variable, "").strip()]
+            backends[name] = Backend(b.description, b.kind, b.remote, not why_not, "; ".join(why_not))
             continue
         try:
             factory = _REGISTERED[name] if name in _REGISTERED else _entry_points()[name].load()
@@ -157,7 +159,11 @@ def get(spec: str | Sampler, **options: Any) -> Sampler:
     for option in options:
         if allowed is not None and option not in allowed:
             raise InputError(f"sampler {name!r} takes no option {option!r}{nearest(option, allowed)}")
-    return factory(**options)
+    sampler = factory(**options)
+    if name not in _BUILTIN and sampler.name == type(sampler).__name__:
+        # a class that gives itself no name goes by the one that it was registered under
+        sampler.name = name
+    return sampler
 
 
 def _factory(name: str) -> Callable[..., Sampler]:

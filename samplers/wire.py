@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from samplers.errors import InputError
+from samplers.draws import Draws
+from samplers.errors import WireError
+from samplers.files import plain
 from samplers.problem import Ising
-from samplers.sampler import Draws
 
 MAGIC = b"QBMS"
 VERSION = 1
@@ -30,10 +31,6 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "u1": np.dtype("u1"),
 }
 _MOST_HEADER = 1 << 20
-
-
-class WireError(InputError):
-    """Bytes that are not a whole, unharmed message of this format."""
 
 
 def pack(kind: int, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -137,7 +134,7 @@ def problem_from(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
                 raise WireError("couplings name spins out of range or out of order")
             return Ising(h, sp.csr_array(sp.coo_array((arrays["values"], (i, j)), shape=(n, n))), offset=offset)
     except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise error if isinstance(error, InputError) else WireError(f"the problem is malformed ({error})") from None
+        raise WireError(f"the problem is malformed ({error})") from None
     raise WireError(f"there is no layout {layout!r}")
 
 
@@ -166,7 +163,7 @@ def pack_draws(draws: Draws, header: Mapping[str, Any]) -> bytes:
         "reads": len(draws),
         "n": draws.states.shape[1],
         "beta": draws.beta,
-        "info": jsonable(draws.info),
+        "info": plain(draws.info),
     }
     return pack(ANSWER, fields, arrays)
 
@@ -182,18 +179,3 @@ def unpack_draws(data: bytes) -> tuple[Draws, dict[str, Any]]:
     # copies: the views hold on to the whole message, and are read-only
     rest = {name: arrays[name].copy() for name in ("log_weights", "energies") if name in arrays}
     return Draws(states, beta=beta, info=info, **rest), header
-
-
-def jsonable(value: Any) -> Any:
-    """Return `value` as JSON can hold it: arrays as lists, numbers as Python's, NaN as None, the rest as text."""
-    if isinstance(value, Mapping):
-        return {str(k): jsonable(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return jsonable(value.tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [jsonable(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return value if isinstance(value, bool | int | str | None) else str(value)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("samplers", "qbmvae", "experiments")
 #: Longest source file, in lines; most rooms at the top of `experiments`; most pairs of them that import each other.
-MAX_LINES, MAX_ROOMS, MAX_ARROWS = 350, 17, 40
+MAX_LINES, MAX_ROOMS, MAX_ARROWS = 320, 16, 40
 #: Circles that still stand, by their first module; a ratchet: the list only shrinks.
 KNOWN_CIRCLES: set[str] = set()
 

@@ -1,13 +1,15 @@
 """A file that does not fit the memory given to it: throughput against memory, peak RSS, cost per cell by size.
 
-`python -m experiments.benchmarks.atlas --cells 1000000 --folder /tmp/atlas` writes synthetic cells in blocks, streams one
-epoch (several of a small file) and embeds every cell, each in a process of its own so that its peak RSS is its own. CPU
+`python -m experiments.benchmarks.atlas --cells 1000000 --folder /tmp/atlas` writes synthetic cells in blocks (.h5ad, .zarr,
+ten shards), streams one epoch (several of a small file) and embeds every cell, each in a process of its own so that its
+peak RSS is its own; and once more with all cells in memory, up to `--memory-up-to`. CPU
 time for training, in the loop alone and with what a `train` call does around it; wall time for embedding.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -24,41 +26,71 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 #: Cells that a training sees at least, in as many epochs as that takes.
 LEAST_CELLS = 200_000
+#: Where the cells come from, and how many shards there are.
+FORMATS, SHARDS = ("memory", "h5ad", "zarr", "shards"), 10
 
 
-def write(path: Path, n_cells: int, n_genes: int, density: float = 0.1, block: int = 20_000) -> None:
-    """Write synthetic counts in blocks, CSR in an .h5ad, within the memory of one block."""
+def write(path: Path, n_cells: int, n_genes: int, density: float = 0.1, block: int = 20_000, first: int = 0) -> None:
+    """Write synthetic counts in blocks, CSR in an .h5ad or a .zarr by its suffix, within the memory of one block.
+
+    Parameters
+    ----------
+    path
+        The file.
+    n_cells, n_genes, density
+        Its size, and the share of counts that are not zero.
+    block
+        Cells made at once.
+    first
+        Number of the first cell, in its name and as the seed.
+    """
     import anndata as ad
     import h5py
     import numpy as np
     import pandas as pd
     import scipy.sparse as sp
+    import zarr
+    from anndata.io import sparse_dataset, write_elem
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(first)
     obs = pd.DataFrame(
         {"batch": pd.Categorical(np.array(["a", "b"])[rng.integers(2, size=n_cells)])},
-        index=[f"cell{i}" for i in range(n_cells)],
+        index=[f"cell{first + i}" for i in range(n_cells)],
     )
-    empty = sp.csr_matrix((n_cells, n_genes), dtype=np.float32)
-    ad.AnnData(empty, obs=obs, var=pd.DataFrame(index=[f"gene{j}" for j in range(n_genes)])).write_h5ad(path)
-    with h5py.File(path, "r+") as file:
-        group = file["X"]
-        for name, kind in (("data", np.float32), ("indices", np.int32)):
-            del group[name]
-            group.create_dataset(name, (0,), maxshape=(None,), chunks=(1 << 18,), dtype=kind)
-        indptr, stored = np.zeros(n_cells + 1, dtype=np.int64), 0
-        for start in range(0, n_cells, block):
-            n = min(block, n_cells - start)
-            x = sp.random(n, n_genes, density, format="csr", random_state=rng, dtype=np.float32)
-            x.data = (1 + rng.poisson(0.8, size=x.nnz)).astype(np.float32)
-            x.sort_indices()
-            for name, values in (("data", x.data), ("indices", x.indices)):
-                group[name].resize(stored + x.nnz, axis=0)
-                group[name][stored:] = values
-            indptr[start + 1 : start + n + 1] = stored + x.indptr[1:]
-            stored += x.nnz
-        del group["indptr"]
-        group.create_dataset("indptr", data=indptr)
+    var = pd.DataFrame(index=[f"gene{j}" for j in range(n_genes)])
+    file = zarr.open_group(str(path), mode="w") if path.suffix == ".zarr" else h5py.File(path, "w")
+    write_elem(file, "/", ad.AnnData(obs=obs, var=var))
+    for start in range(0, n_cells, block):
+        n = min(block, n_cells - start)
+        x = sp.random(n, n_genes, density, format="csr", random_state=rng, dtype=np.float32)
+        x.data = (1 + rng.poisson(0.8, size=x.nnz)).astype(np.float32)
+        x.sort_indices()
+        if start == 0:
+            x.indptr = x.indptr.astype(np.int64)
+            write_elem(file, "X", x, dataset_kwargs={"chunks": (1 << 18,)} if x.nnz > 1 << 18 else {})
+        else:
+            sparse_dataset(file["X"]).append(x)
+    if isinstance(file, h5py.File):
+        file.close()
+
+
+def make(folder: Path, how: str, n_cells: int, n_genes: int) -> Path:
+    """Return cells in one format, written where they are not there yet; memory reads the .h5ad."""
+    if how == "shards":
+        path = folder / f"{n_cells}-shards"
+        path.mkdir(exist_ok=True)
+        for i in range(SHARDS):
+            shard = path / f"{i}.h5ad"
+            if not shard.exists():
+                first, last = (n_cells * k // SHARDS for k in (i, i + 1))
+                write_atomically(shard, functools.partial(write, n_cells=last - first, n_genes=n_genes, first=first))
+        return path
+    path = folder / f"{n_cells}{'.zarr' if how == 'zarr' else '.h5ad'}"
+    if not path.exists() and how == "zarr":
+        write(path, n_cells, n_genes)
+    elif not path.exists():
+        write_atomically(path, functools.partial(write, n_cells=n_cells, n_genes=n_genes))
+    return path
 
 
 def run(path: Path, how: str, batch_size: int, embed: bool) -> None:
@@ -70,11 +102,11 @@ def run(path: Path, how: str, batch_size: int, embed: bool) -> None:
 
     from qbmvae import QBMVAE
     from qbmvae.core.training.trainer import Trainer
-    from qbmvae.data import open_atlas
+    from qbmvae.data import open_cells
 
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    data = open_atlas(path) if how == "disk" else ad.read_h5ad(path)
+    data = open_cells(path, in_memory="yes" if how == "memory" else "no")
     QBMVAE.setup_anndata(data, batch_key="batch")
     model = QBMVAE(data, n_latent=64)
     # a small file is read several times: what a training costs at its start and end must not hide what a cell costs
@@ -104,9 +136,10 @@ def run(path: Path, how: str, batch_size: int, embed: bool) -> None:
     }
     if embed:
         wall = time.perf_counter()
-        model.write_latent_representation(path.with_suffix(".codes.h5ad"), data)
+        written = path.with_suffix(".codes.h5ad")
+        model.write_latent_representation(written, data)
         result["embed_s"] = time.perf_counter() - wall
-        names = ad.read_h5ad(path.with_suffix(".codes.h5ad"), backed="r").obs_names
+        names = ad.read_h5ad(written, backed="r").obs_names
         result["aligned"] = bool((names == data.obs_names).all())
     status = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
     result["peak_rss_gb"] = int(status) / 1e6
@@ -120,6 +153,7 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=2000)
     parser.add_argument("--batch-size", type=int, default=1024)
     parser.add_argument("--memory-up-to", type=int, default=200_000, help="largest size that is also held in memory")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--folder", type=Path, default=Path("/tmp/qbmvae-atlas"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
@@ -134,10 +168,10 @@ def main() -> None:
     )
     rows = []
     for n in args.cells:
-        path = args.folder / f"{n}.h5ad"
-        if not path.exists():
-            write_atomically(path, lambda part, n=n: write(part, n, args.genes))
-        for how in ("disk", "memory") if n <= args.memory_up_to else ("disk",):
+        for how in args.formats:
+            if how == "memory" and n > args.memory_up_to:
+                continue
+            path = make(args.folder, how, n, args.genes)
             command = [sys.executable, "-m", "experiments.benchmarks.atlas", "--child", str(path), how]
             command += ["--batch-size", str(args.batch_size)]
             line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1]

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import samplers
-from samplers.sampler import Draws
+from samplers.draws import Draws
 
 KINDS = ("pm1", "gaussian")
 #: Inverse temperature at which a backend is asked for low energies; couplings have variance 1 / n.

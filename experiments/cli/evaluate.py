@@ -1,88 +1,186 @@
-"""`qbmvae evaluate`, `compare`, `report`: judge a run, run a comparison, show either again."""
+"""`qbmvae evaluate`, `compare`, `report`: score a run, run a comparison, show either again."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
-from experiments.cli.options import Json, Quiet, answer, progress_lines
+from experiments import config as reader
+from experiments.cli import checks
+from experiments.cli.common import DEFAULTS, Common, Injected, Settings, Words, WordsShown, by_commas, use_threads
+from experiments.cli.models import Positive, Representation
 from samplers.errors import InputError
 
+if TYPE_CHECKING:
+    from experiments.comparison.config import Comparison
 
-def register(app: typer.Typer) -> None:
+
+def register(app: App) -> None:
     """Add this family's commands to `app`."""
-    app.command()(evaluate)
-    app.command()(compare)
-    app.command()(report)
+    app.command(evaluate)
+    app.command(compare)
+    app.command(report)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Where the data say what cells are.
+
+    Parameters
+    ----------
+    label_key
+        obs column of cell types.
+    batch_key
+        obs column of batches; as in training by default; "none" for no batches.
+    time_key
+        obs columns of real time, or of a mixture's shares.
+    root
+        Root cell for pseudotime, by name or row; uns["iroot"] by default.
+    branch_key
+        obs column of lineages.
+    """
+
+    label_key: str
+    batch_key: str | None = None
+    time_key: Words = ()
+    root: str | None = None
+    branch_key: str | None = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """What to score.
+
+    Parameters
+    ----------
+    tasks
+        Which scores to compute.
+    pair
+        Two types that are hard to tell apart, as in "A,B". May be repeated.
+    against
+        Models that are fitted on the same cells and scored too: pca, harmony, scvi, ...
+    representation
+        What of the model is scored; its default by default.
+    max_cells
+        Score a stratified subsample of this many cells where there are more.
+    seed
+        Seed of folds, classifiers and baselines.
+    """
+
+    tasks: Annotated[
+        tuple[Literal["integration", "scgraph", "clustering", "classification", "trajectory"], ...],
+        Parameter(converter=by_commas, n_tokens=1, negative=(), show_default=",".join),
+    ] = ("integration", "scgraph", "clustering", "classification", "trajectory")
+    pair: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    against: WordsShown = ("pca",)
+    representation: Representation | None = None
+    max_cells: Annotated[int, Parameter(validator=Number(gte=20))] = 10_000
+    seed: int = 0
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of `qbmvae train`.", show_default=False)],
-    data: Annotated[Path, typer.Argument(metavar="DATA.h5ad", help="Cells with types; genes are matched by name.")],
-    label_key: Annotated[str, typer.Option(help="obs column of cell types.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder to make; new or empty.", show_default=False)],
-    batch_key: Annotated[str | None, typer.Option(help="obs column of batches; as in training by default.")] = None,
-    time_key: Annotated[
-        list[str] | None,
-        typer.Option(help="obs column of real time, or of a mixture's shares. May be repeated.", show_default=False),
-    ] = None,
-    root: Annotated[
-        str | None, typer.Option(help='Root cell for pseudotime, name or row; uns["iroot"] by default.')
-    ] = None,
-    branch_key: Annotated[str | None, typer.Option(help="obs column of lineages.")] = None,
-    tasks: Annotated[
-        str, typer.Option(help="Which scores, by commas.")
-    ] = "integration,scgraph,clustering,classification,trajectory",
-    pair: Annotated[
-        list[str] | None, typer.Option(help='Two types that are hard to tell apart: "A,B". May be repeated.')
-    ] = None,
-    against: Annotated[
-        str, typer.Option(help="Models fitted on the same cells to stand beside, by commas: pca, harmony, scvi, ...")
-    ] = "pca",
-    representation: Annotated[
-        str, typer.Option(help="expression, denoised, probabilities, logits, bits or arcsine.")
-    ] = "expression",
-    max_cells: Annotated[int, typer.Option(help="Score a stratified subsample above this size.", min=20)] = 10_000,
-    seed: Annotated[int, typer.Option(help="Seed of folds, classifiers and baselines.")] = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    run: Path, data: str, /, *, out: Path, columns: Columns, scoring: Scoring = Scoring(), common: Common = DEFAULTS
 ) -> None:
-    """Score a run's embedding: integration, scGraph, clustering, classification, trajectory; PCA always beside.
+    """Score a run's embedding: integration, scGraph, clustering, classification, trajectory, next to PCA's.
 
     Writes metrics.json, one table a task, and report.html. Baselines are fitted on the same cells for the same epochs
     and depth as the run.
 
     Example: qbmvae evaluate run1 pbmc.h5ad --label-key cell_type --against pca,scvi --out eval1
-    """
-    from experiments.evaluation.run import judge_run
 
-    metrics = judge_run(
-        run, data, out, label_key, batch_key=batch_key, time_keys=tuple(time_key or ()), root=root,
-        branch_key=branch_key, tasks=_words(tasks), pairs=[_words(p) for p in pair or []], against=_words(against),
-        representation=representation, max_cells=max_cells, seed=seed,
-        say=progress_lines(quiet or as_json),
+    Parameters
+    ----------
+    run
+        A run folder of `qbmvae train`.
+    data
+        Cells with types; genes are matched by name.
+    out
+        Folder to make; new or empty.
+    """
+    config = checks.trained(run)
+    checks.new_folder(out)
+    batch_key = None if columns.batch_key == "none" else columns.batch_key or config["setup"].get("batch_key")
+    checks.cells(data, layer=config["setup"].get("layer"), keys=[
+        columns.label_key, batch_key, columns.branch_key, *columns.time_key])  # fmt: skip
+    from experiments.comparison.config import require_models
+
+    require_models(scoring.against)
+    pairs = [[w.strip() for w in pair.split(",")] for pair in scoring.pair]
+    for given, pair in zip(scoring.pair, pairs, strict=True):
+        if len(pair) != 2:
+            raise InputError(f'--pair takes two types, as in "A,B", not {given!r}')
+    use_threads()
+    from experiments.evaluation.run import evaluate_run
+
+    metrics = evaluate_run(
+        run, data, out, columns.label_key, batch_key=columns.batch_key, time_keys=columns.time_key, root=columns.root,
+        branch_key=columns.branch_key, tasks=scoring.tasks, pairs=pairs, against=scoring.against,
+        representation=scoring.representation, max_cells=scoring.max_cells, seed=scoring.seed, say=common.say,
     )  # fmt: skip
-    answer(metrics, f"metrics: {out / 'metrics.json'}\nreport: {out / 'report.html'}", quiet=quiet, as_json=as_json)
+    common.answer(metrics, f"metrics: {out / 'metrics.json'}\nreport: {out / 'report.html'}")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What to run and where.
+
+    Parameters
+    ----------
+    seed
+        Run this one seed: short for --set seeds=[SEED].
+    workers
+        Processes; each takes about 2 GB.
+    ray
+        Address of a Ray cluster to run on (auto, ray://HOST:10001), or local.
+    data_root
+        Folder of the data files; as in the configuration by default.
+    """
+
+    seed: int | None = None
+    workers: Positive = 1
+    ray: str | None = None
+    data_root: Path | None = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class OneSet:
+    """The data set of a comparison without a configuration.
+
+    Parameters
+    ----------
+    batch_key
+        obs column of batches.
+    label_key
+        obs column of cell types.
+    layer
+        Layer of the counts; X by default.
+    models
+        Models to compare, by commas; without a configuration qbmvae, pca, harmony and scvi.
+    """
+
+    batch_key: str | None = None
+    label_key: str | None = None
+    layer: str | None = None
+    models: Words = ()
 
 
 def compare(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Data sets, models, seeds, tasks.")],
-    out: Annotated[Path, typer.Option(help="Folder of the comparison; an unfinished one goes on.", show_default=False)],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a setting: seeds=[0,1]. May be repeated.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Run this one seed: short for --set seeds=[SEED].")] = None,
-    workers: Annotated[int, typer.Option(help="Processes; each takes about 2 GB.", min=1)] = 1,
-    ray: Annotated[
-        str | None, typer.Option(help="Address of a Ray cluster to run on (auto, ray://HOST:10001), or local.")
-    ] = None,
-    data_root: Annotated[
-        Path | None, typer.Option(help="Folder of the data files; as in the configuration by default.")
-    ] = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    source: str | None = None,
+    /,
+    *,
+    out: Path,
+    grid: Grid = Grid(),
+    one: OneSet = OneSet(),
+    settings: Injected = Settings(),
+    common: Common = DEFAULTS,
 ) -> None:
     """Run a grid of data sets, models and seeds, leak-free and with equal budgets; the same command goes on later.
 
@@ -90,43 +188,77 @@ def compare(
     with intervals, ranks, curves and costs.
 
     Example: qbmvae compare experiments/configs/paper.yaml --out cmp --set seeds=[0,1]
+
+    Example: qbmvae compare pbmc.h5ad --batch-key batch --label-key cell_type --models qbmvae,scvi,harmony --out cmp2
+
+    Parameters
+    ----------
+    source
+        A YAML configuration, the name of a shipped one (paper, core, gate, ablation, public), or an .h5ad file of cells.
+    out
+        Folder of the comparison; an unfinished one goes on.
     """
-    from experiments import config as overriding
-    from experiments.comparison.grid import load_config, run_grid
+    loaded = _comparison(source, settings, grid, one)
+    checks.folder(out)
+    use_threads()
+    from experiments.comparison.integration import run_comparison
 
-    settings = overriding.parse(overrides)
-    if seed is not None:
-        settings["seeds"] = [seed]
-    if data_root is not None:
-        settings["data_root"] = str(data_root)
-    loaded = load_config(config, settings)
-    summary = run_grid(loaded, out, workers=workers, say=progress_lines(quiet or as_json), ray=ray)
-    text = f"{summary['cells']} cells of the grid, {summary['failed']} failed\nreport: {out / 'report.html'}"
-    answer(summary, text, quiet=quiet, as_json=as_json)
+    summary = run_comparison(loaded, out, workers=grid.workers, say=common.say, ray=grid.ray)
+    text = f"{summary['fits']} fits, {summary['failed']} failed\nreport: {out / 'report.html'}"
+    common.answer(summary, text)
 
 
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run, or a comparison, also an unfinished one.")],
-    out: Annotated[Path | None, typer.Option(help="HTML file to write; FOLDER/report.html by default.")] = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
+def _comparison(source: str | None, settings: Settings, grid: Grid, one: OneSet) -> Comparison:
+    """Return what to compare: of a configuration, or models on one file."""
+    from experiments.comparison.config import one_set, resolve
+
+    overrides = dict(settings.overrides)
+    if grid.seed is not None:
+        overrides["seeds"] = [grid.seed]
+    if grid.data_root is not None:
+        overrides["data_root"] = str(grid.data_root)
+    if settings.file is not None:
+        columns = [
+            f"--{k.replace('_', '-')}" for k in ("batch_key", "label_key", "layer") if getattr(one, k) is not None
+        ]
+        if columns:
+            raise InputError(f"{columns[0]} describes one file of cells, but {settings.file} is a configuration")
+        if one.models:
+            overrides["models"] = list(one.models)
+        return resolve(settings.values, overrides, settings.file)
+    if source is None:
+        raise InputError("missing argument SOURCE: an .h5ad file, a YAML configuration or the name of a shipped one")
+    if not Path(source).exists() and Path(source).suffix not in (".h5ad", ".zarr"):
+        # names what configurations there are
+        reader.find(source)
+    if one.label_key is None:
+        raise InputError("missing option --label-key: the obs column of cell types")
+    checks.cells(source, layer=one.layer, batch_key=one.batch_key, keys=[one.label_key])
+    return resolve(one_set(source, one.label_key, one.batch_key, one.layer, one.models), overrides)
+
+
+def report(folder: Path, /, *, out: Path | None = None, common: Common = DEFAULTS) -> None:
     """Write the HTML report of a run or a comparison from what its folder holds.
 
     Example: qbmvae report cmp
-    """
-    from experiments.comparison.report import is_comparison, write_report
-    from experiments.training import report_again
 
+    Parameters
+    ----------
+    folder
+        A run, or a comparison, also an unfinished one.
+    out
+        HTML file to write; FOLDER/report.html by default.
+    """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
     target = out or folder / "report.html"
-    if is_comparison(folder):
+    if (folder / "comparison.json").is_file():
+        from experiments.comparison.report import write_report
+
         write_report(folder, target)
     else:
+        checks.trained(folder)
+        from experiments.training import report_again
+
         report_again(folder, target)
-    answer({"report": str(target)}, f"report: {target}", quiet=quiet, as_json=as_json)
-
-
-def _words(text: str) -> list[str]:
-    return [w.strip() for w in text.split(",") if w.strip()]
+    common.answer({"report": str(target)}, f"report: {target}")

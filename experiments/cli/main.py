@@ -2,84 +2,150 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import typer
+import cyclopts
+from cyclopts import App, Group
 
-from samplers.errors import InputError
+from experiments.cli import drug, evaluate, models, perturb, samplers, simulate
+from experiments.cli.settings import FillOptions
+from samplers.errors import InputError, SamplerError
 
-app = typer.Typer(
-    name="qbmvae",
-    help="Train, embed, evaluate and generate with Boltzmann-prior VAEs; check samplers; run quantum circuits.\n\n"
-    "Example: qbmvae train pbmc.h5ad --batch-key batch --out run1",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+#: Each family is a module whose `register(app)` adds its commands.
+FAMILIES = (models, evaluate, samplers, simulate, drug, perturb)
 
-# Each family module defines `register(app)`, which adds its commands.
-FAMILIES = ("models", "evaluate", "samplers", "simulate", "drug", "perturb")
-
-# typer carries its own copy of click in newer versions: its public exception leads to the base that both share
-_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+OURS = ("samplers", "qbmvae", "experiments")
 
 
-def build() -> typer.Typer:
+def build() -> App:
     """Return the application with every family of commands registered."""
-    if not app.registered_commands and not app.registered_groups:
-        for family in FAMILIES:
-            importlib.import_module(f"experiments.cli.{family}").register(app)
+    from qbmvae import __version__
+
+    app = App(
+        name="qbmvae",
+        help="Train, embed, evaluate and generate with Boltzmann-prior VAEs; check samplers; run quantum circuits.\n\n"
+        "Example: qbmvae train pbmc.h5ad --batch-key batch --out run1",
+        help_flags=["--help", "-h"],
+        version=__version__,
+        version_flags=["--version"],
+        help_format="markdown",
+        group_parameters=Group("Options", sort_key=1),
+        result_action="return_value",
+    )
+    for family in FAMILIES:
+        family.register(app)
     return app
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exit 0 when done, 2 when the user's input was wrong (one line on stderr), 1 for anything else."""
-    before = logging.root.manager.disable
-    # scvi-tools tells of its doings on stdout, which belongs to the results
-    logging.disable(max(before, logging.INFO))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with _libraries_silent():
+        try:
+            _call(build(), words)
+        except InputError as error:
+            _fail(str(error), 2)
+        except cyclopts.CycloptsError as error:
+            _fail(_what(error), 2)
+        except SamplerError as error:
+            # a machine failed; some of these are errors of the system by birth
+            _fail(f"{type(error).__name__}: {error}", 1)
+        except BrokenPipeError:
+            # the reader of our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
+        except OSError as error:
+            # a path that cannot be read or written, or a full disk, is the user's to mend
+            _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 2)
+        except KeyboardInterrupt as stop:
+            _fail("; ".join(["interrupted", *getattr(stop, "__notes__", ())]), 1)
+        except Exception as error:  # noqa: BLE001
+            if os.environ.get("QBMVAE_TRACEBACK"):
+                traceback.print_exc()
+            _fail(f"{type(error).__name__}: {error} (set QBMVAE_TRACEBACK=1 to see where)", 1)
+
+
+def _call(app: App, words: list[str]) -> None:
+    """Parse the words and run the command that they name."""
+    fill = FillOptions()
+    app.config = fill
+    names, inner, rest = app.parse_commands(words)
+    if inner is not None and not rest and list(inner[-1]) and inner[-1].default_command is None:
+        command = " ".join(("qbmvae", *names))
+        below = ", ".join(n for n in inner[-1] if not n.startswith("-"))
+        raise InputError(f"{command} takes a command: {below} (see `{command} --help`)")
+    command, bound, injected = app.parse_args(words, exit_on_error=False, print_error=False)
+    if "settings" in injected:
+        bound.arguments["settings"] = fill.rest
+    common = bound.arguments.get("common")
+    if common is None or common.shows_progress:
+        command(*bound.args, **bound.kwargs)
+        return
+    from qbmvae.data.notes import silenced
+
+    with silenced():
+        command(*bound.args, **bound.kwargs)
+
+
+@contextmanager
+def _libraries_silent() -> Iterator[None]:
+    """Keep what libraries log and warn of from the user: stderr belongs to our lines, stdout to the results.
+
+    Warnings that our own packages raise become one line each. With QBMVAE_TRACEBACK set everything is shown as it comes.
+    """
+    if os.environ.get("QBMVAE_TRACEBACK"):
+        yield
+        return
+    before, inherited = logging.root.manager.disable, os.environ.get("PYTHONWARNINGS")
+    logging.disable(max(before, logging.WARNING))
+    # for processes that the command starts
+    os.environ["PYTHONWARNINGS"] = "ignore"
     try:
-        code = build()(args=arguments, standalone_mode=False, prog_name="qbmvae")
-    except InputError as error:
-        _fail(str(error), 2)
-    except _USAGE_ERROR as error:
-        command = getattr(error.ctx, "command_path", "qbmvae") if error.ctx else "qbmvae"
-        _fail(f"{_what(error, command)} (see `{command} --help`)", 2)
-    except OSError as error:
-        # a path that cannot be read or written, or a full disk, is the user's to mend
-        _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 2)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted", 1)
-    except Exception as error:  # noqa: BLE001
-        if os.environ.get("QBMVAE_TRACEBACK"):
-            traceback.print_exc()
-        _fail(f"{type(error).__name__}: {error} (set QBMVAE_TRACEBACK=1 to see where)", 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = _show
+            yield
     finally:
         logging.disable(before)
-    if code == 130:
-        # how typer answers Ctrl-C
-        _fail("interrupted (a training goes on with `qbmvae train --resume RUN`)", 1)
-    if isinstance(code, int) and code:
-        raise SystemExit(code)
+        if inherited is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = inherited
 
 
-def _what(error: Any, command: str) -> str:
-    """Return what a usage error says, with what was given, and what there is instead."""
-    message = error.format_message().rstrip(".")
-    if message.startswith("Missing command"):
-        return f"{command} takes a command: {', '.join(error.ctx.command.commands)}"
-    # newer versions of typer leave the value out
-    for cause in getattr(error.__cause__, "errors", list)():
-        wanted = cause["msg"].split(",")[0].replace("Input should", "it must")
-        message = f"{message.partition(': ')[0]}: {wanted}, not {cause['input']!r}"
-    return message
+def _show(message: Any, category: type[Warning], *_: Any) -> None:
+    """Print a warning of ours as one line; which package warns is told by the frame that does, not by what it blames."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") == "warnings":
+        frame = frame.f_back  # type: ignore[assignment]
+    package = "" if frame is None else str(frame.f_globals.get("__name__")).partition(".")[0]
+    if package in OURS and issubclass(category, UserWarning):
+        print("qbmvae: warning: " + " ".join(str(message).split()), file=sys.stderr)
 
 
-def _fail(message: str, code: int) -> None:
+def _what(error: cyclopts.CycloptsError) -> str:
+    """Return what a usage error says, in one line, and where there is help."""
+    words = error.command_chain or ()
+    message = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, cyclopts.MissingArgumentError) and error.argument is not None:
+        name = error.keyword or error.argument.name
+        if error.keyword is not None:
+            message = f"{name} wants a value"
+        else:
+            message = f"missing {'option' if name.startswith('-') else 'argument'} {name}"
+    elif isinstance(error, cyclopts.UnusedCliTokensError):
+        message = f"too many arguments: {' '.join(error.unused_tokens or ())}"
+    return f"{message} (see `{' '.join(('qbmvae', *words))} --help`)"
+
+
+def _fail(message: str, code: int) -> Any:
     print("qbmvae: error: " + " ".join(message.split()), file=sys.stderr)
     raise SystemExit(code)
 

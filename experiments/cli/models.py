@@ -2,84 +2,113 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-import typer
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
-from experiments.cli.options import Config, Json, ModelCommand, Quiet, Set, Threads, answer
+from experiments.cli import checks
+from experiments.cli.common import DEFAULTS, Common, Words, use_threads
+from experiments.cli.model_options import divide, model_options
 from samplers.errors import InputError
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of `qbmvae train`.", show_default=False)]
+Representation = Literal["expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
+Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 
 
-def register(app: typer.Typer) -> None:
+def register(app: App) -> None:
     """Add this family's commands to `app`."""
-    app.command(cls=ModelCommand)(train)
-    app.command()(embed)
-    app.command()(generate)
+    # the arguments of the model are options: the class that holds them is made when the program starts
+    kind = model_options()
+    train.__annotations__["options"], train.__kwdefaults__["options"] = kind, kind()
+    app.command(train)
+    app.command(embed)
+    app.command(generate)
 
 
 def train(
-    ctx: typer.Context,
-    data: Annotated[
-        Path | None, typer.Argument(metavar="DATA.h5ad", help="Counts in X or a layer.", show_default=False)
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder to make; new or empty.", show_default=False)] = None,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with an unfinished run; nothing else is needed.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same model.")] = 0,
-    n_top_genes: Annotated[int | None, typer.Option(help="Train on that many highly variable genes.")] = None,
-    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
-    threads: Threads = None,
-    config: Config = None,
-    overrides: Set = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    data: str | None = None,
+    /,
+    *,
+    out: Path | None = None,
+    resume: Path | None = None,
+    seed: int = 0,
+    n_top_genes: Positive | None = None,
+    report: bool = True,
+    threads: Positive | None = None,
+    options: Any = None,
+    common: Common = DEFAULTS,
 ) -> None:
-    """Train a VAE with a Boltzmann prior on an .h5ad file of counts and write a run folder.
+    """Train a VAE with a Boltzmann prior on counts of cells and write a run folder.
 
     The folder holds the resolved configuration, versions, curves, the model, the embedding keyed by obs_names, metrics
     and report.html. Every argument of the model and of its training is an option. An interrupted run goes on with
     --resume.
 
     Example: qbmvae train pbmc.h5ad --batch-key batch --sampler gibbs --max-epochs 100 --seed 0 --out run1
-    """
-    from experiments.cli.options import resolve, use_threads
-    from experiments.training import resume_run, train_run
 
-    use_threads(threads)
-    progress = not quiet and not as_json
+    Parameters
+    ----------
+    data
+        An .h5ad file with counts in X or in a layer.
+    out
+        Run folder to make; new or empty.
+    resume
+        Go on with this unfinished run; no other option is needed.
+    seed
+        The same seed gives the same model.
+    n_top_genes
+        Train on this many highly variable genes; on all by default.
+    report
+        Write report.html.
+    threads
+        Threads of torch; OMP_NUM_THREADS, or else 1, by default.
+    """
+    parts = divide(options)
     if resume is not None:
-        given = {**ctx.meta.get("options", {}), "DATA.h5ad": data, "--out": out, "--config": config, "--set": overrides}
-        extra = [k for k, v in given.items() if v]
-        if extra:
-            raise InputError(f"--resume goes on with the run's own settings: leave out {', '.join(extra)}")
-        metrics, path = resume_run(resume, progress=progress, report=report), resume
+        given = [f"--{name.replace('_', '-')}" for part in parts.values() for name in part]
+        given += [name for name, value in {"DATA": data, "--out": out, "--config": common.config}.items() if value]
+        if given or common.overrides:
+            extra = ", ".join([*given, *(["--set"] if common.overrides else [])])
+            raise InputError(f"--resume goes on with the run's own settings: leave out {extra}")
+        checks.resumable(resume)
     else:
         if data is None or out is None:
             missing = "DATA.h5ad" if data is None else "--out RUN"
             raise InputError(f"{missing} is missing: qbmvae train DATA.h5ad --batch-key KEY --out RUN")
-        parts = resolve(ctx, config, overrides)
-        metrics = train_run(out, data, **parts, seed=seed, n_top_genes=n_top_genes, progress=progress, report=report)
+        checks.new_folder(out)
+        checks.sampler(parts)
+        checks.training(parts["train"])
+        checks.cells(data, **parts["setup"])
+    use_threads(threads)
+    from experiments.training import resume_run, train_run
+
+    if resume is not None:
+        path = resume
+        metrics = resume_run(path, progress=common.shows_progress, report=report)
+    else:
         path = out
+        metrics = train_run(
+            path, data, **parts, seed=seed, n_top_genes=n_top_genes, progress=common.shows_progress, report=report
+        )
     held = metrics.get("held_out_elbo")
     bound = f", held-out ELBO {held:.1f} nats a cell" if held is not None else ""
     where = f"\nreport: {path / 'report.html'}" if report else ""
     text = f"{path}: {metrics['cells']} cells, {metrics['epochs']} epochs{bound}{where}"
-    answer({"run": str(path), **metrics}, text, quiet=quiet, as_json=as_json)
+    common.answer({"run": str(path), **metrics}, text)
 
 
 def embed(
-    run: Run,
-    data: Annotated[Path, typer.Argument(metavar="DATA.h5ad", help="Cells to embed; genes are matched by name.")],
-    out: Annotated[Path, typer.Option(help="File to write: .h5ad, .parquet or .npz.", show_default=False)],
-    representation: Annotated[
-        str, typer.Option(help="expression, denoised, probabilities, logits, bits or arcsine.")
-    ] = "expression",
-    quiet: Quiet = False,
-    as_json: Json = False,
+    run: Path,
+    data: str,
+    /,
+    *,
+    out: Path,
+    representation: Representation = "expression",
+    threads: Positive | None = None,
+    common: Common = DEFAULTS,
 ) -> None:
     """Embed the cells of a file with a trained model; every format is keyed by obs_names.
 
@@ -87,49 +116,97 @@ def embed(
     indexed by obs_names. .npz: arrays "obs_names", "X_qbmvae" and, for priors over bits, "codes".
 
     Example: qbmvae embed run1 other.h5ad --out emb.h5ad
-    """
-    from experiments.data.datasets import read_h5ad
-    from experiments.run_folder import load_model
-    from qbmvae.data import embedding_writer
 
-    embedding_writer.check(out)
-    adata = read_h5ad(data)
-    model = load_model(run)
-    shape = model.write_latent_representation(out, adata, representation)
+    Parameters
+    ----------
+    run
+        A run folder of `qbmvae train`.
+    data
+        Cells to embed; genes are matched by name.
+    out
+        File to write: .h5ad, .parquet or .npz.
+    representation
+        What to write of each cell.
+    threads
+        Threads of torch; OMP_NUM_THREADS, or else 1, by default.
+    """
+    checks.suffix(out, (".h5ad", ".parquet", ".npz"))
+    setup = checks.trained(run)["setup"]
+    checks.cells(data, **checks.needed(setup))
+    use_threads(threads)
+    from experiments.training import embed_file
+
+    shape = embed_file(run, data, out, representation)
     result = {"out": str(out), "cells": shape[0], "dimensions": shape[1]}
-    answer(result, f"{out}: {shape[0]} cells", quiet=quiet, as_json=as_json)
+    common.answer(result, f"{out}: {shape[0]} cells")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class What:
+    """Which cells to generate.
+
+    Parameters
+    ----------
+    n_cells
+        Cells to generate.
+    batch
+        Batch to generate; in the data's shares by default.
+    clamp
+        Hold bits, as in 3=1,7=0: the number of a bit and its value.
+    sampler
+        Sampler of the prior's bits; the run's by default.
+    library_size
+        Total counts of each cell; as in the data by default.
+    seed
+        The same seed gives the same cells.
+    """
+
+    n_cells: Positive = 1000
+    batch: str | None = None
+    clamp: Annotated[Words, Parameter(name="--clamp")] = ()
+    sampler: str | None = None
+    library_size: float | None = None
+    seed: int = 0
 
 
 def generate(
-    run: Run,
-    out: Annotated[Path, typer.Option(help="The .h5ad file to write.", show_default=False)],
-    n_cells: Annotated[int, typer.Option(help="Cells to generate.", min=1)] = 1000,
-    batch: Annotated[str | None, typer.Option(help="Batch to generate; in the data's shares by default.")] = None,
-    clamp: Annotated[
-        list[str] | None, typer.Option(help="Hold a bit: BIT=0 or BIT=1. May be repeated.", metavar="BIT=VALUE")
-    ] = None,
-    sampler: Annotated[str | None, typer.Option(help="Sampler of the prior's bits.")] = None,
-    library_size: Annotated[float | None, typer.Option(help="Total counts a cell; as in the data by default.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same cells.")] = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    run: Path,
+    /,
+    *,
+    out: Path,
+    what: What = What(),
+    threads: Positive | None = None,
+    common: Common = DEFAULTS,
 ) -> None:
     """Generate synthetic cells: bits of the prior, decoded into counts.
 
     Example: qbmvae generate run1 --n-cells 1000 --out synthetic.h5ad
+
+    Parameters
+    ----------
+    run
+        A run folder of `qbmvae train`.
+    out
+        The .h5ad file to write.
+    threads
+        Threads of torch; OMP_NUM_THREADS, or else 1, by default.
     """
+    checks.suffix(out, (".h5ad",))
+    clamped = dict(_bit(word) for word in what.clamp) or None
+    checks.trained(run)
+    checks.sampler({"model": {"sampler": what.sampler}})
+    use_threads(threads)
     from experiments.run_folder import load_model, write_atomically
 
-    if out.suffix != ".h5ad":
-        raise InputError(f"--out {out}: generated cells are written as .h5ad")
-    clamped = dict(_bit(word) for word in clamp or []) or None
     model = load_model(run)
     cells = model.generate(
-        n_cells=n_cells, batch=batch, seed=seed, clamp=clamped, sampler=sampler, library_size=library_size
-    )
+        n_cells=what.n_cells, batch=what.batch, seed=what.seed, clamp=clamped, sampler=what.sampler,
+        library_size=what.library_size,
+    )  # fmt: skip
     write_atomically(out, cells.write_h5ad)
     result = {"out": str(out), "cells": cells.n_obs, "genes": cells.n_vars}
-    answer(result, f"{out}: {cells.n_obs} cells", quiet=quiet, as_json=as_json)
+    common.answer(result, f"{out}: {cells.n_obs} cells")
 
 
 def _bit(word: str) -> tuple[int, int]:

@@ -4,41 +4,83 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+from cyclopts import App
 
-from experiments.cli.options import Json, Quiet, answer
+from experiments.cli import checks
+from experiments.cli.common import DEFAULTS, Common, Injected, Settings
+from experiments.cli.models import Positive
+from samplers.errors import InputError
 
 
-def register(app: typer.Typer) -> None:
+def register(app: App) -> None:
     """Add `simulate` to `app`."""
-    app.command("simulate")(simulate)
+    app.command(simulate)
 
 
 def simulate(
-    config: Annotated[str, typer.Argument(help="paper-case-1, paper-case-2, paper-notebook, or a YAML file")],
-    out: Annotated[Path, typer.Option(help="File to write: .h5ad or .zarr")],
-    n_cells: Annotated[int | None, typer.Option(help="Cells per type and condition (the configuration's)")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed (the configuration's, or fresh)")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Override: key=value, e.g. counts.mean=8")] = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    source: str | None = None,
+    /,
+    *,
+    out: Path,
+    n_cells: Positive | None = None,
+    seed: int | None = None,
+    report: Path | None = None,
+    settings: Injected = Settings(),
+    common: Common = DEFAULTS,
 ) -> None:
-    """Simulate single-cell counts from a quantum circuit; genes, edges and joint bits are kept in `.uns["truth"]`.
+    """Simulate single-cell counts from a quantum circuit; genes, edges and joint bits are kept in .uns["truth"].
 
     Example: qbmvae simulate paper-notebook --out sim.h5ad --n-cells 2000 --seed 0
+
+    Parameters
+    ----------
+    source
+        paper-case-1, paper-case-2, paper-notebook, the name of a shipped configuration (simulate, simulate-lineage), or
+        a YAML file.
+    out
+        File to write: .h5ad or .zarr.
+    n_cells
+        Cells of each type and condition; as in the configuration by default.
+    seed
+        The same seed gives the same cells; as in the configuration, or a fresh one, by default.
+    report
+        HTML report to write as well: what was programmed, and what the counts show of it.
     """
-    from experiments import config as overriding
+    checks.suffix(out, (".h5ad", ".zarr"))
+    if report is not None:
+        checks.folder(report.parent)
+    from experiments import config
     from qbmvae.cellsim.config import load
+
+    if settings.file is not None:
+        if source is not None and config.find(source) != settings.file:
+            raise InputError(f"give one configuration: {source} or --config {settings.file}")
+        values = settings.values
+    elif source is None:
+        raise InputError("missing argument SOURCE: a preset such as paper-notebook, or a YAML file")
+    else:
+        values = load(source)
+    config.apply(values, settings.overrides)
+    values = load(values)
     from qbmvae.cellsim.simulate import simulate_to_file
 
-    settings = load(config)
-    overriding.apply(settings, set_)
-    path = simulate_to_file(out, settings, n_cells, seed, progress=None if quiet else _progress)
+    path = simulate_to_file(out, values, n_cells, seed, progress=_progress if common.shows_progress else None)
+    if report is not None:
+        _write_report(path, report)
     summary = _summary(path)
-    text = "{path}: {n_cells} cells x {n_genes} genes, {n_edges} edges, seed {seed}".format(**summary)
-    answer(summary, text, quiet=quiet, as_json=as_json)
+    common.answer(summary, "{path}: {n_cells} cells x {n_genes} genes, {n_edges} edges, seed {seed}".format(**summary))
+
+
+def _write_report(path: Path, report: Path) -> None:
+    import anndata as ad
+
+    from experiments.report.simulation import simulation_report
+    from samplers.files import write_text
+
+    adata = ad.read_h5ad(path) if path.suffix == ".h5ad" else ad.read_zarr(path)
+    write_text(report, simulation_report(adata, path))
 
 
 def _progress(done: int, total: int) -> None:
@@ -46,7 +88,7 @@ def _progress(done: int, total: int) -> None:
     print(f"\rsimulating: {done:,} of {total:,} cells", end=end, file=sys.stderr, flush=True)
 
 
-def _summary(path: Path) -> dict:
+def _summary(path: Path) -> dict[str, Any]:
     from anndata.io import read_elem
 
     if path.suffix == ".h5ad":
@@ -59,7 +101,7 @@ def _summary(path: Path) -> dict:
     return _describe(path, zarr.open_group(str(path), mode="r"), read_elem)
 
 
-def _describe(path: Path, group, read_elem) -> dict:
+def _describe(path: Path, group: Any, read_elem: Any) -> dict[str, Any]:
     n_cells, n_genes = (int(v) for v in group["X"].attrs["shape"])
     truth = group["uns/truth"]
     return {

@@ -1,21 +1,27 @@
-"""What a comparison is made of: data sets, models, seeds, budget; typed, read from YAML, hashed cell by cell."""
+"""What a comparison is made of: data sets, models, seeds, budget; typed, read from YAML, hashed entry by entry."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments import config
 from experiments.methods.registry import METHODS
-from experiments.run_folder import plain, read_yaml
+from experiments.run_folder import plain
 from samplers.errors import InputError, nearest
 
 TASKS = (
     "integration", "scgraph", "clustering", "trajectory", "classification", "held-out-batches", "generation", "novelty",
 )  # fmt: skip
+
+#: What a comparison on one file compares where no models are named.
+ONE_SET_MODELS = ("qbmvae", "pca", "harmony", "scvi")
 
 
 @dataclass(frozen=True)
@@ -136,8 +142,8 @@ class Comparison:
     max_cells: int = 10_000
     data_root: str = "."
 
-    def cells(self) -> list[tuple[DataSpec, ModelSpec, int]]:
-        """Return the cells of the grid: all models of the first seed first, data set by data set.
+    def fits(self) -> list[tuple[DataSpec, ModelSpec, int]]:
+        """Return data set, model and seed of every entry: all models of the first seed first, data set by data set.
 
         A model without randomness is run for the first seed only.
         """
@@ -151,23 +157,23 @@ class Comparison:
             and (data.models is None or model.name in data.models)
         ]
 
-    def cell_tasks(self, data: DataSpec, model: ModelSpec, seed: int) -> tuple[str, ...]:
-        """Return the tasks of a cell of the grid."""
+    def fit_tasks(self, data: DataSpec, model: ModelSpec, seed: int) -> tuple[str, ...]:
+        """Return the tasks of an entry."""
         return tuple(
             task
             for task in data.tasks or self.tasks
             if (model.tasks is None or task in model.tasks) and seed in self.task_seeds.get(task, (seed,))
         )
 
-    def cell_hash(self, data: DataSpec, model: ModelSpec, seed: int) -> str:
-        """Return a hash of everything that a cell's result depends on, versions aside."""
+    def fit_hash(self, data: DataSpec, model: ModelSpec, seed: int) -> str:
+        """Return a hash of everything that an entry's result depends on, versions aside."""
         budget = {f: getattr(self, f) for f in ("max_epochs", "batch_size", "n_hidden", "n_layers", "max_cells")}
         snapshots = self.snapshots if seed == self.seeds[0] else ()
         described = {
             "data": {**dataclasses.asdict(data), "note": "", "models": None, "optional": False, "tasks": None},
             "model": {"method": model.method, "options": model.options, "preset": METHODS[model.method].options},
             "seed": seed,
-            "tasks": self.cell_tasks(data, model, seed),
+            "tasks": self.fit_tasks(data, model, seed),
             "budget": budget,
             "snapshots": snapshots,
         }
@@ -180,7 +186,7 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Co
     Parameters
     ----------
     path
-        The file; `data_root` in it is relative to the file's folder.
+        The file, or the name of a shipped configuration; `data_root` in it is relative to the file's folder.
     overrides
         Settings that win, `{"seeds": [0, 1]}`; `datasets` and `models` also take a list of names to keep.
 
@@ -189,89 +195,120 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Co
     InputError
         For unknown settings, models or tasks, duplicated names, or values of the wrong kind.
     """
-    path = Path(path)
-    raw = read_yaml(path)
+    path = config.find(path)
+    return resolve(config.read_yaml(path), overrides, path)
+
+
+def resolve(values: dict[str, Any], overrides: dict[str, Any] | None = None, file: Path | None = None) -> Comparison:
+    """Return a comparison from plain values.
+
+    Parameters
+    ----------
+    values
+        What a file holds.
+    overrides
+        As in `load_config`; keys with dots go deeper.
+    file
+        The file: see `experiments.config.data_folder` for what it says about `data_root`.
+
+    Raises
+    ------
+    InputError
+        As `load_config`.
+    """
+    where = "comparison" if file is None else str(file)
     overrides = dict(overrides or {})
     for key in ("datasets", "models"):
         wanted = overrides.get(key)
         if isinstance(wanted, str):
-            wanted = [wanted]
-        if isinstance(wanted, list) and all(isinstance(w, str) for w in wanted) and key in raw:
-            have = {(entry if isinstance(entry, str) else entry.get("name")): entry for entry in raw[key]}
+            wanted = [w.strip() for w in wanted.split(",")]
+        if isinstance(wanted, list) and all(isinstance(w, str) for w in wanted) and key in values:
+            have = {(entry if isinstance(entry, str) else entry.get("name")): entry for entry in values[key]}
             for name in wanted:
                 if name not in have and not (key == "models" and name in METHODS):
-                    raise InputError(f"{path} has no {key[:-1]} {name!r}{nearest(name, have)}")
+                    raise InputError(f"{where} has no {key[:-1]} {name!r}{nearest(name, have)}")
             overrides[key] = [have.get(name, name) for name in wanted]
-    raw = {**raw, **overrides}
-    for key in ("name", "datasets", "models"):
-        if not raw.get(key):
-            raise InputError(f"{path} lacks {key!r}")
-    raw["datasets"] = tuple(_build(DataSpec, d, f"{path}: data set") for d in raw["datasets"])
-    raw["models"] = tuple(_model(m, path) for m in raw["models"])
-    if "data_root" in overrides:
-        raw["data_root"] = str(Path(str(overrides["data_root"])).resolve())
-    else:
-        raw["data_root"] = str((path.parent / str(raw.get("data_root", "."))).resolve())
-    comparison = _build(Comparison, raw, str(path))
-    _check(comparison, path)
+    root = config.data_folder(overrides.pop("data_root", None), file, values.get("data_root"))
+    values = {**values, "data_root": str(root)}
+    config.apply(values, overrides)
+    if isinstance(values.get("models"), list):
+        values["models"] = [_model(entry, where) for entry in values["models"]]
+    comparison = config.build(Comparison, values, where)
+    _check(comparison, where)
     return comparison
 
 
-def _model(entry: Any, path: Path) -> ModelSpec:
+def _model(entry: Any, where: str) -> Any:
+    """Return a model as a mapping: a name alone is a method by that name."""
     if isinstance(entry, str):
         entry = {"name": entry}
     if not isinstance(entry, dict) or "name" not in entry:
-        raise InputError(f"{path}: a model is a name or a mapping with 'name', not {entry!r}")
-    spec = _build(ModelSpec, {"method": entry["name"], **entry}, f"{path}: model")
-    if spec.method not in METHODS:
-        raise InputError(f"{path}: there is no model {spec.method!r}{nearest(spec.method, METHODS)}")
-    return spec
+        raise InputError(f"{where}: a model is a name or a mapping with 'name', not {entry!r}")
+    entry = {"method": entry["name"], **entry}
+    require_models([entry["method"]], f"{where}: ")
+    return entry
 
 
-def _build(kind: Any, values: Any, where: str) -> Any:
-    if not isinstance(values, dict):
-        raise InputError(f"{where}: {values!r} must be a mapping")
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    for key in values:
-        if key not in fields:
-            raise InputError(f"{where}: there is no setting {key!r}{nearest(key, fields)}")
-    for name, f in fields.items():
-        if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-            raise InputError(f"{where}: {name!r} is missing")
-    made = {}
-    for key, value in values.items():
-        wanted = str(fields[key].type)
-        if wanted.startswith("tuple") and isinstance(value, list | tuple):
-            value = tuple(tuple(v) if isinstance(v, list) else v for v in value)
-        elif wanted.startswith("tuple") and not (value is None and "None" in wanted):
-            value = (value,)
-        elif wanted.startswith("dict") and not isinstance(value, dict):
-            raise InputError(f"{where}: {key} takes a mapping, not {value!r}")
-        elif wanted.startswith("int") and value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-            raise InputError(f"{where}: {key} takes a whole number, not {value!r}")
-        made[key] = value
-    return kind(**made)
+def require_models(names: Iterable[str], where: str = "") -> None:
+    """Raise `InputError`, which `where` opens, for a name that is no model's."""
+    for name in names:
+        if name not in METHODS:
+            raise InputError(f"{where}there is no model {name!r}{nearest(name, METHODS)}")
 
 
-def _check(comparison: Comparison, path: Path) -> None:
+def _check(comparison: Comparison, where: str) -> None:
     for kind in ("datasets", "models"):
         names = [entry.name for entry in getattr(comparison, kind)]
         repeated = {n for n in names if names.count(n) > 1}
         if repeated:
-            raise InputError(f"{path}: {kind} repeat the name {min(repeated)!r}")
+            raise InputError(f"{where}: {kind} repeat the name {min(repeated)!r}")
         for name in names:
             if "/" in name or "__" in name or name.startswith("."):
-                raise InputError(f"{path}: the name {name!r} cannot be part of a file name")
+                raise InputError(f"{where}: the name {name!r} cannot be part of a file name")
     given: tuple[DataSpec | ModelSpec, ...] = (*comparison.datasets, *comparison.models)
     for tasks in (comparison.tasks, tuple(comparison.task_seeds), *(entry.tasks or () for entry in given)):
         for task in tasks:
             if task not in TASKS:
-                raise InputError(f"{path}: there is no task {task!r}{nearest(task, TASKS)}")
+                raise InputError(f"{where}: there is no task {task!r}{nearest(task, TASKS)}")
     if not comparison.seeds or not all(isinstance(s, int) and s >= 0 for s in comparison.seeds):
-        raise InputError(f"{path}: seeds are whole numbers from 0, one or more, not {list(comparison.seeds)}")
+        raise InputError(f"{where}: seeds are whole numbers from 0, one or more, not {list(comparison.seeds)}")
     narrowed = {m.name: m.seeds for m in comparison.models if m.seeds is not None} | comparison.task_seeds
     for name, seeds in narrowed.items():
         if not seeds or not isinstance(seeds, list | tuple):
-            raise InputError(f"{path}: the seeds of {name!r} are a list of whole numbers, one or more, not {seeds!r}")
+            raise InputError(f"{where}: the seeds of {name!r} are a list of whole numbers, one or more, not {seeds!r}")
     if comparison.ours not in {m.name for m in comparison.models}:
-        raise InputError(f"{path}: ours names {comparison.ours!r}, which is not among the models")
+        raise InputError(f"{where}: ours names {comparison.ours!r}, which is not among the models")
+
+
+def one_set(
+    path: str | Path,
+    label_key: str,
+    batch_key: str | None = None,
+    layer: str | None = None,
+    models: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the values of a comparison of models on one file, with the settings that suit most data.
+
+    Parameters
+    ----------
+    path
+        The cells.
+    label_key, batch_key, layer
+        Where types, batches and counts are.
+    models
+        Names of `METHODS`; `ONE_SET_MODELS` by default. The first of our own models among them is the one that the others
+        are compared with, else the first.
+    """
+    path = Path(path)
+    models = list(models or ONE_SET_MODELS)
+    require_models(models)
+    name = re.sub(r"\W+", "-", path.stem).strip("-") or "cells"
+    data = {"name": name, "source": str(path.resolve()), "batch_key": batch_key, "label_key": label_key, "layer": layer}
+    return {
+        "name": f"Models on {path.name}",
+        "datasets": [data],
+        "models": models,
+        "seeds": [0, 1, 2],
+        "ours": "qbmvae" if "qbmvae" in models else models[0],
+        "tasks": ["integration", "scgraph", "clustering"] if batch_key else ["clustering", "classification"],
+    }

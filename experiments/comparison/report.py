@@ -11,33 +11,26 @@ import pandas as pd
 import yaml
 
 from experiments import run_folder
+from experiments.comparison import report_figures, statistics
 from experiments.comparison import report_sections as details
-from experiments.comparison import statistics
-from experiments.comparison.results import CONFIG, results_table
+from experiments.comparison.config import Comparison
+from experiments.comparison.grid import entry_path
+from experiments.comparison.results import CONFIG, entries, results_table
+from experiments.config import build
 from experiments.methods.registry import METHODS
 from experiments.report import plots
-from experiments.report.page import figure, page, some_cells, table
+from experiments.report.page import figure, page
+from experiments.report.tables import table
+from experiments.tasks.metrics import HEADLINES, Metric
 from samplers.errors import InputError
 
-# task, score, name, whether more is better
-HEADLINES = (
-    ("integration", "Total", "integration, Total", True),
-    ("integration", "Bio conservation", "bio conservation", True),
-    ("integration", "Batch correction", "batch correction", True),
-    ("integration", "PCR comparison within type", "PCR comparison within type", True),
-    ("scgraph", "Weighted", "scGraph", True),
-    ("clustering", "ARI", "Leiden ARI", True),
-    ("classification", "f1", "macro-F1, held-out cells", True),
-    ("held-out-batches", "f1", "macro-F1, held-out batches", True),
-    ("trajectory", "score", "trajectory conservation", True),
-    ("trajectory", "unreachable", "unreachable cells", False),
-    ("trajectory", "regression_within", "time regression, R2", True),
-    ("trajectory", "regression_across", "time regression across batches, R2", True),
-    ("generation", "elbo", "held-out ELBO, nats", True),
-    ("generation", "two_sample_knn", "generated vs real, kNN accuracy", False),
-    ("generation", "marker_overlap", "marker recovery", True),
-    ("novelty", "auroc", "novel type, AUROC", True),
-)
+COLUMNS = {
+    "difference": "ours minus the best other, paired by seed and data set; positive is better for ours",
+    "low": "lower end of the 95 % interval of the difference",
+    "high": "upper end of the 95 % interval of the difference",
+    "data sets": "data sets on which both ran",
+    "ours is better": "holds: the interval is above zero; fails: below; open: it spans zero, or there is one seed only",
+}
 
 
 def is_comparison(folder: Path) -> bool:
@@ -45,71 +38,77 @@ def is_comparison(folder: Path) -> bool:
     return (folder / CONFIG).is_file()
 
 
-def read_cells(folder: Path) -> list[dict[str, Any]]:
-    """Return every readable result file of a comparison, failures included."""
-    cells = []
-    for path in sorted((folder / "cells").glob("*/*.json")):
+def read_comparison(folder: Path) -> Comparison:
+    """Return the configuration of a comparison's folder.
+
+    Raises
+    ------
+    InputError
+        Where it is damaged.
+    """
+    return build(Comparison, run_folder.read_json(folder / CONFIG), str(folder / CONFIG))
+
+
+def read_fits(folder: Path, comparison: Comparison) -> list[dict[str, Any]]:
+    """Return the results of the comparison's entries, failures included; each with "dataset", "model", "seed", "path"."""
+    found = []
+    for entry in entries(comparison):
+        path = entry_path(folder, entry.key)
         try:
-            cells.append({**json.loads(path.read_text(encoding="utf-8")), "path": path})
-        except ValueError:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             continue
-    return cells
+        if result.get("hash") == entry.hash:
+            _, data, model, seed = entry.arguments
+            found.append({**result, "dataset": data.name, "model": model.name, "seed": seed, "path": path})
+    return found
 
 
 def write_report(folder: str | Path, target: str | Path) -> None:
-    """Write the HTML report of a comparison from its result files, also of an unfinished one."""
-    from experiments.comparison.config import Comparison, DataSpec, ModelSpec
+    """Write the HTML report of a comparison from its result files, also of an unfinished one.
 
+    Raises
+    ------
+    InputError
+        Where there is no result yet.
+    """
     folder = Path(folder)
-    raw = run_folder.read_json(folder / CONFIG)
-    try:
-        datasets = tuple(DataSpec(**{k: _tuples(v) for k, v in d.items()}) for d in raw.pop("datasets"))
-        models = tuple(
-            ModelSpec(**{k: v if k == "options" else _tuples(v) for k, v in m.items()}) for m in raw.pop("models")
-        )
-        comparison = Comparison(datasets=datasets, models=models, **{k: _tuples(v) for k, v in raw.items()})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / CONFIG} is damaged: {error}") from None
+    comparison = read_comparison(folder)
     results = results_table(folder, comparison)
-    wanted = {(d.name, m.name, s): comparison.cell_hash(d, m, s) for d, m, s in comparison.cells()}
-    cells = [c for c in read_cells(folder) if wanted.get((c["dataset"], c["model"], c["seed"])) == c["hash"]]
-    done = [c for c in cells if "error" not in c]
+    fits = read_fits(folder, comparison)
+    done = [f for f in fits if "error" not in f]
     if not done:
         raise InputError(f"{folder} holds no result yet: run `qbmvae compare` first")
-    ablations = {m.name for m in models if METHODS[m.method].ablation}
+    verdicts = verdict_table(results, comparison)
+    ours = comparison.ours
     sections = [
-        verdict_section(results, comparison.ours, ablations),
-        *score_sections(results, comparison.ours),
+        {"title": "Where the claim holds", "texts": [_how(comparison)], "tables": verdicts_tables(verdicts)},
+        *score_sections(results, ours),
         *details.pair_section(results),
         *details.rare_section(results),
-        *cost_sections(results, comparison),
-        *embedding_sections(done, comparison.ours),
-        *curve_sections(done),
+        *details.cost_section(results),
+        *report_figures.epoch_section(results, comparison),
+        *report_figures.embedding_sections(done, ours),
+        *report_figures.curve_sections(done),
         *details.ceiling_section(done),
         *details.control_section(results),
         *details.part_section(done),
+        *details.failure_section(fits),
     ]
-    failed = [c for c in cells if "error" in c]
-    if failed:
-        frame = pd.DataFrame(
-            [{"data": c["dataset"], "model": c["model"], "seed": c["seed"], "why": c["error"]} for c in failed]
-        )
-        sections.append({"title": "Failures", "tables": [table(frame.set_index("data"), best=None)]})
     described = run_folder.plain(
-        {"versions": run_folder.read_json(folder / "versions.json"), **run_folder.read_json(folder / CONFIG)}
+        {"versions": run_folder.read_json(folder / run_folder.VERSIONS), **run_folder.read_json(folder / CONFIG)}
     )
     sections.append({"title": "Settings", "details_title": "versions, data sets, models, budget",
                      "details": yaml.safe_dump(described, sort_keys=False)})  # fmt: skip
+    n = len(entries(comparison))
+    progress = f"all {n} fits" if len(done) == n else f"{len(done)} of {n} fits so far"
     subtitle = (
-        f"{len(done)} of {len(wanted)} cells of the grid; {len(datasets)} data sets, {len(models)} models, "
+        f"{progress}; {len(comparison.datasets)} data sets, {len(comparison.models)} models, "
         f"seeds {', '.join(map(str, comparison.seeds))}; {comparison.max_epochs} epochs, "
         f"{comparison.n_layers} layers of {comparison.n_hidden}, batch size {comparison.batch_size}"
     )
-    run_folder.write_text(target, page(comparison.name, subtitle, sections))
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+    lead = {"texts": _answers(verdicts, ours), "figures": verdict_figure(verdicts, ours)}
+    run_folder.write_text(target, page(comparison.name, subtitle, sections, lead))
 
 
 def label_free(results: pd.DataFrame) -> pd.DataFrame:
@@ -117,149 +116,126 @@ def label_free(results: pd.DataFrame) -> pd.DataFrame:
     return results[~results.uses_labels.astype(bool)]
 
 
-def verdict_section(results: pd.DataFrame, ours: str, ablations: set[str]) -> dict[str, Any]:
-    """Return, for every headline score, our model beside the best other and what the paired interval says."""
+def verdict_table(results: pd.DataFrame, comparison: Comparison) -> list[dict[str, Any]]:
+    """Return, for every headline score, our model, the best other and what the paired interval says."""
+    ours, ablations = comparison.ours, {m.name for m in comparison.models if METHODS[m.method].ablation}
     rows = []
-    for task, metric, name, more in HEADLINES:
-        grid = statistics.score_grid(label_free(results), task, metric)
+    for metric in HEADLINES:
+        grid = statistics.score_grid(label_free(results), metric.task, metric.name)
         if ours not in grid or len(grid.columns) < 2:
             continue
-        signed = grid if more else -grid
+        signed = grid if metric.more else -grid
         differences = statistics.paired(signed[[m for m in signed if m not in ablations or m == ours]], ours)
-        whole = differences.xs("mean", level="dataset") if len(differences) else differences
-        # a model that cannot run everywhere is compared where it can, but is the best other only with the most sets
-        sets = differences.drop("mean", level="dataset").groupby(level="model").size() if len(whole) else whole
-        rivals = whole[sets.reindex(whole.index) == sets.max()] if len(whole) else whole
-        if not len(rivals):
+        if not len(differences):
             continue
+        means = differences.xs("mean", level="dataset")
+        # a model that cannot run everywhere is compared where it can, but is the best other only with the most sets
+        sets = differences.drop("mean", level="dataset").groupby(level="model").size()
+        rivals = means[sets.reindex(means.index) == sets.max()]
         best = str(rivals.difference.idxmin())
-        d = whole.loc[best]
+        d = means.loc[best]
         both = grid[[ours, best]].dropna().groupby(level="dataset").mean().mean()
         rows.append(
-            {"score": name, "ours": both[ours], "best other": best, "its score": both[best], "difference": d.difference,
-             "low": d.low, "high": d.high, "data sets": int(sets[best]),
+            {"metric": metric, "ours": both[ours], "best": best, "other": both[best], "difference": d.difference,
+             "low": d.low, "high": d.high, "sets": int(sets[best]),
              "claim": statistics.verdict(d.difference, d.low, d.high)}
         )  # fmt: skip
-    texts = [
-        "Ours against the model with the best mean over the data sets. The difference is paired by seed and data set, "
-        "positive where ours is better; low and high bound 95 %. The claim holds where the interval is above zero, "
-        "fails where it is below, and is open where it spans zero. Models that see the labels and variants of our own are "
-        "left out here."
+    return rows
+
+
+def verdicts_tables(verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the verdicts as a table."""
+    if not verdicts:
+        return []
+    frame = pd.DataFrame(
+        [
+            {"score": v["metric"].label, "ours": v["ours"], "best other": v["best"], "its score": v["other"],
+             "difference": v["difference"], "low": v["low"], "high": v["high"], "data sets": v["sets"],
+             "ours is better": v["claim"]}
+            for v in verdicts
+        ]
+    ).set_index("score")  # fmt: skip
+    return [table(frame, best=None, explain=COLUMNS)]
+
+
+def verdict_figure(verdicts: list[dict[str, Any]], ours: str) -> list[dict[str, str]]:
+    """Return the differences that are shares, with their intervals, as a figure; those of one seed have none."""
+    rows = [
+        (f"{v['metric'].label}, over {v['best']}", v["difference"], v["low"], v["high"])
+        for v in verdicts
+        if np.isfinite(v["low"]) and abs(v["ours"]) <= 1 and abs(v["other"]) <= 1
     ]
-    frame = pd.DataFrame(rows).set_index("score") if rows else pd.DataFrame()
-    return {"title": "Where the claim holds", "texts": texts, "tables": [table(frame, best=None)] if rows else []}
+    if not rows:
+        return []
+    text = f"{ours} minus the best other model in each score, 95 % intervals; right of the line is better for {ours}"
+    return figure(plots.intervals(rows, "paired difference"), text)
+
+
+def _answers(verdicts: list[dict[str, Any]], ours: str) -> list[str]:
+    """Return the main score in a sentence, and how many of the others go which way in another."""
+    if not verdicts:
+        return [f"There is no other model to compare {ours} with yet."]
+    v = next((v for v in verdicts if v["metric"].name == "Total"), verdicts[0])
+    sets = "one data set" if v["sets"] == 1 else f"{v['sets']} data sets"
+    first = f"{ours} has a {v['metric'].label} of {v['ours']:.3f} over {sets}; the best other model, {v['best']}, has {v['other']:.3f}."
+    if np.isfinite(v["low"]):
+        first += f" The difference is {v['difference']:+.3f} (95 % interval {v['low']:+.3f} to {v['high']:+.3f})."
+    else:
+        first += " One seed gives no interval."
+    words = {"holds": "better than the best other model in", "open": "within the interval in", "fails": "worse in"}
+    counts = {c: sum(v["claim"] == c for v in verdicts) for c in words}
+    parts = [f"{words[c]} {n}" for c, n in counts.items() if n]
+    return [
+        first,
+        f"Of {len(verdicts)} scores, {ours} is {', '.join(parts)}: the figure and the first table say which.",
+    ]
+
+
+def _how(comparison: Comparison) -> str:
+    return (
+        f"{comparison.ours} against the model with the best mean over the data sets. Differences are paired by seed and data "
+        "set. Models that see the labels and variants of our own model are left out here; both are in the tables below."
+    )
 
 
 def score_sections(results: pd.DataFrame, ours: str) -> list[dict[str, Any]]:
     """Return a section for each headline score: means and deviations, paired differences, ranks."""
     sections = []
-    for task, metric, name, more in HEADLINES:
-        grid = statistics.score_grid(results, task, metric)
-        if grid.empty:
+    labels = set(results[results.uses_labels.astype(bool)].model)
+    for metric in HEADLINES:
+        grid = statistics.score_grid(results, metric.task, metric.name)
+        if grid.dropna(how="all").empty:
             continue
-        mean, deviation = statistics.mean_table(grid)
-        shown = mean.copy().astype(object)
-        for model in mean.index:
-            for column in deviation.columns:
-                if np.isfinite(deviation.loc[model, column]) and deviation.loc[model, column] > 0:
-                    shown.loc[model, column] = f"{mean.loc[model, column]:.3f} ± {deviation.loc[model, column]:.3f}"
-        labels = set(results[results.uses_labels.astype(bool)].model)
-        shown.index = [f"{m} (sees labels)" if m in labels else m for m in shown.index]
-        shown.index.name = "model"
+        shown = statistics.spread_table(grid)
+        shown.index = pd.Index([f"{m} (sees labels)" if m in labels else m for m in shown.index], name="model")
         section: dict[str, Any] = {
-            "title": name[0].upper() + name[1:],
-            "tables": [table(shown, best="max" if more else "min")],
+            "title": metric.label[0].upper() + metric.label[1:],
+            "texts": [metric.explain[0].upper() + metric.explain[1:] + ". " + _composition(metric)],
+            "tables": [table(shown, best="max" if metric.more else "min")],
         }
         if ours in grid and len(grid.columns) > 1:
-            rows = statistics.paired(grid if more else -grid, ours)
-            whole = rows.xs("mean", level="dataset")
-            bars = [(f"{ours} - {m}", r.difference, r.low, r.high) for m, r in whole.iterrows() if np.isfinite(r.low)]
-            if bars:
-                text = f"mean over data sets, 95 % interval; right is better for {ours}"
-                section["figures"] = figure(plots.intervals(bars, "paired difference"), text)
-            per_set = rows.drop("mean", level="dataset").reset_index()
-            section |= {"details_title": "differences by data set", "details": per_set.round(4).to_string(index=False)}
-        if metric == "Total" and len(mean.columns) > 2:
-            ranked = plots.ranks(mean.drop(columns="mean"))
-            section["figures"] = section.get("figures", []) + figure(
-                ranked, "rank (and score) by data set; mean rank in brackets"
-            )
+            section |= _differences(grid if metric.more else -grid, ours)
+        if metric.name == "Total" and len(shown.columns) > 2:
+            means = statistics.mean_table(grid)[0].drop(columns="mean")
+            caption = "rank (and score) by data set; mean rank in brackets"
+            section["figures"] = section.get("figures", []) + figure(plots.ranks(means), caption)
         sections.append(section)
     return sections
 
 
-def cost_sections(results: pd.DataFrame, comparison: Any) -> list[dict[str, Any]]:
-    """Return what each model costs, and the scores by epoch where snapshots were taken."""
-    once = results.drop_duplicates(["dataset", "model", "seed"])
-    cost = once.pivot_table(index="model", columns="dataset", values="cpu_seconds", aggfunc="mean")
-    cost["dimensions"] = once.groupby("model").dimensions.max()
-    text = "Processor seconds of one fit on all cells of a data set, mean over seeds, one thread."
-    sections = [{"title": "Cost", "texts": [text], "tables": [table(cost, best=None)]}]
-    early = results[(results.epoch >= 0) & (results.metric == "Total")]
-    if len(early):
-        figures = []
-        for dataset, part in early.groupby("dataset"):
-            series = {
-                m: dict(zip(g.epoch, g.value, strict=True)) for m, g in part.sort_values("epoch").groupby("model")
-            }
-            last = results[(results.epoch < 0) & (results.metric == "Total") & (results.dataset == dataset)]
-            for model, points in series.items():
-                # the end of the training is no snapshot; early stopping and longer budgets have ends of their own
-                end = _last_epoch(comparison, dataset, model)
-                final = last[(last.model == model) & (last.seed == comparison.seeds[0])].value
-                if end is not None and len(final):
-                    points[end] = float(final.iloc[0])
-            figures += figure(
-                plots.lines(series, "epoch", "scib-metrics Total", str(dataset)), f"{dataset}, first seed"
-            )
-        sections.append({"title": "Scores by epoch", "figures": figures})
-    return sections
+def _composition(metric: Metric) -> str:
+    if metric.composition == "none":
+        return "Mean ± standard deviation over seeds."
+    return f"Mean ± standard deviation over seeds. Unequal composition of the batches {metric.composition} it."
 
 
-def _last_epoch(comparison: Any, dataset: Any, model: Any) -> int | None:
-    """Return the epochs of a model's budget on a data set; None where it has a budget of its own."""
-    data = next(d for d in comparison.datasets if d.name == dataset)
-    spec = next(m for m in comparison.models if m.name == model)
-    if "max_epochs" in {**METHODS[spec.method].options, **spec.options}:
-        return None
-    return data.max_epochs or comparison.max_epochs
-
-
-def embedding_sections(done: list[dict[str, Any]], ours: str, n_models: int = 4) -> list[dict[str, Any]]:
-    """Return UMAPs of the first seed by type and batch: ours and the best others of each data set."""
-    figures = []
-    for dataset in dict.fromkeys(c["dataset"] for c in done):
-        first = {c["model"]: c for c in reversed([c for c in done if c["dataset"] == dataset])}
-        total = {m: c["scores"].get("integration", {}).get("Total") or -1.0 for m, c in first.items()}
-        order = sorted(first, key=lambda m: (m != ours, -total[m]))[:n_models]
-        planes, colours = {}, {}
-        for model in order:
-            path = first[model]["path"].with_suffix(".npz")
-            if not path.is_file():
-                continue
-            with np.load(path) as stored:
-                rows = some_cells(len(stored["obs_names"]), 2500)
-                planes[model] = plots.plane(stored["embedding"][rows], seed=0)
-                for key in ("label", "batch", "time"):
-                    if key in stored:
-                        colours[{"label": "type"}.get(key, key)] = stored[key][rows]
-        if planes and colours:
-            figures += figure(plots.scatters(planes, colours), f"{dataset}: UMAP of {len(rows):,} cells, first seed")
-    return [{"title": "Embeddings", "figures": figures}] if figures else []
-
-
-def curve_sections(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the held-out ELBO of every model by epoch, first seed."""
-    figures = []
-    for dataset in dict.fromkeys(c["dataset"] for c in done):
-        series = {}
-        for c in done:
-            points = c["history"].get("elbo_validation", {})
-            if c["dataset"] == dataset and c["model"] not in series and len(points) > 1:
-                series[c["model"]] = {float(k): v for k, v in points.items()}
-        if series:
-            figures += figure(
-                plots.lines(series, "epoch", "negative ELBO, held-out cells", dataset), f"{dataset}, first seed"
-            )
-    text = "Likelihoods differ between some models (AUTOZI, sysVI, the published preset): compare curves of equal likelihood."
-    return [{"title": "Training curves", "texts": [text], "figures": figures}] if figures else []
+def _differences(grid: pd.DataFrame, ours: str) -> dict[str, Any]:
+    rows = statistics.paired(grid, ours)
+    if not len(rows):
+        return {}
+    means = rows.xs("mean", level="dataset")
+    bars = [(f"{ours} - {m}", r.difference, r.low, r.high) for m, r in means.iterrows() if np.isfinite(r.low)]
+    text = f"mean over data sets, 95 % interval; right of the line is better for {ours}"
+    found: dict[str, Any] = {"figures": figure(plots.intervals(bars, "paired difference"), text)} if bars else {}
+    per_set = rows.drop("mean", level="dataset").reset_index()
+    return found | {"details_title": "differences by data set", "details": per_set.round(4).to_string(index=False)}

@@ -7,16 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.report.page import number, table
-
-
-def mean_and_deviation(values: pd.Series) -> str:
-    """Return a mean over seeds with its standard deviation, where there are two seeds or more."""
-    known = values.dropna()
-    if not len(known):
-        return number(float("nan"))
-    text = number(float(known.mean()))
-    return text if len(known) < 2 else f"{text} ± {number(float(known.std(ddof=1)))}"
+from experiments.report.tables import table
+from experiments.report.values import Spread
 
 
 def _nested(results: pd.DataFrame, task: str, prefix: str, score: str) -> pd.DataFrame:
@@ -37,11 +29,11 @@ def pair_section(results: pd.DataFrame) -> list[dict[str, Any]]:
                 p[(p["dataset"] == dataset) & (p["name"] == pair) & (p["model"] == model)].value.mean()
                 for p in (parts["low"], parts["high"])
             )
-            shown[model] = {"balanced accuracy": mean_and_deviation(values), "low": low, "high": high}
-        tables.append(table(_by_model(shown), f"{dataset}: {pair}", best=None))
+            shown[model] = {"balanced accuracy": Spread(values.mean(), low, high), "seeds": len(values)}
+        tables.append(table(_by_model(shown), f"{dataset}: {pair}", best={"balanced accuracy": "max"}))
     text = (
-        "Recall of the two types, averaged, on held-out cells (XGBoost), ± over seeds; low and high: 95 % bootstrap over the "
-        "test cells, averaged over seeds. A prediction outside the pair counts as wrong."
+        "Recall of the two types, averaged, on held-out cells (XGBoost), with a 95 % bootstrap interval over the test cells; "
+        "both averaged over seeds. A prediction outside the pair counts as wrong."
     )
     return [{"title": "Close pairs", "texts": [text], "tables": tables}] if tables else []
 
@@ -63,8 +55,8 @@ def rare_section(results: pd.DataFrame) -> list[dict[str, Any]]:
     for dataset, name in every.itertuples(index=False):
         chosen = {k: p[(p["dataset"] == dataset) & (p["name"] == name)] for k, p in columns.items()}
         models = dict.fromkeys(m for p in chosen.values() for m in p.model)
-        shown = {m: {k: mean_and_deviation(p[p.model == m].value) for k, p in chosen.items() if len(p)} for m in models}
-        tables.append(table(_by_model(shown), f"{dataset}: {name}", best=None))
+        shown = {m: {k: Spread.of(p[p.model == m].value) for k, p in chosen.items() if len(p)} for m in models}
+        tables.append(table(_by_model(shown), f"{dataset}: {name}", best="max"))
     text = (
         "Types with less than 2 % of the cells; clusters are Leiden's at resolution 1, on the embedding of all cells."
     )
@@ -77,8 +69,8 @@ def control_section(results: pd.DataFrame) -> list[dict[str, Any]]:
     chance = results[(results.task == "classification") & (results.metric == "shuffled labels: chance")]
     if rows.empty:
         return []
-    frame = rows.pivot_table(index="model", columns="dataset", values="value", aggfunc=mean_and_deviation)
-    frame.loc["chance"] = chance.groupby("dataset").value.mean()
+    frame = rows.pivot_table(index="model", columns="dataset", values="value", aggfunc=Spread.of)
+    frame.loc["chance"] = chance.groupby("dataset").value.mean().reindex(frame.columns)
     text = "Balanced accuracy on held-out cells of 15 nearest neighbours whose training labels were shuffled."
     return [{"title": "Control: shuffled labels", "texts": [text], "tables": [table(frame, best=None)]}]
 
@@ -109,15 +101,34 @@ def ceiling_section(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def cost_section(results: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the processor seconds of one fit and the width of each embedding."""
+    once = results.drop_duplicates(["dataset", "model", "seed"])
+    cost = once.pivot_table(index="model", columns="dataset", values="cpu_seconds", aggfunc="mean")
+    cost["dimensions"] = once.groupby("model").dimensions.max()
+    text = "Processor seconds of one fit on all cells of a data set, mean over seeds, one thread."
+    return [{"title": "Cost", "texts": [text], "tables": [table(cost, best=None, decimals=1)]}]
+
+
+def failure_section(fits: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entries that failed, and why."""
+    rows = [
+        {"data": f["dataset"], "model": f["model"], "seed": f["seed"], "why": f["error"]} for f in fits if "error" in f
+    ]
+    if not rows:
+        return []
+    return [{"title": "Failures", "tables": [table(pd.DataFrame(rows).set_index("data"), best=None)]}]
+
+
 def part_section(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what the parts of a cell of the grid cost: fits, refits, scores."""
+    """Return what the parts of an entry of the grid cost: fits, refits, scores."""
     frame = pd.DataFrame([{"model": c["model"], **c.get("costs", {})} for c in done])
     means = frame.groupby("model").mean()
     if means.empty or not len(means.columns):
         return []
     means["sum"] = means.sum(axis=1)
     text = (
-        "Processor seconds of the parts of a cell of the grid, mean over data sets and seeds; the held-out tasks include "
+        "Processor seconds of the parts of a fit and its scores, mean over data sets and seeds; the held-out tasks include "
         "their fits. Preparation and compilations fall on whoever comes first."
     )
-    return [{"title": "Where the time goes", "texts": [text], "tables": [table(means.round(1), best=None)]}]
+    return [{"title": "Where the time goes", "texts": [text], "tables": [table(means, best=None, decimals=1)]}]

@@ -1,40 +1,33 @@
-"""The results of a comparison as files: one a cell of the grid, and one tidy table of them all."""
+"""The results of a comparison as files: one an entry of the grid, and one tidy table of them all."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from experiments.comparison.config import Comparison, DataSpec, ModelSpec
+from experiments.comparison.config import Comparison
+from experiments.comparison.grid import Entry, read_entry
 from experiments.methods.registry import METHODS
 
 CONFIG = "comparison.json"
+#: Annotations and variable genes of a data set's cells, next to its results.
+CELLS = "cells.parquet"
 
 
-def cell_path(out: Path, data: str, model: str, seed: int) -> Path:
-    """Return the result file of a cell."""
-    return out / "cells" / data / f"{model}__{seed}.json"
-
-
-def read_result(
-    out: Path, comparison: Comparison, data: DataSpec, model: ModelSpec, seed: int
-) -> dict[str, Any] | None:
-    """Return a cell's result where it is there, of the same settings, and no failure."""
-    path = cell_path(out, data.name, model.name, seed)
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if found.get("hash") != comparison.cell_hash(data, model, seed) or "error" in found:
-        return None
-    return found
+def entries(comparison: Comparison) -> list[Entry]:
+    """Return the entries of a comparison's grid."""
+    return [
+        Entry(
+            f"{data.name}/{model.name}__{seed}", (comparison, data, model, seed), comparison.fit_hash(data, model, seed)
+        )
+        for data, model, seed in comparison.fits()
+    ]
 
 
 def results_table(out: Path, comparison: Comparison) -> pd.DataFrame:
-    """Return every score of the cells that have a result: one row a score.
+    """Return every score of the entries that have a result: one row a score.
 
     Returns
     -------
@@ -43,8 +36,8 @@ def results_table(out: Path, comparison: Comparison) -> pd.DataFrame:
         "uses_labels", "dimensions", "deterministic".
     """
     rows = []
-    for data, model, seed in comparison.cells():
-        result = read_result(out, comparison, data, model, seed)
+    for entry in entries(comparison):
+        result, model = read_entry(out, entry), entry.arguments[2]
         if result is None:
             continue
         common = {

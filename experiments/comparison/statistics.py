@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.report.values import Spread
+
 
 def score_grid(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
     """Return one score's final values: rows (dataset, seed), a column for each model.
@@ -100,6 +102,24 @@ def verdict(difference: float, low: float, high: float) -> str:
     if not np.isfinite(difference):
         return "no data"
     return "holds" if low > 0 else "fails" if high < 0 else "open"
+
+
+def spread_table(grid: pd.DataFrame) -> pd.DataFrame:
+    """Return means with standard deviations over seeds as `Spread`s: models in rows, data sets in columns, the mean last.
+
+    The mean over data sets, where a model has them all, has the deviation over seeds of the mean of the sets.
+    """
+    mean, deviation = mean_table(grid)
+    shown = mean.astype(object)
+    for dataset in deviation.columns:
+        shown[dataset] = [Spread.around(value, deviation.loc[model, dataset]) for model, value in mean[dataset].items()]
+    by_seed = grid.groupby(level="seed").mean().where(grid.groupby(level="seed").count() == mean.shape[1] - 1)
+    halves = by_seed.std(ddof=1)
+    shown["mean"] = [Spread.around(value, halves.get(model)) for model, value in mean["mean"].items()]
+    if mean.shape[1] == 2:
+        # of one data set, the mean says nothing new
+        shown = shown.drop(columns="mean")
+    return shown
 
 
 def mean_table(grid: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

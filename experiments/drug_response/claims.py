@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-METRICS = ("mse", "pearson", "spearman", "concordance", "pearson_within_drug")
+METRICS = ("pearson_within_drug", "spearman_within_drug", "mse", "pearson", "spearman", "concordance")
+WITHIN = METRICS[:2]
 
 
 def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
@@ -36,25 +37,38 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     for (n, name), group in results.groupby(["n_train", "name"], sort=False):
         row = {"n_train": n, "model": name, "seeds": len(group), "cpu_seconds": group["seconds"].mean()}
         for metric in METRICS:
-            row[metric], row[f"{metric}_low"], row[f"{metric}_high"] = interval(group[metric])
+            row[metric], row[f"{metric}_low"], row[f"{metric}_high"] = interval(
+                group[metric] if metric in group else []
+            )
         row["mse_last_epoch"] = interval(group["last_mse"])[0] if "last_mse" in group else float("nan")
         rows.append(row)
     return pd.DataFrame(rows).sort_values(["n_train", "mse"], ignore_index=True)
 
 
 def differences(results: pd.DataFrame) -> pd.DataFrame:
-    """Return by how many per cent the quantum head's MSE is lower than each other model's, paired by seed."""
+    """Return the quantum head against each other model, paired by seed.
+
+    Columns: the gain in Pearson and Spearman correlation within drugs, then by how many per cent its MSE is lower, each
+    with its interval.
+    """
     rows = []
     for n in sorted(results["n_train"].unique()):
+        part = results[results["n_train"] == n]
         for name in results["name"].unique():
             logs = reduction(results, name, n)
             if name == "quantum" or not len(logs):
                 continue
+            row: dict[str, object] = {"n_train": n, "against": name, "seeds": len(logs)}
+            for metric in WITHIN:
+                gain = []
+                if metric in part:
+                    wide = part.pivot(index="seed", columns="name", values=metric)
+                    gain = list((wide["quantum"] - wide[name]).dropna())
+                row[f"{metric}_gain"], row[f"{metric}_gain_low"], row[f"{metric}_gain_high"] = interval(gain)
             mean, low, high = (100 * (1 - np.exp(v)) for v in interval(logs))
-            rows.append(
-                {"n_train": n, "against": name, "lower_by_percent": mean, "low": high, "high": low, "seeds": len(logs)}
-            )
-    return pd.DataFrame(rows, columns=["n_train", "against", "lower_by_percent", "low", "high", "seeds"])
+            rows.append(row | {"lower_by_percent": mean, "low": high, "high": low})
+    gains = [f"{m}_gain{end}" for m in WITHIN for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["n_train", "against", *gains, "lower_by_percent", "low", "high", "seeds"])
 
 
 def claims(results: pd.DataFrame) -> pd.DataFrame:

@@ -3,35 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import yaml
 
-from experiments import config as overriding
-from experiments.drug_response.controls import CONTROLS
-from experiments.run_folder import read_yaml
-from qbmvae.drug_response import DrugData, assemble, read_table
-from qbmvae.drug_response.heads import HEADS
-from qbmvae.drug_response.network import CellEncoderName
-from qbmvae.drug_response.response import Target
-from samplers.errors import InputError, nearest
+from experiments import config
+from experiments.config import build as build
+from samplers.errors import InputError
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+if TYPE_CHECKING:
+    from qbmvae.drug_response import DrugData
+
+
+HeadName = Literal["quantum", "twin", "fourier", "mlp", "frozen", "no-entanglement"]
+ControlName = Literal[
+    "drug-mean", "line-mean", "drug-and-line-mean", "ridge", "elastic-net", "random-forest", "gradient-boosting"
+]
+OptimiserName = Literal["adam", "adamw", "rmsprop", "sgd"]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Where the tables are, and how to read them; see `qbmvae.drug_response.assemble`."""
+    """Where the tables are, and how to read them; see `qbmvae.drug_response.assemble`.
 
-    ic50: str = "../shared/data/gdsc/ic50_long.parquet"
-    features: str = "../shared/data/gdsc/genomic_features_binary_677.parquet"
-    drugs: str = "../shared/data/gdsc/drugs.csv"
+    Parameters
+    ----------
+    ic50, features, drugs
+        Responses, cell lines and drugs: what an experiment needs.
+    lines
+        Tissues of the lines.
+    target, cell_encoder, drop_missing
+        Which response; "conv" for 0/1 features or "dense" for an embedding; leave out pairs that lack a drug or line.
+    """
+
+    ic50: str | None = None
+    features: str | None = None
+    drugs: str | None = None
     lines: str | None = None
-    target: Target | None = None
-    cell_encoder: CellEncoderName = "conv"
+    target: Literal["ln_ic50", "ic50", "auc"] | None = None
+    cell_encoder: Literal["conv", "dense"] = "conv"
     drop_missing: bool = False
+
+    def require(self) -> None:
+        """Refuse tables that are not named or not there.
+
+        Raises
+        ------
+        InputError
+            Names the option, or the file.
+        """
+        for name in ("ic50", "features", "drugs"):
+            if getattr(self, name) is None:
+                raise InputError(
+                    f"--{name} is missing: name the table (or tables: {{{name}: FILE}} in the configuration)"
+                )
+        for path in (self.ic50, self.features, self.drugs, self.lines):
+            if path is not None and not Path(path).is_file():
+                raise InputError(f"there is no file {path}")
 
 
 @dataclass(frozen=True)
@@ -71,20 +101,16 @@ class CompareConfig:
     """
 
     tables: Tables = field(default_factory=Tables)
-    heads: tuple[str, ...] = ("quantum", "twin", "fourier", "frozen", "no-entanglement")
-    controls: tuple[str, ...] = tuple(CONTROLS)
+    heads: tuple[HeadName, ...] = ("quantum", "twin", "fourier", "frozen", "no-entanglement")
+    controls: tuple[ControlName, ...] = get_args(ControlName)
     sizes: tuple[Size, ...] = field(default_factory=_paper_sizes)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     common_test: int = 1000
     learning_rate: float = 1.8e-3
-    optimiser: str = "adam"
+    optimiser: OptimiserName = "adam"
     pairs_per_line: int = 4
 
     def __post_init__(self) -> None:
-        for name, known, what in ((self.heads, HEADS, "head"), (self.controls, CONTROLS, "control")):
-            for entry in name:
-                if entry not in known:
-                    raise InputError(f"{what} {entry!r} is not known{nearest(entry, known)}")
         if not self.sizes or not self.seeds:
             raise InputError("sizes and seeds must hold one entry or more")
 
@@ -111,7 +137,7 @@ class SweepConfig:
     n_qubits: tuple[int, ...] = (4, 8)
     n_layers: tuple[int, ...] = (1, 3, 5)
     learning_rate: tuple[float, ...] = (6e-4, 1.8e-3)
-    optimiser: tuple[str, ...] = ("adam",)
+    optimiser: tuple[OptimiserName, ...] = ("adam",)
     train: int = 1000
     validation: int = 500
     test: int = 1000
@@ -124,37 +150,43 @@ class SweepConfig:
 Config = TypeVar("Config", CompareConfig, SweepConfig)
 
 
-def load(kind: type[Config], path: Path | None, tables: Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """Return a configuration from YAML, table options that are not None, and `key=value` overrides (dots go deeper)."""
-    values = {} if path is None else read_yaml(path)
+def load(
+    kind: type[Config],
+    path: str | Path | None,
+    tables: Mapping[str, Any],
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+) -> Config:
+    """Return a configuration from YAML, table options that are not None, and overrides (dots go deeper).
+
+    Parameters
+    ----------
+    kind
+        `CompareConfig` or `SweepConfig`.
+    path
+        A file, or the name of a shipped configuration; None for the defaults.
+    tables
+        Options of `Tables`; they win over the file's.
+    overrides
+        `key=value` words, or a mapping; they win over all.
+    """
+    values = {} if path is None else config.read_yaml(config.find(path))
     given = {k: v for k, v in tables.items() if v is not None}
     if given:
-        values["tables"] = {**values.get("tables", {}), **given}
-    overriding.apply(values, overrides)
-    return build(kind, values)
+        values["tables"] = {**(values.get("tables") or {}), **given}
+    config.apply(values, overrides)
+    return build(kind, values, "configuration" if path is None else str(path))
 
 
-def build(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """Return a configuration from plain values (the form of `config.yaml`); unknown keys are errors."""
-    values = dict(values)
-    _known(kind, values)
-    if "tables" in values:
-        _known(Tables, values["tables"])
-        values["tables"] = Tables(**values["tables"])
-    if "sizes" in values:
-        for size in values["sizes"]:
-            _known(Size, size)
-        values["sizes"] = tuple(_made(Size, size) for size in values["sizes"])
-    return _made(kind, {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-def plain(config: CompareConfig | SweepConfig) -> dict[str, Any]:
+def plain(settings: CompareConfig | SweepConfig) -> dict[str, Any]:
     """Return a configuration as plain lists and mappings, for YAML."""
-    return yaml.safe_load(yaml.safe_dump(_lists(asdict(config))))
+    return yaml.safe_load(yaml.safe_dump(_lists(asdict(settings))))
 
 
 def read_data(tables: Tables) -> DrugData:
     """Return the data set of a configuration."""
+    from qbmvae.drug_response import assemble, read_table
+
+    tables.require()
     return assemble(
         read_table(tables.ic50),
         read_table(tables.features),
@@ -164,22 +196,6 @@ def read_data(tables: Tables) -> DrugData:
         binary=tables.cell_encoder == "conv",
         drop_missing=tables.drop_missing,
     )
-
-
-def _known(kind: type, values: Any) -> None:
-    names = [f.name for f in fields(kind)]
-    if not isinstance(values, Mapping):
-        raise InputError(f"configuration: {kind.__name__.lower()} must hold {', '.join(names)}")
-    for key in values:
-        if key not in names:
-            raise InputError(f"configuration: {key!r} is not known{nearest(key, names)}")
-
-
-def _made(kind: type, values: Mapping[str, Any]) -> Any:
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise InputError(f"configuration: {error}") from None
 
 
 def _lists(value: Any) -> Any:

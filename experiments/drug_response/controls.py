@@ -21,6 +21,29 @@ def drug_mean(data: DrugData, parts: Split, seed: int) -> Iterator[Predictor]:
     yield lambda rows: means[data.drug[rows]]
 
 
+def line_mean(data: DrugData, parts: Split, seed: int) -> Iterator[Predictor]:
+    """The mean response of the cell line's training pairs, shrunk towards the overall mean by one pair."""
+    response, line = data.response[parts.train], data.line[parts.train]
+    centre = response.mean()
+    n = np.bincount(line, minlength=len(data.line_ids))
+    means = (np.bincount(line, response, minlength=len(n)) + centre) / (n + 1)
+    yield lambda rows: means[data.line[rows]]
+
+
+def drug_and_line_mean(data: DrugData, parts: Split, seed: int) -> Iterator[Predictor]:
+    """One effect a drug plus one a cell line, fitted in turn, each shrunk towards nought by one pair."""
+    response, drug, line = (values[parts.train] for values in (data.response, data.drug, data.line))
+    centre = response.mean()
+    n_drugs, n_lines = len(data.molecules), len(data.line_ids)
+    by_drug, by_line = np.zeros(n_drugs), np.zeros(n_lines)
+    for _ in range(20):
+        rest = response - centre - by_line[line]
+        by_drug = np.bincount(drug, rest, minlength=n_drugs) / (np.bincount(drug, minlength=n_drugs) + 1)
+        rest = response - centre - by_drug[drug]
+        by_line = np.bincount(line, rest, minlength=n_lines) / (np.bincount(line, minlength=n_lines) + 1)
+    yield lambda rows: centre + by_drug[data.drug[rows]] + by_line[data.line[rows]]
+
+
 def ridge(data: DrugData, parts: Split, seed: int) -> Iterator[Predictor]:
     """Ridge regression, penalty 1 to 1,000."""
     from sklearn.linear_model import Ridge
@@ -67,11 +90,17 @@ def gradient_boosting(data: DrugData, parts: Split, seed: int) -> Iterator[Predi
 
 CONTROLS: dict[str, Callable[[DrugData, Split, int], Iterator[Predictor]]] = {
     "drug-mean": drug_mean,
+    "line-mean": line_mean,
+    "drug-and-line-mean": drug_and_line_mean,
     "ridge": ridge,
     "elastic-net": elastic_net,
     "random-forest": random_forest,
     "gradient-boosting": gradient_boosting,
 }
+
+
+#: Controls of means alone, by their names in metrics and tables.
+MEANS = {"drug_mean": "drug-mean", "line_mean": "line-mean", "drug_and_line_mean": "drug-and-line-mean"}
 
 
 def fit_control(name: str, data: DrugData, parts: Split, seed: int) -> Predictor:

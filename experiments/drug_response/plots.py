@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+
+from experiments.report.plots import new_figure, save
 
 COLOURS = {
     "quantum": "#6a3d9a",
@@ -41,7 +39,8 @@ def curves(histories: Mapping[str, Sequence[Sequence[float]]], path: Path, *, ti
     level
         A dashed horizontal line (the error of the drugs' means), or None.
     """
-    figure, axes = plt.subplots(figsize=(6.4, 4))
+    figure, grid = new_figure(6.4, 4)
+    axes = grid[0, 0]
     for name, seeds in histories.items():
         colour = COLOURS.get(name)
         shortest = min(map(len, seeds))
@@ -53,14 +52,15 @@ def curves(histories: Mapping[str, Sequence[Sequence[float]]], path: Path, *, ti
         axes.axhline(level, color="black", linestyle="--", linewidth=1, label="mean of the drug")
     axes.set(xlabel="epoch", ylabel="MSE", title=title, yscale="log")
     axes.legend(fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def sizes(summary: pd.DataFrame, path: Path) -> None:
     """Draw the MSE of every model by number of training pairs, with 95 % intervals."""
     models = list(dict.fromkeys(summary["model"]))
     counts = sorted(summary["n_train"].unique())
-    figure, axes = plt.subplots(figsize=(7.2, 4))
+    figure, grid = new_figure(7.2, 4)
+    axes = grid[0, 0]
     width = 0.8 / len(models)
     for k, name in enumerate(models):
         rows = summary[summary["model"] == name].set_index("n_train").reindex(counts)
@@ -70,20 +70,15 @@ def sizes(summary: pd.DataFrame, path: Path) -> None:
     axes.set_xticks(range(len(counts)), [f"{n:,}" for n in counts])
     axes.set(xlabel="training pairs", ylabel="MSE on the common test", yscale="log")
     axes.legend(fontsize=7, ncol=2)
-    _save(figure, path)
+    save(figure, path)
 
 
 def scatter(observed: np.ndarray, predicted: np.ndarray, path: Path, *, label: str) -> None:
     """Draw predicted against observed on the target's own scale."""
-    figure, axes = plt.subplots(figsize=(4.4, 4.2))
+    figure, grid = new_figure(4.4, 4.2)
+    axes = grid[0, 0]
     axes.scatter(observed, predicted, s=4, alpha=0.3, linewidths=0)
     ends = [float(np.min(observed)), float(np.max(observed))]
     axes.plot(ends, ends, color="black", linewidth=0.8)
     axes.set(xlabel=f"observed {label}", ylabel=f"predicted {label}")
-    _save(figure, path)
-
-
-def _save(figure: plt.Figure, path: Path) -> None:
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save(figure, path)

@@ -1,8 +1,7 @@
-"""HTML reports: self-contained pages with tables and curves."""
+"""Reports of drug-response experiments."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,80 +11,187 @@ import pandas as pd
 from experiments.drug_response import plots
 from experiments.drug_response.claims import METRICS
 from experiments.drug_response.config import CompareConfig
-from experiments.report.plain_page import image, page, table
+from experiments.drug_response.controls import MEANS
+from experiments.report.page import figure_of, page, settings_sections
+from experiments.report.tables import table
+from experiments.report.values import Spread
+from experiments.run_folder import write_text
+
+EXPLAIN = {
+    "mse": "mean squared error of the response on its scale from 0 to 1; less is better",
+    "MSE x 1000": "mean squared error of the response on its scale from 0 to 1, in thousandths; less is better",
+    "rmse": "its square root",
+    "mae": "mean absolute error",
+    "r2": "share of the variance that is predicted",
+    "pearson": "correlation of prediction and response over all pairs",
+    "spearman": "correlation of their ranks over all pairs",
+    "concordance": "Lin's concordance: correlation that also punishes wrong scale and offset",
+    "spearman_within_drug": "the same by ranks",
+    "pearson_within_drug": "correlation over the cell lines of each drug, averaged: what the mean of the drug cannot give",
+    "cpu_seconds": "processor seconds of one training",
+    "MSE lower by, %": "by how many per cent the quantum head's MSE is lower, paired by seed, with its 95 % interval",
+    "gain, Pearson within drugs": "the quantum head's minus the other's, paired by seed, with its 95 % interval",
+    "gain, Spearman within drugs": "the quantum head's minus the other's, paired by seed, with its 95 % interval",
+}
+#: Columns of the differences with their intervals, and how the report calls them.
+DIFFERENCES = {
+    "pearson_within_drug_gain": "gain, Pearson within drugs",
+    "spearman_within_drug_gain": "gain, Spearman within drugs",
+    "lower_by_percent": "MSE lower by, %",
+}
+BEST = {"MSE x 1000": "min", "mse": "min", "rmse": "min", "mae": "min"} | dict.fromkeys(
+    ("pearson", "spearman", "concordance", "pearson_within_drug", "spearman_within_drug", "r2"), "max"
+)
 
 
 def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> None:
-    """Write `report.html`, `curves.png` and `sizes.png` of a comparison."""
+    """Write `report.html`, `curves.png` and `sizes.png` of a comparison.
+
+    Parameters
+    ----------
+    out
+        The comparison's folder.
+    config
+        What is compared.
+    results
+        One row a finished training.
+    found
+        The tables "summary", "differences" and "claims".
+    """
     largest = max(results["n_train"])
     at_largest = results[(results["n_train"] == largest) & results["history"].notna()]
     histories = {
         name: [h["mse_test"] for h in group["history"]] for name, group in at_largest.groupby("name", sort=False)
     }
     means = results[(results["n_train"] == largest) & (results["name"] == "drug-mean")]["paper_mse"]
-    sections: list[str] = []
+    plots.sizes(found["summary"], out / "sizes.png")
+    sections: list[dict[str, Any]] = []
     if histories:
         level = float(means.mean()) if len(means) else None
         plots.curves(histories, out / "curves.png", title=f"test error, {largest:,} training pairs", level=level)
-        sections += ["<h2>Test error by epoch (Fig. 3)</h2>", image(out / "curves.png")]
-    plots.sizes(found["summary"], out / "sizes.png")
-    sections += ["<h2>Error by number of training pairs (Fig. 4)</h2>", image(out / "sizes.png")]
+        caption = "thin lines are seeds, thick ones their means (Fig. 3 of the paper)"
+        sections.append({"title": "Test error by epoch", "figures": figure_of(out / "curves.png", caption)})
     done, wanted = len(results), len((*config.heads, *config.controls)) * len(config.sizes) * len(config.seeds)
-    page(
-        out,
-        "Quantum head against its controls",
-        [
-            f"<p>{done} of {wanted} cells are finished. Intervals are 95 % t intervals over seeds; differences are paired "
-            "by seed. The epoch is chosen on validation pairs. The common test is the same for all training sizes.</p>",
-            "<h2>Claims of the paper</h2>",
-            table(found["claims"]),
-            *sections,
-            "<h2>Quantum head against each other model (MSE lower by, %)</h2>",
-            table(found["differences"]),
-            "<h2>All metrics on the common test</h2>",
-            table(compact(found["summary"])),
-        ],
+    how = (
+        f"{done} of {wanted} trainings are finished. Intervals are 95 % t intervals over seeds; differences are paired by "
+        "seed. The epoch is chosen on validation pairs. The common test is the same for all training sizes."
     )
+    claims = found["claims"].set_index("claim")
+    lead = {
+        "texts": [_claims_answer(found["claims"]), how],
+        "tables": [table(claims, best=None)],
+        "figures": figure_of(
+            out / "sizes.png", "error by number of training pairs, 95 % intervals (Fig. 4 of the paper)"
+        ),
+    }
+    if len(found["differences"]):
+        rows = found["differences"]
+        shown = pd.DataFrame({"training pairs": rows["n_train"], "seeds": rows["seeds"]})
+        for column, text in DIFFERENCES.items():
+            if column in rows:
+                ends = rows[
+                    [column, f"{column}_low", f"{column}_high"] if f"{column}_low" in rows else [column, "low", "high"]
+                ]
+                shown[text] = [Spread(*r) for r in ends.astype(float).to_numpy()]
+        shown = shown.set_index(rows["against"].rename("against"))
+        title = "The quantum head against each other model"
+        sections.append({"title": title, "tables": [table(shown, best=None, explain=EXPLAIN)]})
+    scores = [
+        table(rows.drop(columns="n_train").set_index("model"), f"{n:,} training pairs", best=BEST, explain=EXPLAIN)
+        for n, rows in compact(found["summary"]).groupby("n_train")
+    ]
+    sections.append({"title": "All metrics on the common test", "tables": scores})
+    _write(out, "Drug response: the quantum head against its controls", str(config.tables.ic50), sections, lead)
+
+
+def _claims_answer(claims: pd.DataFrame) -> str:
+    known = claims[~claims["verdict"].str.startswith("open")]
+    holds = int((known["verdict"] == "holds").sum())
+    text = f"Of {len(claims)} claims of the paper, {holds} hold here"
+    if len(known) > holds:
+        text += f", {len(known) - holds} do not hold"
+    if len(claims) > len(known):
+        text += f", {len(claims) - len(known)} stay open"
+    return text + "."
 
 
 def train_report(out: Path, metrics: Mapping[str, Any], history: Mapping[str, Sequence[float]]) -> None:
-    """Write `report.html` and `curves.png` of one training run; `scatter.png` must be there."""
+    """Write `report.html` and `curves.png` of one training run; `scatter.png` must be there.
+
+    Parameters
+    ----------
+    out
+        The run folder.
+    metrics
+        What metrics.json holds.
+    history
+        Curves by epoch, "mse_train" and the like.
+    """
     curves = {name.removeprefix("mse_"): [values] for name, values in history.items()}
     plots.curves(curves, out / "curves.png", title="error by epoch", level=metrics["drug_mean"]["mse"])
-    rows = pd.DataFrame({part: metrics[part] for part in ("validation", "test", "drug_mean")}).T
-    page(
-        out,
-        f"Drug response, head {metrics['head']!r}",
-        [
-            f"<p>Split {html.escape(metrics['split'])}: {metrics['n_train']:,} training, {metrics['n_validation']:,} "
-            f"validation, {metrics['n_test']:,} test pairs; epoch {metrics['best_epoch']} of {metrics['epochs']} chosen by "
-            "validation. drug_mean predicts the mean of the drug's training pairs on the test.</p>",
-            table(rows.rename_axis("part").reset_index()),
-            image(out / "curves.png"),
-            image(out / "scatter.png"),
+    # the means are predicted from the training pairs alone
+    names = {"test": f"head {metrics['head']!r}"} | {m: m.replace("_", " ") for m in MEANS}
+    rows = pd.DataFrame({text: metrics[part] for part, text in names.items()}).T.rename_axis("on the test pairs")
+    validation = pd.DataFrame({"validation": metrics["validation"]}).T.rename_axis("pairs")
+    own, mean = metrics["test"]["mse"], metrics["drug_mean"]["mse"]
+    change = f"{abs(1 - own / mean):.0%} {'below' if own < mean else 'above'}"
+    lead = {
+        "texts": [
+            f"On {metrics['n_test']:,} test pairs the {metrics['head']!r} head has a squared error of {own:.5f}, {change} "
+            f"that of the mean of each drug ({mean:.5f}).",
+            "Within drugs each drug's mean is taken out: what is known beyond its potency.",
+            f"Split {metrics['split']!r}: {metrics['n_train']:,} training, {metrics['n_validation']:,} validation, "
+            f"{metrics['n_test']:,} test pairs; epoch {metrics['best_epoch']} of {metrics['epochs']} chosen by validation.",
         ],
-    )
+        "tables": [table(rows, best=BEST, explain=EXPLAIN)],
+        "figures": figure_of(out / "scatter.png", "test pairs; on the line the prediction is right"),
+    }
+    sections = [
+        {
+            "title": "Training",
+            "figures": figure_of(out / "curves.png", "the dashed line is the mean of the drug on the test"),
+        },
+        {"title": "Validation", "tables": [table(validation, best=None, explain=EXPLAIN)]},
+        {"title": "Notes on the data", "list": metrics.get("notes", [])},
+    ]
+    _write(out, f"Drug response, head {metrics['head']!r}", f"target {metrics['target']}", sections, lead)
 
 
 def sweep_report(out: Path, ranked: pd.DataFrame, chosen: Mapping[str, Any]) -> None:
-    """Write `report.html` of a sweep."""
-    page(
-        out,
-        "Sweep of the quantum head, chosen on validation pairs",
-        [
-            f"<p>Chosen: {html.escape(str(chosen['setting']))}; test MSE of that one setting {chosen['test_mse']:.5f}. "
-            "No other setting has seen the test.</p>",
-            table(ranked),
-        ],
-    )
+    """Write `report.html` of a sweep.
+
+    Parameters
+    ----------
+    out
+        The sweep's folder.
+    ranked
+        One row a setting, the best by validation first.
+    chosen
+        "setting", "validation_mse" and "test_mse" of the best.
+    """
+    lead = {
+        "texts": [
+            f"Chosen on validation pairs: {chosen['setting']}. Its test error (MSE) is {chosen['test_mse']:.5f}; no other "
+            "setting has seen the test."
+        ]
+    }
+    shown = ranked.set_index(pd.Index(range(1, len(ranked) + 1), name="rank"))
+    sections = [{"title": "All settings", "tables": [table(shown, best={"validation_mse": "min"})]}]
+    _write(out, "Sweep of the quantum head", f"{len(ranked)} settings", sections, lead)
+
+
+def _write(out: Path, title: str, subtitle: str, sections: list[dict[str, Any]], lead: dict[str, Any]) -> None:
+    write_text(out / "report.html", page(title, subtitle, [*sections, *settings_sections(out)], lead))
 
 
 def compact(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the summary with each metric and its 95 % interval in one column, MSE in thousandths."""
     shown = summary[["n_train", "model", "seeds"]].copy()
-    for metric, scale in (("mse", 1e3), *((m, 1.0) for m in METRICS[1:])):
+    for metric, scale in ((m, 1e3 if m == "mse" else 1.0) for m in METRICS):
         columns = summary[[metric, f"{metric}_low", f"{metric}_high"]] * scale
-        shown["MSE x 1000" if metric == "mse" else metric] = [_with_interval(*row) for row in columns.to_numpy()]
+        shown["MSE x 1000" if metric == "mse" else metric] = [
+            Spread.around(mean, (high - low) / 2) for mean, low, high in columns.to_numpy()
+        ]
     return shown.assign(cpu_seconds=summary["cpu_seconds"].round(1))
 
 
@@ -97,9 +203,3 @@ def markdown(frame: pd.DataFrame) -> str:
     ]
     lines = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _with_interval(mean: float, low: float, high: float) -> str:
-    if pd.isna(mean):
-        return ""
-    return f"{mean:.3f}" if pd.isna(low) else f"{mean:.3f} ± {(high - low) / 2:.3f}"

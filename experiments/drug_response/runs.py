@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from experiments import run_folder as run_folder
+from experiments.config import build
 from experiments.drug_response import plots
 from experiments.drug_response.config import Tables, read_data
-from experiments.drug_response.controls import fit_control
+from experiments.drug_response.controls import MEANS, fit_control
 from experiments.drug_response.metrics import all_metrics
 from experiments.drug_response.report import train_report
 from qbmvae.drug_response import DrugResponse, NetworkOptions, TrainingOptions, molecule, read_table, split
@@ -84,7 +85,6 @@ def train_run(config: TrainConfig, out: Path, *, progress: Callable[[str], None]
     history = pd.DataFrame(model.history).rename_axis("epoch").reset_index()
     run_folder.write_text(out / "history.csv", history.assign(epoch=history["epoch"] + 1).to_csv(index=False))
 
-    mean = fit_control("drug-mean", data, parts, config.seed)
     predicted = {part: model.predict_pairs(data, getattr(parts, part)) for part in ("validation", "test")}
     metrics: dict[str, Any] = {
         "head": config.network.head,
@@ -98,7 +98,9 @@ def train_run(config: TrainConfig, out: Path, *, progress: Callable[[str], None]
     for part, values in predicted.items():
         rows = getattr(parts, part)
         metrics[part] = all_metrics(data.response[rows], values, data.drug[rows])
-    metrics["drug_mean"] = all_metrics(data.response[parts.test], mean(parts.test), data.drug[parts.test])
+    for name, control in MEANS.items():
+        predict_mean = fit_control(control, data, parts, config.seed)
+        metrics[name] = all_metrics(data.response[parts.test], predict_mean(parts.test), data.drug[parts.test])
     metrics["notes"] = data.notes
     run_folder.write_json(out / "metrics.json", metrics)
 
@@ -126,20 +128,21 @@ def train_run(config: TrainConfig, out: Path, *, progress: Callable[[str], None]
     return metrics
 
 
+def lines(metrics: dict[str, Any]) -> str:
+    """Return the test's metrics of the model and of the means, a line each, those within drugs first."""
+    shown = [f"{'test':<20}{'within drugs: Pearson':>23}{'Spearman':>10}{'MSE':>10}{'Pearson':>9}"]
+    for name in ("test", *MEANS):
+        m = metrics[name]
+        numbers = [m["pearson_within_drug"], m["spearman_within_drug"], m["mse"], m["pearson"]]
+        text = ["-" if not np.isfinite(v) else f"{v:.4f}" for v in numbers]
+        label = metrics["head"] if name == "test" else MEANS[name]
+        shown.append(f"{label:<20}{text[0]:>23}{text[1]:>10}{text[2]:>10}{text[3]:>9}")
+    return "\n".join(shown)
+
+
 def read_run(folder: Path) -> TrainConfig:
     """Return the configuration of a run folder."""
-    values = run_folder.read_config(folder)
-    try:
-        return TrainConfig(
-            Tables(**values["tables"]),
-            NetworkOptions(**values["network"]),
-            TrainingOptions(**values["training"]),
-            values["split"],
-            values["max_pairs"],
-            values["seed"],
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'config.yaml'} is not a training run's: {error}") from None
+    return build(TrainConfig, run_folder.read_config(folder), str(folder / run_folder.CONFIG))
 
 
 def predict_run(

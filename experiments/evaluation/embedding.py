@@ -17,6 +17,8 @@ from samplers.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+#: How the source of a time ends that is made from the data alone.
+DIAGNOSTIC = "a diagnostic only"
 TASKS = ("integration", "scgraph", "clustering", "classification", "trajectory")
 
 
@@ -53,6 +55,11 @@ class Reference:
     branch: np.ndarray | None = None
     time_source: str = ""
     per_batch: bool = False
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the reference time is known or starts at a root that is known."""
+        return bool(self.times) and not self.time_source.endswith(DIAGNOSTIC)
 
 
 def usable_cells(adata: AnnData, keys: Sequence[str | None], n_max: int, seed: int = 0) -> np.ndarray:
@@ -146,18 +153,27 @@ def reference(
 
 def _root(adata: AnnData, pca: np.ndarray, root: str | int | None) -> tuple[int, str]:
     if root is None and "iroot" in adata.uns:
-        # a subsample may have lost the cell that uns names by its row; the caller renews it
         root = int(adata.uns["iroot"])
     if root is None:
-        return int(np.argmax(pca[:, 0])), "pseudotime from the end of the first principal component: a diagnostic only"
+        return int(np.argmax(pca[:, 0])), f"pseudotime from the end of the first principal component: {DIAGNOSTIC}"
+    row = root_row(adata, root)
+    return row, f"pseudotime of each batch from cell {adata.obs_names[row]!r}"
+
+
+def root_row(adata: AnnData, root: str | int) -> int:
+    """Return the row of a root cell that is given by its name or row.
+
+    Raises
+    ------
+    InputError
+        Where there is none.
+    """
     names = pd.Index(adata.obs_names.astype(str))
     if str(root) in names:
-        row = int(names.get_loc(str(root)))
-    elif str(root).isdigit() and int(root) < adata.n_obs:
-        row = int(root)
-    else:
-        raise InputError(f"there is no root cell {root!r}: give a name of obs_names or a row below {adata.n_obs}")
-    return row, f"pseudotime of each batch from cell {names[row]!r}"
+        return int(names.get_loc(str(root)))
+    if str(root).isdigit() and int(root) < adata.n_obs:
+        return int(root)
+    raise InputError(f"there is no root cell {root!r}: give a name of obs_names or a row below {adata.n_obs}")
 
 
 def score(
@@ -255,7 +271,8 @@ def trajectory_scores(x: np.ndarray, found: Reference, seed: int = 0) -> dict[st
 
     batch = found.batch if found.per_batch else None
     rows = [
-        conservation(x, time, roots, batch, found.branch) for time, roots in zip(found.times, found.roots, strict=True)
+        conservation(x, time, roots, batch, found.branch, batches=found.batch)
+        for time, roots in zip(found.times, found.roots, strict=True)
     ]
     scores: dict[str, Any] = {name: finite_mean(r[name] for r in rows) for name in (rows[0] if rows else {})}
     # a reference pseudotime is regressed too, but then the answer is the reference's own
@@ -274,6 +291,6 @@ def ceilings(adata: AnnData, found: Reference, layer: str | None = None, seed: i
     result: dict[str, Any] = {}
     if found.label is not None and len(np.unique(found.label)) > 1:
         result["classification_f1"] = c.label_ceiling(counts, batch, found.label, seed=seed)
-    if found.times and not found.time_source.endswith("a diagnostic only"):
+    if found.has_time:
         result["pseudotime_spearman"] = c.pseudotime_ceiling(counts, batch, found.roots[0][0], seed=seed)
     return result

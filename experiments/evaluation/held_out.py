@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,12 +16,26 @@ from experiments.tasks.generation import generation
 from experiments.tasks.novelty import knn_distance, novelty
 from samplers.errors import InputError
 
-if TYPE_CHECKING:
-    from experiments.comparison.config import DataSpec, ModelSpec
+
+class Model(Protocol):
+    """A compared model: a name of `METHODS` and its options."""
+
+    @property
+    def method(self) -> str:
+        """Its name."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What its fit is called with."""
 
 
 def held_out_scores(
-    model: ModelSpec, task: Task, tasks: Sequence[str], data: DataSpec, clock: Clock | None = None
+    model: Model,
+    task: Task,
+    tasks: Sequence[str],
+    pairs: Sequence[Sequence[str]] = (),
+    novel_type: str | None = None,
+    clock: Clock | None = None,
 ) -> dict[str, Any]:
     """Return the scores of the tasks that hold cells out; each fits the model anew on the cells that are left.
 
@@ -31,8 +45,10 @@ def held_out_scores(
         The model and the whole data set.
     tasks
         Which of "classification", "held-out-batches", "generation" and "novelty".
-    data
-        Names of close pairs and of the type to hold out.
+    pairs
+        Pairs of types that are hard to tell apart.
+    novel_type
+        The type that is held out in "novelty".
     clock
         Takes the time of each task.
     """
@@ -49,23 +65,22 @@ def held_out_scores(
             fitted = _fit_on(model, seen, rows[train])
         if "classification" in tasks and labelled and fitted.inductive:
             with clock("classification"):
-                scores["classification"] = classify(fitted, seen, rows[train], rows[test], data.pairs)
+                scores["classification"] = classify(fitted, seen, rows[train], rows[test], pairs)
         if "generation" in tasks and fitted.generate is not None:
             with clock("generation"):
                 scores["generation"] = generate(fitted, seen, rows[test])
     if "held-out-batches" in tasks and labelled and task.batch_key is not None and _inductive(model):
         with clock("held-out-batches"):
             scores["held-out-batches"] = held_out_batches(model, task)
-    if "novelty" in tasks and labelled and data.novel_type is not None and _inductive(model):
+    if "novelty" in tasks and labelled and novel_type is not None and _inductive(model):
         with clock("novelty"):
-            scores["novelty"] = held_out_type(model, task, data.novel_type)
+            scores["novelty"] = held_out_type(model, task, novel_type)
     return scores
 
 
-def _inductive(model: ModelSpec) -> bool:
-    options = {**METHODS[model.method].options, **model.options}
-    # sysVI's encoder sees the batch, which a new batch cannot tell it
-    return not options.get("harmony") and model.method != "sysvi"
+def _inductive(model: Model) -> bool:
+    """Return whether the model can embed cells that it was not fitted on, told without fitting it."""
+    return METHODS[model.method].inductive
 
 
 def _expressed(task: Task, rows: np.ndarray) -> Task:
@@ -76,7 +91,7 @@ def _expressed(task: Task, rows: np.ndarray) -> Task:
     return task if (counts > 0).all() else replace(task, adata=task.adata[:, counts > 0].copy())
 
 
-def _fit_on(model: ModelSpec, task: Task, rows: np.ndarray) -> Fitted:
+def _fit_on(model: Model, task: Task, rows: np.ndarray) -> Fitted:
     part = task.adata[np.sort(rows)].copy()
     return fit(model.method, replace(task, adata=part, snapshots=()), **model.options)
 
@@ -114,7 +129,7 @@ def classify(
     return scores
 
 
-def held_out_batches(model: ModelSpec, task: Task) -> dict[str, Any]:
+def held_out_batches(model: Model, task: Task) -> dict[str, Any]:
     """Return scores on batches that neither encoder nor classifier saw: one fold of whole batches, the seed's choice."""
     assert task.label_key is not None and task.batch_key is not None
     labelled = np.flatnonzero(task.adata.obs[task.label_key].notna())
@@ -125,6 +140,8 @@ def held_out_batches(model: ModelSpec, task: Task) -> dict[str, Any]:
     train, test = splits[task.seed % len(splits)]
     task = _expressed(task, labelled[train])
     fitted = _fit_on(model, task, labelled[train])
+    if not fitted.inductive:
+        return {}
     return classify(fitted, task, labelled[train], labelled[test])
 
 
@@ -141,7 +158,7 @@ def generate(fitted: Fitted, task: Task, test: np.ndarray) -> dict[str, float]:
     return scores
 
 
-def held_out_type(model: ModelSpec, task: Task, name: str) -> dict[str, Any]:
+def held_out_type(model: Model, task: Task, name: str) -> dict[str, Any]:
     """Return how well cells of a type that was never trained on are told from new cells of known types."""
     assert task.label_key is not None
     label = task.adata.obs[task.label_key].astype(str).to_numpy()
@@ -151,6 +168,8 @@ def held_out_type(model: ModelSpec, task: Task, name: str) -> dict[str, Any]:
     train, test = next(c.folds(label[known], None, 5, task.seed))
     task = _expressed(task, known[train])
     fitted = _fit_on(model, task, known[train])
+    if not fitted.inductive:
+        return {}
     cells = [task.adata[rows].copy() for rows in (known[train], known[test], novel)]
     x = [fitted.embed(part) for part in cells]
     scores: dict[str, Any] = {"kNN distance": novelty(knn_distance(x[0], x[1]), knn_distance(x[0], x[2]))}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,19 +80,6 @@ class Task:
     n_layers: int = 2
     seed: int = 0
     snapshots: Sequence[int] = ()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence the libraries' chatter for a while; errors still raise."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 @contextmanager

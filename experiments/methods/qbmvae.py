@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.methods.base import Fitted
-from experiments.methods.scvi import borrow_batch, curves, known_batches
+from experiments.methods.scvi import borrow_batch, known_batches
+from experiments.run_folder import history_table
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -74,7 +75,7 @@ def fit_own(
 
     return Fitted(
         embed,
-        history=curves(model.history),
+        history=history_table(model.history),
         model=model,
         by_epoch=by_epoch,
         generate=lambda n, seed: model.generate(n_cells=n, seed=seed).X,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.data.datasets import counts_of, log_normalised
-from experiments.methods.base import Fitted, Task, one_thread, quiet
+from experiments.methods.base import Fitted, Task, one_thread
+from experiments.run_folder import quiet
 from samplers.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Method:
         Whether every seed gives the same result.
     ablation
         Whether it is a variant of our own model, which counts as no baseline.
+    inductive
+        Whether it can embed cells that it was not fitted on, of new batches too.
     """
 
     fit: Callable[..., Fitted]
@@ -41,6 +44,7 @@ class Method:
     uses_labels: bool = False
     deterministic: bool = False
     ablation: bool = False
+    inductive: bool = True
 
 
 def fit(name: str, task: Task, **options: Any) -> Fitted:
@@ -103,7 +107,7 @@ def fit_scvi(
     """
     import scvi
 
-    from experiments.methods.scvi import finish, snapshot_callback
+    from experiments.methods.scvi import UNLABELLED, finish, snapshot_callback
 
     scvi.settings.seed = task.seed
     epochs = max_epochs or task.max_epochs
@@ -134,7 +138,7 @@ def fit_scvi(
         if task.label_key is None:
             raise InputError("scANVI needs labels: give label_key")
         history = model.history
-        model = scvi.model.SCANVI.from_scvi_model(model, unlabeled_category="unknown", labels_key=task.label_key)
+        model = scvi.model.SCANVI.from_scvi_model(model, unlabeled_category=UNLABELLED, labels_key=task.label_key)
         model.train(max_epochs=max(5, epochs // 5), **options)
         model.history_ = {**model.history, **history}
     return finish(model, task, by_epoch)
@@ -215,7 +219,9 @@ def _own(note: str, **options: Any) -> Method:
 
 METHODS: dict[str, Method] = {
     "pca": Method(fit_pca, "30 principal components of log-normalised counts", deterministic=True),
-    "harmony": Method(fit_pca, "Harmony on 30 components of scaled data", {"scale": True, "harmony": True}),
+    "harmony": Method(
+        fit_pca, "Harmony on 30 components of scaled data", {"scale": True, "harmony": True}, inductive=False
+    ),
     "scvi": Method(fit_scvi, "scVI, 10 dimensions, KL warm-up over 25 %"),
     "scvi-30": Method(fit_scvi, "scVI, 30 dimensions, KL warm-up over 25 %", {"n_latent": 30}),
     "scvi-64": Method(fit_scvi, "scVI, as many dimensions as we have bits", {"n_latent": 64}),
@@ -224,7 +230,8 @@ METHODS: dict[str, Method] = {
     "ldvae": Method(fit_scvi, "LDVAE: a linear decoder", {"variant": "LinearSCVI"}),
     "autozi": Method(fit_scvi, "AUTOZI: zero inflation decided gene by gene", {"variant": "AUTOZI"}),
     "scanvi": Method(fit_scvi, "scANVI: uses the labels", {"variant": "SCANVI"}, uses_labels=True),
-    "sysvi": Method(fit_sysvi, "sysVI: VampPrior and cycle-consistency"),
+    # its encoder sees the batch, which a new batch cannot tell it
+    "sysvi": Method(fit_sysvi, "sysVI: VampPrior and cycle-consistency", inductive=False),
     "published": Method(fit_published, "the QBM-VAE authors' preset as their public code runs it"),
     "published-exact": Method(fit_published, "the same preset with the exact KL", {"exact_kl": True}),
     "qbmvae": Method(fit_qbmvae, "ours, defaults"),

@@ -8,25 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from experiments.methods.base import Fitted, quiet
+from experiments.methods.base import Fitted
+from experiments.run_folder import history_table, quiet
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from experiments.methods.base import Task
-
-
-def curves(history: Any) -> pd.DataFrame:
-    """Return a history of one-column frames as one table by epoch."""
-    columns = {}
-    for name, frame in (history or {}).items():
-        values = pd.to_numeric(frame.iloc[:, 0], errors="coerce")
-        if name.endswith("_step") or len(values) == 0:
-            continue
-        columns[name] = values[~values.index.duplicated(keep="last")]
-    table = pd.DataFrame(columns)
-    table.index.name = "epoch"
-    return table
 
 
 def snapshot_callback(model: Any, epochs: Sequence[int], store: dict[int, np.ndarray]) -> Any:
@@ -48,14 +36,31 @@ def snapshot_callback(model: Any, epochs: Sequence[int], store: dict[int, np.nda
     return Snapshots()
 
 
-def borrow_batch(adata: AnnData, model: Any, batch_key: str | None) -> AnnData:
-    """Return cells whose unseen batches are named as a known one: an encoder that never sees the batch may embed them."""
-    if batch_key is None:
-        return adata.copy()
-    known = known_batches(model)
-    values = adata.obs[batch_key].astype(str)
+#: What scANVI calls cells whose type it is not told.
+UNLABELLED = "unknown"
+
+
+def borrow_batch(adata: AnnData, model: Any, batch_key: str | None, label_key: str | None = None) -> AnnData:
+    """Return cells that an encoder which sees neither batch nor type takes, whatever theirs are.
+
+    Parameters
+    ----------
+    adata
+        The cells; they are not written to.
+    model
+        The fitted model.
+    batch_key
+        Batches that the model does not know are named as one that it knows.
+    label_key
+        All cells are called unlabelled, for a model that asks for labels.
+    """
     copy = adata.copy()
-    copy.obs[batch_key] = pd.Categorical(np.where(values.isin(known), values, known[0]))
+    if label_key is not None:
+        copy.obs[label_key] = pd.Categorical([UNLABELLED] * copy.n_obs)
+    if batch_key is not None:
+        known = known_batches(model)
+        values = adata.obs[batch_key].astype(str)
+        copy.obs[batch_key] = pd.Categorical(np.where(values.isin(known), values, known[0]))
     return copy
 
 
@@ -84,7 +89,8 @@ def finish(
     model.module.eval()
 
     def ready(adata: AnnData) -> AnnData:
-        return borrow_batch(adata if prepare is None else prepare(adata), model, task.batch_key)
+        labels = task.label_key if type(model).__name__ == "SCANVI" else None
+        return borrow_batch(adata if prepare is None else prepare(adata), model, task.batch_key, labels)
 
     def embed(adata: AnnData | None = None) -> np.ndarray:
         with quiet():
@@ -110,7 +116,7 @@ def finish(
     plain = type(model).__name__ == "SCVI"
     return Fitted(
         embed,
-        history=curves(model.history),
+        history=history_table(model.history),
         model=model,
         by_epoch=by_epoch,
         generate=(lambda n, seed: prior_counts(model, n, seed)) if plain else None,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from experiments import run_folder as run_folder
+from experiments.perturbation.config import TableConfig
 from experiments.perturbation.evaluate import evaluate
 from experiments.perturbation.pretrain import pretrained_state
 from experiments.perturbation.report import COLUMNS, PUBLISHED, seeds_report
 from experiments.perturbation.synthetic import SyntheticScreen, synthetic_screen
 from qbmvae.perturbation.fitting import fit, training_groups
-from qbmvae.perturbation.options import PHASES, PRESETS, Options, preset
+from qbmvae.perturbation.options import Options
 
 TITLES = {
     "prototype": "prototype: angles over +-pi, raw outputs, pairs of cells",
@@ -34,48 +34,6 @@ TITLES = {
     "default": "default: ridge-started bypass, gated circuit, contrastive loss",
 }
 TARGETS = "The plan's targets: PDS .60-.70 after phase 1, .75-.85 after phases 2 and 3, overall 60-80."
-
-
-def ablations() -> dict[str, Options]:
-    """Return the rows of the ablation table."""
-    bandwidth = PRESETS["bandwidth"]
-    # as the default and the baselines make cells, so that the rows below differ in the predictor only
-    scaled = replace(bandwidth, cells="scale")
-    return {
-        "prototype": PRESETS["prototype"],
-        "prototype-pseudobulk": replace(bandwidth, angle_scale=1.0, normalise=False, decoder="mlp512"),
-        "bandwidth": bandwidth,
-        "bandwidth-scaled": scaled,
-        "bandwidth-no-entanglement": replace(scaled, entangle=False),
-        "bandwidth-frozen": replace(scaled, freeze_circuit=True),
-        "bandwidth-mlp": replace(scaled, bottleneck="mlp"),
-        "bypass-only": replace(PRESETS["default"], bottleneck="none", gate=False),
-        "default": PRESETS["default"],
-    }
-
-
-@dataclass(frozen=True)
-class TableConfig:
-    """A table: "ablation" (backbone `pca`) or "phases" (a small STATE network trained on the seen perturbations).
-
-    `screen` are arguments of `synthetic_screen`, `options` override every row, `backbone_epochs` train the STATE network.
-    """
-
-    table: str = "ablation"
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    screen: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-    backbone_epochs: int = 20
-    n_control: int = 200
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for YAML."""
-        return asdict(self) | {"seeds": list(self.seeds), "screen": dict(self.screen), "options": dict(self.options)}
-
-    def rows(self) -> dict[str, Options]:
-        """Return the named options of each row."""
-        rows = ablations() if self.table == "ablation" else {f"phase {p}": preset(f"phase-{p}") for p in PHASES}
-        return {name: Options.from_dict(o.to_dict() | dict(self.options)) for name, o in rows.items()}
 
 
 def one_cell(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qbmvae.perturbation import audit
+from qbmvae.perturbation.boltzmann import BoltzmannPerturbation
 from qbmvae.perturbation.model import PerturbationModel
 from samplers.errors import InputError, nearest
 from samplers.files import write_atomically
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # the names of a header that a gene list or a list of perturbations may have
 HEADERS = ("gene", "genes", "gene_name", "gene_names", "target_gene", "perturbation", "target")
 MAX_CELLS = 200_000
+Model = PerturbationModel | BoltzmannPerturbation
 
 
 def read_gene_list(path: str | Path) -> list[str]:
@@ -68,7 +70,7 @@ def _rows(path: str | Path) -> list[list[str]]:
 
 
 def predict_file(
-    model: PerturbationModel,
+    model: Model,
     wanted: dict[str, int],
     controls: AnnData,
     out: str | Path,
@@ -76,8 +78,12 @@ def predict_file(
     genes: list[str] | None = None,
     n_control: int | None = None,
     seed: int = 0,
+    **making: Any,
 ) -> AnnData:
-    """Write the predicted and the control cells as .h5ad: CSR float32, log1p-normalised, obs holds the perturbation.
+    """Write the predicted and the control cells as .h5ad: CSR float32, obs holds the perturbation.
+
+    A delta predictor writes log1p-normalised cells, the conditional machine counts; `making` (how, dose, clamp) is the
+    latter's.
 
     With `genes` the columns have their order; `cell-eval prep -g gene_names.csv` takes the file.
     """
@@ -89,14 +95,14 @@ def predict_file(
         raise InputError(
             f"{total:,} cells would be predicted, the challenge takes {MAX_CELLS:,}: lower n_cells or --n-control"
         )
-    predicted = model.predict(wanted, controls, n_control=n_control, seed=seed)
+    predicted = model.predict(wanted, controls, n_control=n_control, seed=seed, **making)
     if genes is not None:
         predicted = predicted[:, audit.match_genes(predicted, genes, "the model", "the gene list")].copy()
     write_atomically(out, lambda p: predicted.write_h5ad(p, compression="lzf"))
     return predicted
 
 
-def control_cells(adata: AnnData, model: PerturbationModel, which: str) -> AnnData:
+def control_cells(adata: AnnData, model: Model, which: str) -> AnnData:
     """Return the control cells of a file; a file without the perturbation column is taken to hold controls only."""
     if model.pert_key not in adata.obs:
         return adata

@@ -1,13 +1,14 @@
-"""What a training run of `qbmvae perturb train` is made of."""
+"""What the experiments on perturbations are made of, read from YAML, `--set` and options."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
-from qbmvae.perturbation.options import Options, preset
-from samplers.errors import InputError, nearest
+from experiments.config import build
+from qbmvae.perturbation.boltzmann.options import KIND, BoltzmannOptions
+from qbmvae.perturbation.options import PHASES, PRESETS, Options, preset
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class TrainConfig:
     features: str | None = None
     backbone: str = "pca"
     preset: str = "default"
-    options: Mapping[str, Any] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     context_key: str | None = None
     holdout: str = "auto"
     holdout_values: tuple[str, ...] = ()
@@ -41,16 +42,18 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Build a configuration from YAML values; unknown names are refused."""
-        known = [f.name for f in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise InputError(f"no setting {name!r} of `perturb train`{nearest(name, known)}")
-        if "data" not in values:
-            raise InputError("the configuration names no data (an .h5ad file)")
-        return cls(**{**values, "holdout_values": tuple(values.get("holdout_values") or ())})
+        values = {k: v for k, v in values.items() if v is not None}
+        return build(cls, values, "settings of `perturb train`")
 
-    def resolved_options(self) -> Options:
+    @property
+    def is_boltzmann(self) -> bool:
+        """Whether the preset is the conditional Boltzmann machine, not the delta predictor."""
+        return self.preset == KIND
+
+    def resolved_options(self) -> Options | BoltzmannOptions:
         """Return the preset with the overrides."""
+        if self.is_boltzmann:
+            return BoltzmannOptions.from_dict(dict(self.options or {}))
         base = preset(self.preset)
         return Options.from_dict(base.to_dict() | dict(self.options or {}))
 
@@ -61,3 +64,64 @@ class TrainConfig:
         if self.features not in (None, "one-hot"):
             return "perturbations"
         return "context" if self.context_key else "cells"
+
+
+@dataclass(frozen=True)
+class SeedsConfig:
+    """Runs over several seeds.
+
+    Parameters
+    ----------
+    runs
+        Name to settings of `TrainConfig`.
+    seeds
+        Of hold-out, weights and cells.
+    data_root
+        Folder that the runs' data are relative to.
+    """
+
+    runs: dict[str, dict[str, Any]]
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    data_root: str | None = None
+
+
+def ablations() -> dict[str, Options]:
+    """Return the rows of the ablation table."""
+    bandwidth = PRESETS["bandwidth"]
+    # as the default and the baselines make cells, so that the rows below differ in the predictor only
+    scaled = replace(bandwidth, cells="scale")
+    return {
+        "prototype": PRESETS["prototype"],
+        "prototype-pseudobulk": replace(bandwidth, angle_scale=1.0, normalise=False, decoder="mlp512"),
+        "bandwidth": bandwidth,
+        "bandwidth-scaled": scaled,
+        "bandwidth-no-entanglement": replace(scaled, entangle=False),
+        "bandwidth-frozen": replace(scaled, freeze_circuit=True),
+        "bandwidth-mlp": replace(scaled, bottleneck="mlp"),
+        "bypass-only": replace(PRESETS["default"], bottleneck="none", gate=False),
+        "default": PRESETS["default"],
+    }
+
+
+@dataclass(frozen=True)
+class TableConfig:
+    """A table: "ablation" (backbone `pca`) or "phases" (a small STATE network trained on the seen perturbations).
+
+    `screen` are arguments of `synthetic_screen`, `options` override every row, `backbone_epochs` train the STATE network.
+    """
+
+    table: Literal["ablation", "phases"] = "ablation"
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    screen: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    backbone_epochs: int = 20
+    n_control: int = 200
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for YAML."""
+        return asdict(self) | {"seeds": list(self.seeds), "screen": dict(self.screen), "options": dict(self.options)}
+
+    def rows(self) -> dict[str, Options]:
+        """Return the named options of each row."""
+        rows = ablations() if self.table == "ablation" else {f"phase {p}": preset(f"phase-{p}") for p in PHASES}
+        return {name: Options.from_dict(o.to_dict() | dict(self.options)) for name, o in rows.items()}

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from qbmvae.perturbation import baselines
+from qbmvae.perturbation.boltzmann import BoltzmannPerturbation
+from qbmvae.perturbation.cells import make_cells
 from qbmvae.perturbation.diagnostics import collapse_report
 from qbmvae.perturbation.groups import Groups
 from qbmvae.perturbation.scoring import METRICS, Screen, scale_scores, score_screens, screen
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 REFERENCE = "mean response"
 
 
-def observed_screen(model: PerturbationModel, test: AnnData, n_control: int | None, seed: int) -> Screen:
+def observed_screen(
+    model: PerturbationModel | BoltzmannPerturbation, test: AnnData, n_control: int | None, seed: int
+) -> Screen:
     """Read the held-out cells with the model's genes and normalisation."""
     cells, x = model.expression(test, "test")
     normalised = _with_x(cells, x)
@@ -35,7 +40,7 @@ def _with_x(cells: AnnData, x: Any) -> AnnData:
 
 
 def evaluate(
-    model: PerturbationModel,
+    model: PerturbationModel | BoltzmannPerturbation,
     test: AnnData,
     groups: Groups | None,
     *,
@@ -69,7 +74,12 @@ def evaluate(
     labels = list(map(str, truth.names))
     control_cells = test[(test.obs[model.pert_key].astype(str) == model.control).to_numpy()]
     sizes = {name: n_cells or len(truth.rows[name]) for name in labels}
-    deltas = {"model": model.predict_delta(labels, control_cells, seed=seed)}
+    own = model.predict(sizes, control_cells, seed=seed)
+    if isinstance(model, BoltzmannPerturbation):
+        own = _with_x(*model.expression(own, "predicted"))
+        deltas = {"model": _shifts(own, labels, model.pert_key, model.control)}
+    else:
+        deltas = {"model": model.predict_delta(labels, control_cells, seed=seed)}
     if groups is not None:
         known = all(model.features.has(label) for label in labels)
         for name in baselines.BASELINES:
@@ -77,10 +87,7 @@ def evaluate(
                 deltas[name] = baselines.predict(name, groups, model.features, labels)
     raw, tables = {}, {}
     for name, delta in deltas.items():
-        # baselines get the cells that score best, whatever the model's own are
-        predicted = model.predict(
-            sizes, control_cells, seed=seed, deltas=delta, cells=None if name == "model" else "scale"
-        )
+        predicted = own if name == "model" else shifted(model, control_cells, labels, delta, sizes, seed)
         result = score_screens(
             screen(predicted, model.pert_key, model.control, n_control=n_control, seed=seed), truth, model.genes
         )
@@ -103,6 +110,29 @@ def evaluate(
         "per_perturbation": {k: t.reset_index().to_dict("list") for k, t in tables.items()},
         "effects": {"names": labels, "predicted": deltas["model"], "observed": effects},
     }
+
+
+def shifted(
+    model: Any, controls: AnnData, labels: list[str], deltas: np.ndarray, sizes: Mapping[str, int], seed: int
+) -> AnnData:
+    """Return control cells moved by `deltas` (n_labels, n_genes), each gene rescaled, with the controls at the end."""
+    import anndata as ad
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    cells, x = model.expression(controls, "controls")
+    x = sp.csr_matrix(x, dtype=np.float32)
+    mean = np.asarray(x.mean(axis=0, dtype=np.float64)).ravel()
+    blocks = [make_cells(x, mean, d, sizes[name], how="scale", rng=rng) for name, d in zip(labels, deltas, strict=True)]
+    names = [name for name in labels for _ in range(sizes[name])] + [model.control] * x.shape[0]
+    obs = pd.DataFrame({model.pert_key: pd.Categorical(names)}, index=[f"cell-{i}" for i in range(len(names))])
+    return ad.AnnData(sp.vstack([*blocks, x], format="csr"), obs=obs, var=cells.var[[]].copy())
+
+
+def _shifts(predicted: AnnData, labels: list[str], pert_key: str, control: str) -> np.ndarray:
+    names = predicted.obs[pert_key].astype(str).to_numpy()
+    means = [np.asarray(predicted.X[names == name].mean(axis=0)).ravel() for name in [control, *labels]]
+    return np.stack(means[1:]) - means[0]
 
 
 def verdict(result: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from experiments import run_folder as run_folder
 from experiments.perturbation.challenge import control_cells
 from experiments.perturbation.runs import read_data
-from qbmvae.perturbation.model import PerturbationModel
+from qbmvae.perturbation.files import load_model
 from qbmvae.perturbation.scoring import scores
 from samplers.errors import InputError, nearest
 
@@ -32,7 +32,7 @@ def evaluate_files(
         raise InputError(f"scorer {scorer!r}{nearest(scorer, SCORERS)}")
     truth = read_data(observed)
     if predicted.is_dir():
-        model = PerturbationModel.load(predicted)
+        model = load_model(predicted)
         pert_key, control = pert_key or model.pert_key, control or model.control
         model.pert_key, model.control = pert_key, control
         truth, x = model.expression(truth, str(observed))

@@ -9,29 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from experiments.report.plots import new_figure, save
 from qbmvae.perturbation.diagnostics import principal_coordinates, similarity
 from qbmvae.perturbation.options import Options
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
-    import matplotlib
-
-    matplotlib.use("Agg", force=False)
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(1, columns, figsize=(width, height), layout="constrained", squeeze=False)
-
-
-def _write(figure: Any, path: Path) -> None:
-    import matplotlib.pyplot as plt
-
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
 def architecture(options: Options, width: int, n_genes: int, backbone: str, path: Path) -> None:
     """Draw the path from control cells and features to predicted cells."""
-    figure, axes = _figure(10.5, 2.9)
+    figure, axes = new_figure(10.5, 2.9)
     axis = axes[0, 0]
     qubits = options.n_qubits * options.n_blocks
     outputs = qubits * (3 if options.readout == "xyz" else 1)
@@ -72,12 +57,12 @@ def architecture(options: Options, width: int, n_genes: int, backbone: str, path
         axis.text(6.4, -0.3, f"{options.bypass} bypass{gate}", ha="center", color="#b5541c", fontsize=8.5)
     axis.set(xlim=(-1.2, 12), ylim=(-0.45, 1.0))
     axis.axis("off")
-    _write(figure, path)
+    save(figure, path)
 
 
 def components(effects: Mapping[str, np.ndarray], path: Path) -> None:
     """Scatter the first two principal components of each set of effects (P, n_genes), one panel a set, one scale."""
-    figure, axes = _figure(4.2 * len(effects), 3.8, len(effects))
+    figure, axes = new_figure(4.2 * len(effects), 3.8, ncols=len(effects))
     limit = 0.0
     for axis, (name, values) in zip(axes[0], effects.items(), strict=True):
         if len(values) < 3:
@@ -90,24 +75,40 @@ def components(effects: Mapping[str, np.ndarray], path: Path) -> None:
     if limit:
         for axis in axes[0]:
             axis.set(xlim=(-limit, limit), ylim=(-limit, limit))
-    _write(figure, path)
+    save(figure, path)
 
 
-def heat_maps(effects: Mapping[str, np.ndarray], path: Path) -> None:
-    """Show the correlation of every two perturbations' effects, one panel a set, in the order of the last set's PC 1."""
-    figure, axes = _figure(4.2 * len(effects), 3.8, len(effects))
+def heat_maps(effects: Mapping[str, np.ndarray], names: Sequence[str], path: Path) -> None:
+    """Show the correlation of every two perturbations' effects, one panel a set, in the order of the last set's PC 1.
+
+    Parameters
+    ----------
+    effects
+        Name of a set to its effects, `(n_perturbations, n_genes)`.
+    names
+        The perturbations; above 60 only every second, third, ... is written.
+    path
+        PNG to write.
+    """
+    n = len(names)
+    side = float(np.clip(0.16 * n, 3.2, 9))
+    figure, axes = new_figure((side + 1.0) * len(effects) + 0.8, side + 1.0, ncols=len(effects))
     last = list(effects.values())[-1]
     order = principal_coordinates(last, 1)[0][:, 0].argsort() if len(last) > 2 else np.arange(len(last))
+    places = np.arange(0, n, -(-n // 60))
     for axis, (name, values) in zip(axes[0], effects.items(), strict=True):
         shown = axis.imshow(similarity(values)[np.ix_(order, order)], vmin=-1, vmax=1, cmap="RdBu_r")
-        axis.set(title=f"{name} effects", xlabel="perturbation", ylabel="perturbation")
+        axis.set(title=f"{name} effects")
+        written = [names[order[i]] for i in places]
+        axis.set_xticks(places, written, rotation=90, fontsize=7)
+        axis.set_yticks(places, written, fontsize=7)
     figure.colorbar(shown, ax=axes[0].tolist(), label="correlation", shrink=0.85)
-    _write(figure, path)
+    save(figure, path)
 
 
 def training(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Plot the losses by epoch."""
-    figure, axes = _figure(6.5, 3.4)
+    figure, axes = new_figure(6.5, 3.4)
     axis = axes[0, 0]
     for stage, style in (("validate", "-"), ("train", "--")):
         rows = [row for row in history if row["stage"] == stage]
@@ -131,12 +132,12 @@ def training(history: Sequence[Mapping[str, Any]], path: Path) -> None:
         axis.legend(frameon=False)
     else:
         axis.text(0.5, 0.5, "no epochs: the start was best", ha="center", transform=axis.transAxes)
-    _write(figure, path)
+    save(figure, path)
 
 
 def score_bars(scores: Mapping[str, Mapping[str, float]], path: Path, spread: str = "_se") -> None:
     """Show PDS, MAE and DES of several predictors with 1.96 standard errors."""
-    figure, axes = _figure(11, 0.5 + 0.42 * len(scores), 3)
+    figure, axes = new_figure(11, 0.5 + 0.42 * len(scores), ncols=3)
     names = list(scores)
     for axis, (metric, title) in zip(
         axes[0],
@@ -153,4 +154,4 @@ def score_bars(scores: Mapping[str, Mapping[str, float]], path: Path, spread: st
         axis.set_title(title, fontsize=9)
         if metric == "pds":
             axis.axvline(0.5, color="#888", lw=0.8, ls=":")
-    _write(figure, path)
+    save(figure, path)

@@ -1,19 +1,23 @@
-"""HTML reports of perturbation experiments."""
+"""Reports of perturbation experiments."""
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from experiments.perturbation import plots
-from experiments.report.plain_page import image, page, table
+from experiments.perturbation.distribution import SCORES
+from experiments.report.page import figure_of, page, settings_sections
+from experiments.report.tables import table
+from experiments.report.values import Spread
+from experiments.run_folder import write_text
+from qbmvae.perturbation.model import PerturbationModel
 
 if TYPE_CHECKING:
     from experiments.perturbation.config import TrainConfig
-    from qbmvae.perturbation.model import PerturbationModel
+    from qbmvae.perturbation.boltzmann import BoltzmannPerturbation
 
 # what the public prototype's page gives, raw and scaled
 PUBLISHED = {
@@ -26,6 +30,20 @@ PUBLISHED = {
     "overall": 28.18,
 }
 COLUMNS = ("des", "pds", "mae", "des_scaled", "pds_scaled", "mae_scaled", "overall")
+EXPLAIN = {
+    "des": "differential expression score: overlap of predicted and observed genes; more is better",
+    "pds": "perturbation discrimination score: is a prediction nearest to its own perturbation? .5 is chance",
+    "mae": "mean absolute error of the perturbations' mean expression; less is better",
+    "des_scaled": "0: as the mean response; 1: perfect",
+    "pds_scaled": "0: as the mean response; 1: perfect",
+    "mae_scaled": "0: as the mean response; 1: perfect",
+    "overall": "mean of the three scaled scores, times 100",
+    "predicted_participation_ratio": "how many directions the predicted effects spread over; near 1: collapsed",
+    "predicted_similarity": "mean correlation of two predicted effects; near 1: collapsed",
+    "gate": "weight of the circuit next to the bypass",
+    "n_trainable": "trained weights",
+}
+BEST = {"mae": "min"} | dict.fromkeys(("des", "pds", "des_scaled", "pds_scaled", "mae_scaled", "overall"), "max")
 
 
 def score_table(metrics: dict[str, Any]) -> pd.DataFrame:
@@ -36,42 +54,163 @@ def score_table(metrics: dict[str, Any]) -> pd.DataFrame:
 
 
 def train_report(
-    out: Path, config: TrainConfig, model: PerturbationModel, metrics: dict[str, Any], effects: dict[str, Any] | None
+    out: Path,
+    config: TrainConfig,
+    model: PerturbationModel | BoltzmannPerturbation,
+    metrics: dict[str, Any],
+    effects: dict[str, Any] | None,
 ) -> None:
-    """Write `report.html` and its figures for one training run."""
-    plots.architecture(
-        model.options, model.predictor.width, len(model.genes), config.backbone, out / "architecture.png"
-    )
+    """Write `report.html` and its figures for one training run.
+
+    Parameters
+    ----------
+    out
+        The run folder.
+    config, model, metrics
+        The run.
+    effects
+        "names", "predicted" and "observed" effects of the held-out perturbations; None where none are held out.
+    """
     plots.training(model.history, out / "training.png")
-    sections = [
-        f"<p>Preset {html.escape(config.preset)}, {metrics['n_trainable']:,} trainable weights, seed {config.seed}; "
-        f"hold-out: {html.escape(metrics['holdout'])}.</p>",
-        image(out / "architecture.png"),
-    ]
+    lead: dict[str, Any] = {"texts": ["Nothing was held out, so the model is not scored."]}
+    sections: list[dict[str, Any]] = []
     if effects is not None:
         plots.score_bars({"model": metrics["model"], **metrics["baselines"]}, out / "scores.png")
         sides = {"predicted": effects["predicted"], "observed": effects["observed"]}
         plots.components(sides, out / "pca.png")
-        plots.heat_maps(sides, out / "similarity.png")
-        diagnostics = pd.DataFrame([metrics["diagnostics"]]).T.rename(columns={0: "value"}).rename_axis("diagnostic")
-        sections += [
-            f"<h2>Scores on {metrics['n_perturbations']} held-out perturbations</h2>"
-            f"<p>As cell-eval defines them, against {metrics['n_control']} control cells; scaled scores are relative to the "
-            f"{metrics['reference']}. Bars: 1.96 standard errors over perturbations.</p>",
-            table(score_table(metrics)),
-            image(out / "scores.png"),
-            "<h2>Against the baselines</h2><ul>",
-            *(f"<li>{html.escape(line)}</li>" for line in metrics["verdict"]),
-            "</ul><h2>Has it collapsed?</h2>",
-            table(diagnostics.reset_index()),
-            image(out / "pca.png"),
-            image(out / "similarity.png"),
-        ]
-    sections += ["<h2>Training</h2>", image(out / "training.png")]
-    page(out, "Perturbation response", sections)
+        plots.heat_maps(sides, list(map(str, effects["names"])), out / "similarity.png")
+        how = (
+            f"Scores as cell-eval defines them, against {metrics['n_control']} control cells; scaled scores are relative to "
+            f"the {metrics['reference']}."
+        )
+        scores = score_table(metrics).set_index("predictor").astype(float).dropna(axis=1, how="all")
+        lead = {
+            "texts": [_answer(metrics), how],
+            "tables": [table(scores, best=BEST, explain=EXPLAIN)],
+            "figures": figure_of(out / "scores.png", "bars: 1.96 standard errors over perturbations"),
+        }
+        diagnostics = pd.Series(metrics["diagnostics"], name="value").to_frame().rename_axis("diagnostic")
+        sections = [
+            {"title": "Against the baselines", "list": metrics["verdict"]},
+            {"title": "Has it collapsed?", "tables": [table(diagnostics, best=None)], "figures":
+             figure_of(out / "pca.png", "one dot a perturbation; a collapsed model puts them on one spot")
+             + figure_of(out / "similarity.png", "a collapsed model predicts the same effect for all: one red square")},
+        ]  # fmt: skip
+    if metrics.get("distribution"):
+        sections.append(_distribution(metrics["distribution"]))
+    sections.append({"title": "Training", "figures": figure_of(out / "training.png", "by epoch")})
+    if isinstance(model, PerturbationModel):
+        path = out / "architecture.png"
+        plots.architecture(model.options, model.predictor.width, len(model.genes), config.backbone, path)
+        sections.append({"title": "Architecture", "figures": figure_of(path, "from control cells to predicted cells")})
+    subtitle = (
+        f"preset {config.preset}, {metrics['n_trainable']:,} trainable weights, seed {config.seed}; "
+        f"hold-out: {metrics['holdout']}"
+    )
+    write_text(out / "report.html", page("Perturbation response", subtitle, [*sections, *settings_sections(out)], lead))
+
+
+def _answer(metrics: dict[str, Any]) -> str:
+    own, baselines = metrics["model"], metrics["baselines"]
+    text = f"On {metrics['n_perturbations']} held-out perturbations the model reaches PDS {own['pds']:.3f}, MAE {own['mae']:.4f}"
+    text += f" and DES {own['des']:.3f}."
+    if baselines:
+        pds, mae = max(baselines, key=lambda b: baselines[b]["pds"]), min(baselines, key=lambda b: baselines[b]["mae"])
+        text += f" The best baselines: {pds}, PDS {baselines[pds]['pds']:.3f}; {mae}, MAE {baselines[mae]['mae']:.4f}."
+    return text
+
+
+def _distribution(found: dict[str, Any]) -> dict[str, Any]:
+    frame = pd.DataFrame(found["scores"]).set_index("predictor")
+    shown = pd.DataFrame(
+        {
+            score: [
+                Spread.around(mean, half) for mean, half in frame[[score, f"{score}_half"]].astype(float).to_numpy()
+            ]
+            for score in SCORES
+        },
+        index=frame.index,
+    )
+    text = (
+        "Held-out cells of a perturbation are halved: predictions and the first half (the ceiling) are compared with the "
+        "second, in the principal components of the held-out cells. Smaller is better; a two-sample accuracy of .5 cannot be "
+        "told apart. Means over perturbations ± 1.96 standard errors."
+    )
+    tables = [table(shown, best=None)]
+    return {"title": "Cells as a distribution", "texts": [text], "tables": tables, "list": found["verdict"]}
 
 
 def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame, scores: dict[str, dict[str, float]]) -> None:
-    """Write `report.html` of a table over seeds."""
+    """Write `report.html` of a table over seeds.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    title, note
+        What it is, and how it was made.
+    summary
+        One row a predictor under "row"; a score's half-width is in the column with the suffix "_ci".
+    scores
+        Predictor to its scores, for the bars.
+    """
     plots.score_bars(scores, out / "scores.png", spread="_se")
-    page(out, title, [f"<p>{html.escape(note)}</p>", table(summary), image(out / "scores.png")])
+    shown = summary.set_index(summary["row"].rename("predictor"))
+    for column in COLUMNS:
+        if f"{column}_ci" in shown:
+            shown[column] = [
+                Spread.around(value, half) for value, half in shown[[column, f"{column}_ci"]].astype(float).to_numpy()
+            ]
+    drop = [c for c in shown if c == "row" or c.endswith(("_ci", "_se"))]
+    best = summary.loc[summary["row"] != "published prototype"].dropna(subset="pds")
+    top = best.loc[best["pds"].idxmax(), "row"]
+    lead = {
+        "texts": [f"The best PDS has: {top}.", note],
+        "tables": [table(shown.drop(columns=drop), best=BEST, explain=EXPLAIN)],
+        "figures": figure_of(out / "scores.png", "bars: 1.96 standard errors over seeds"),
+    }
+    write_text(out / "report.html", page(title, note, settings_sections(out), lead))
+
+
+def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFrame) -> None:
+    """Write `report.html` of several runs over seeds.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    note
+        How intervals are made.
+    scores
+        Columns "run", "predictor" and scores, half-widths in columns with the suffix " +-".
+    margins
+        Columns "run", "baseline", margins of the model and their verdicts.
+    """
+    tables = [
+        table(_with_ranges(part.drop(columns="run"), "predictor"), str(run), best=BEST, explain=EXPLAIN)
+        for run, part in scores.groupby("run", sort=False)
+    ]
+    against = [
+        table(_with_ranges(part.drop(columns="run"), "baseline"), str(run), best=None)
+        for run, part in margins.groupby("run", sort=False)
+    ]
+    worse = int((margins[["pds verdict", "mae verdict"]] == "WORSE").to_numpy().sum()) if len(margins) else 0
+    total = 2 * len(margins)
+    answer = (
+        f"In {total - worse} of {total} comparisons with a baseline the model is at least as good within the interval."
+    )
+    sections = [
+        {"title": "Margins of the model", "texts": ["Positive is better for the model."], "tables": against},
+        *settings_sections(out),
+    ]
+    lead = {"texts": [answer, note], "tables": tables}
+    write_text(out / "report.html", page("Perturbation response over seeds", f"{len(tables)} runs", sections, lead))
+
+
+def _with_ranges(frame: pd.DataFrame, index: str) -> pd.DataFrame:
+    shown = frame.set_index(index)
+    for column in [c for c in shown if f"{c} +-" in shown]:
+        shown[column] = [
+            Spread.around(value, half) for value, half in shown[[column, f"{column} +-"]].astype(float).to_numpy()
+        ]
+    return shown.drop(columns=[c for c in shown if c.endswith(" +-")])

@@ -12,12 +12,17 @@ import pandas as pd
 
 from experiments import run_folder as run_folder
 from experiments.perturbation.config import TrainConfig
+from experiments.perturbation.distribution_table import MIN_CELLS, cells_of, controls, distribution_scores, summary
+from experiments.perturbation.distribution_table import verdict as distribution_verdict
 from experiments.perturbation.evaluate import evaluate, verdict
 from experiments.perturbation.report import train_report
 from experiments.perturbation.splits import Split, split
 from qbmvae.fingerprint import fingerprint
-from qbmvae.perturbation import audit
+from qbmvae.perturbation import audit, boltzmann
+from qbmvae.perturbation.boltzmann.options import HOWS, BoltzmannOptions
+from qbmvae.perturbation.files import load_model
 from qbmvae.perturbation.fitting import fit, training_groups
+from qbmvae.perturbation.groups import Groups
 from qbmvae.perturbation.model import PerturbationModel
 from samplers.errors import InputError
 from samplers.files import write_atomically
@@ -30,6 +35,7 @@ CHECKPOINT, DATA = "checkpoint.pt", "data.json"
 # control cells kept in the run folder to predict from
 KEPT_CONTROLS = 2000
 Progress = Callable[[str], None]
+Model = PerturbationModel | boltzmann.BoltzmannPerturbation
 
 
 def read_data(path: str | Path, genes: str | None = None) -> AnnData:
@@ -118,26 +124,10 @@ def _fill(config: TrainConfig, out: Path, adata: AnnData, parts: Split, progress
     train, test = adata[parts.train].copy(), adata[parts.test].copy()
     checkpoint = out / CHECKPOINT
     if (out / "model.json").is_file():
-        model = PerturbationModel.load(out)
+        model = load_model(out)
     else:
         progress(f"training on {train.n_obs:,} cells, hold-out: {config.resolved_holdout()}")
-        model = fit(
-            train,
-            pert_key=config.pert_key,
-            control=config.control,
-            features=config.features,
-            backbone=config.backbone,
-            options=config.resolved_options(),
-            context_key=config.context_key,
-            separator=config.separator,
-            seed=config.seed,
-            report=lambda row: (
-                progress(f"{row['stage']} epoch {row['epoch']}: loss {row['loss']:.4f}")
-                if row["epoch"] % 10 == 0
-                else None
-            ),
-            checkpoint=checkpoint,
-        )
+        model = _trained(config, train, checkpoint, progress)
         _write_controls(model, train, out)
         run_folder.write_text(out / "history.csv", pd.DataFrame(model.history).to_csv(index=False))
         model.save(out)
@@ -145,10 +135,39 @@ def _fill(config: TrainConfig, out: Path, adata: AnnData, parts: Split, progress
     return score_run(config, out, model, train, test, parts, progress)
 
 
+def _trained(config: TrainConfig, train: AnnData, checkpoint: Path, progress: Progress) -> Model:
+    common: dict[str, Any] = {
+        "pert_key": config.pert_key,
+        "control": config.control,
+        "features": config.features,
+        "separator": config.separator,
+        "seed": config.seed,
+    }
+    options = config.resolved_options()
+    if isinstance(options, BoltzmannOptions):
+        return boltzmann.fit(
+            train,
+            options=options,
+            report=lambda row: progress(f"{row['stage']} step {row['epoch']}: {row['loss']:.4f}"),
+            **common,
+        )
+    return fit(
+        train,
+        options=options,
+        backbone=config.backbone,
+        context_key=config.context_key,
+        report=lambda row: (
+            progress(f"{row['stage']} epoch {row['epoch']}: loss {row['loss']:.4f}") if row["epoch"] % 10 == 0 else None
+        ),
+        checkpoint=checkpoint,
+        **common,
+    )
+
+
 def score_run(
     config: TrainConfig,
     out: Path,
-    model: PerturbationModel,
+    model: Model,
     train: AnnData,
     test: AnnData,
     parts: Split,
@@ -162,7 +181,7 @@ def score_run(
         "held_out": parts.held_out[:500],
         "seed": config.seed,
         "preset": config.preset,
-        "n_trainable": sum(p.numel() for p in model.predictor.parameters() if p.requires_grad),
+        "n_trainable": model.n_trainable,
         "notes": model.notes,
     }
     effects = None
@@ -175,12 +194,45 @@ def score_run(
         run_folder.write_text(out / "per_perturbation.csv", pd.concat(rows).to_csv(index=False))
         metrics |= result | {"verdict": verdict(result | {"per_perturbation": tables})}
         metrics |= {k: v for k, v in result["model"].items() if not k.endswith("_se")}
+        metrics["distribution"] = _distribution(config, out, model, (x, train), test, groups, progress)
     run_folder.write_json(out / METRICS, metrics)
     train_report(out, config, model, metrics, effects)
     return metrics
 
 
-def _write_controls(model: PerturbationModel, train: AnnData, out: Path) -> None:
+def _distribution(
+    config: TrainConfig,
+    out: Path,
+    model: Model,
+    train: tuple[Any, AnnData],
+    test: AnnData,
+    groups: Groups,
+    progress: Progress,
+) -> dict[str, Any] | None:
+    """Compare predicted cells with held-out ones as distributions; None where no perturbation has cells enough."""
+    labels = audit.labels(test, config.pert_key)
+    names, counts = np.unique(labels[labels != config.control], return_counts=True)
+    sizes = {str(n): int(-(-c // 2)) for n, c in zip(names, counts, strict=True) if c >= MIN_CELLS}
+    if not sizes:
+        progress(f"no perturbation has {MIN_CELLS} held-out cells: distributions are not compared")
+        return None
+    _, x = model.expression(test, "test")
+    rows = np.flatnonzero(labels == config.control)
+    train_labels = audit.labels(train[1], config.pert_key)
+    predictors = controls(train[0], train_labels, x[rows], groups, model.features, config.control, config.seed)
+    hows = HOWS if isinstance(model, boltzmann.BoltzmannPerturbation) else (None,)
+    for how in hows:
+        more = {} if how is None else {"how": how}
+        predicted = model.predict(sizes, test[rows], n_control=1, seed=config.seed, **more)
+        _, made = model.expression(predicted, "predicted")
+        predictors[f"model ({how})" if how else "model"] = cells_of(predicted, made, config.pert_key)
+    table = distribution_scores(predictors, x, labels, config.control, seed=config.seed, progress=progress)
+    run_folder.write_text(out / "distribution.csv", table.to_csv(index=False))
+    own = f"model ({model.options.how})" if hows is HOWS else "model"
+    return {"own": own, "scores": summary(table).to_dict("records"), "verdict": distribution_verdict(table, own)}
+
+
+def _write_controls(model: Model, train: AnnData, out: Path) -> None:
     """Keep up to 2,000 control cells as they came (counts where the data are counts)."""
     rows = np.flatnonzero((train.obs[model.pert_key].astype(str) == model.control).to_numpy())
     if rows.size > KEPT_CONTROLS:

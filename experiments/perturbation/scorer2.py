@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from qbmvae.perturbation import audit
 from samplers.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ def to_counts(adata: AnnData, totals: np.ndarray, *, seed: int = 0) -> AnnData:
 
 
 def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: str, *, seed: int = 0) -> dict[str, Any]:
-    """Return the mean over perturbations of each metric of cell-eval2's preset "vcc2026".
+    """Return the mean over perturbations of each metric of cell-eval2's preset "vcc2026", with its cost.
 
     Parameters
     ----------
@@ -44,10 +47,15 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
     observed
         Counts.
 
+    Returns
+    -------
+    dict
+        One value a metric; "wall_seconds", "cpu_seconds", and "peak_gib", the largest memory of the process so far.
+
     Raises
     ------
     InputError
-        The observed cells are no counts, which this scorer needs.
+        Genes differ, controls are missing, the observed cells are no counts, which this scorer needs.
     MissingExtraError
         cell-eval2 is not installed.
     """
@@ -55,6 +63,13 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
         import cell_eval2
     except ImportError:
         raise MissingExtraError("cell-eval2", "perturbation") from None
+    for which, cells in (("predicted", predicted), ("observed", observed)):
+        audit.unique_genes(cells, which)
+        audit.require_control(audit.labels(cells, pert_key, which), control, pert_key, which)
+    audit.match_genes(predicted, observed.var_names, "predicted", "the observed cells")
+    if not np.array_equal(predicted.var_names, observed.var_names):
+        predicted = predicted[:, observed.var_names]
+    start, cpu = time.perf_counter(), time.process_time()
     values = observed.X.data if sp.issparse(observed.X) else np.asarray(observed.X)
     if (np.modf(values)[0] > 1e-3).any():
         raise InputError("observed: cell-eval2 scores counts, but X holds fractions: give raw counts")
@@ -73,4 +88,6 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
         num_threads=1,
     )
     summary = table.to_pandas().groupby("metric")["value"].mean()
-    return {str(name): float(value) for name, value in summary.items()}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    cost = {"wall_seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu, "peak_gib": peak}
+    return {str(name): float(value) for name, value in summary.items()} | cost

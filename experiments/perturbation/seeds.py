@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from experiments import run_folder as run_folder
-from experiments.perturbation.runs import METRICS, TrainConfig, train_run
-from experiments.report.plain_page import page, table
+from experiments.perturbation.config import TrainConfig
+from experiments.perturbation.report import runs_report
+from experiments.perturbation.runs import METRICS, train_run
 from samplers.errors import InputError
 
 
@@ -73,12 +74,8 @@ def run_seeds(
         )
     run_folder.write_text(out / "scores.csv", scores.to_csv(index=False))
     run_folder.write_text(out / "margins.csv", margins.to_csv(index=False))
-    note = f"<p>{len(seeds)} seeds: mean and 95 % t half-width (+-) over seeds. Margins are paired by seed, positive is better.</p>"
-    page(
-        out,
-        "Perturbation response over seeds",
-        [note, table(scores), "<h2>Margins of the model</h2>", table(margins)],
-    )
+    note = f"{len(seeds)} seeds: mean and 95 % t half-width over seeds. Margins are paired by seed."
+    runs_report(out, note, scores, margins)
     return scores
 
 

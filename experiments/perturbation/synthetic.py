@@ -87,3 +87,67 @@ def synthetic_screen(
     )
     table = Features(tuple(names), features.astype(np.float32), "file")
     return SyntheticScreen(adata, table, names[n_seen:], pd.DataFrame(effects, index=names, columns=adata.var_names))
+
+
+def bimodal_screen(
+    *,
+    n_perturbations: int = 4,
+    n_cells: int = 300,
+    n_control: int = 600,
+    n_genes: int = 120,
+    responders: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6),
+    strength: float = 2.0,
+    depth: float = 2000.0,
+    seed: int = 0,
+) -> tuple[AnnData, dict[str, float]]:
+    """Draw a screen in which a share of each perturbation's cells responds fully and the others not at all.
+
+    Controls are in two states, each with a programme of genes. A responding cell of perturbation P<i> turns on the
+    perturbation's own programme (a tenth of the genes, log fold change `strength`) and leaves the first state for the
+    second. The mean of such cells is a cell that does not exist: a mean shift cannot make them.
+
+    Parameters
+    ----------
+    n_perturbations, n_cells, n_control, n_genes
+        Sizes.
+    responders
+        Share of responding cells of each perturbation, repeated where there are more perturbations.
+    strength
+        Log fold change of a programme's genes.
+    depth
+        Mean counts of a cell.
+    seed
+        Of everything.
+
+    Returns
+    -------
+    Counts with obs["target_gene"], obs["responds"] and obs["state"]; the true share of responders of each perturbation.
+    """
+    import anndata as ad
+
+    rng = np.random.default_rng(seed)
+    base = rng.gamma(1.0, 1.0, n_genes) + 0.1
+    size = max(2, n_genes // 10)
+    genes = rng.permutation(n_genes)
+    states = [genes[:size], genes[size : 2 * size]]
+    own = [rng.choice(genes[2 * size :], size, replace=False) for _ in range(n_perturbations)]
+    names = [f"P{i}" for i in range(n_perturbations)]
+    share = {name: responders[i % len(responders)] for i, name in enumerate(names)}
+    blocks, table = [], []
+    for i, name in enumerate(["non-targeting", *names], start=-1):
+        n = n_control if i < 0 else n_cells
+        responds = rng.random(n) < (share[name] if i >= 0 else 0.0)
+        state = np.where(responds, 1, rng.random(n) < 0.5).astype(int)
+        log_rate = np.tile(np.log(base), (n, 1))
+        for s, programme in enumerate(states):
+            log_rate[np.ix_(state == s, programme)] += strength
+        if i >= 0:
+            log_rate[np.ix_(responds, own[i])] += strength
+        rate = np.exp(log_rate)
+        rate *= depth * rng.gamma(10.0, 0.1, (n, 1)) / rate.sum(1, keepdims=True)
+        blocks.append(sp.csr_matrix(rng.poisson(rng.gamma(5.0, 0.2, rate.shape) * rate).astype(np.float32)))
+        table.append(pd.DataFrame({"target_gene": name, "responds": responds, "state": state}))
+    obs = pd.concat(table, ignore_index=True)
+    obs.index = [f"cell{i}" for i in range(len(obs))]
+    var = pd.DataFrame(index=[f"G{j}" for j in range(n_genes)])
+    return ad.AnnData(sp.vstack(blocks, format="csr"), obs=obs, var=var), share

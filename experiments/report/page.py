@@ -1,20 +1,21 @@
-"""Self-contained HTML reports of a training and of an evaluation."""
+"""The one HTML page of all reports: self-contained, works without a network, prints."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import pandas as pd
+from experiments import run_folder
 
-if TYPE_CHECKING:
-    from anndata import AnnData
+HERE = Path(__file__).parent
+#: Figures of more pixels across stand alone in their row.
+WIDE = 760
 
 
-def page(title: str, subtitle: str, sections: Sequence[dict[str, Any]]) -> str:
+def page(title: str, subtitle: str, sections: Sequence[Mapping[str, Any]], answer: Mapping[str, Any] | str = "") -> str:
     """Return an HTML page.
 
     Parameters
@@ -22,75 +23,52 @@ def page(title: str, subtitle: str, sections: Sequence[dict[str, Any]]) -> str:
     title, subtitle
         Its head.
     sections
-        Mappings with "title" and any of "texts", "cards" (name to value), "tables" (see `table`), "figures"
-        (see `figure`), "details" with "details_title".
+        Mappings with "title" and any of "texts", "list", "cards" (name to value), "explorer" (see `explorer.explorer`),
+        "tables" (see `tables.table`), "figures" (see `figure`), "details" with "details_title". A section that holds
+        nothing else than its title is left out.
+    answer
+        What the reader wants to know, in a sentence; or a section without a title that leads the page.
     """
     from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
 
     import qbmvae
 
-    loader = FileSystemLoader(Path(__file__).parent / "templates")
-    template = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template(
-        "page.html"
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    time = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return template.render(title=title, subtitle=subtitle, sections=sections, time=time, version=qbmvae.__version__)
+    shown = [s for s in sections if any(s.get(k) for k in s if k not in ("title", "details_title"))]
+    lead = {"texts": [answer]} if isinstance(answer, str) and answer else answer or None
+    interactive = [s for s in (lead, *shown) if s and s.get("explorer")]
+    scripts = [Markup((HERE / "templates" / "tables.js").read_text(encoding="utf-8"))]
+    if interactive:
+        scripts.insert(0, Markup((HERE / "assets" / "plotly-basic.min.js").read_text(encoding="utf-8")))
+        scripts.append(Markup((HERE / "templates" / "explorer.js").read_text(encoding="utf-8")))
+    style = Markup((HERE / "templates" / "page.css").read_text(encoding="utf-8"))
+    return environment.get_template("page.html").render(
+        title=title, subtitle=subtitle, lead=lead, sections=shown, scripts=scripts, style=style,
+        time=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), version=qbmvae.__version__,
+    )  # fmt: skip
 
 
-def table(frame: pd.DataFrame, caption: str = "", best: Mapping[str, str] | str | None = "max") -> dict[str, Any]:
-    """Return a table for `page`; the best value of each column is marked.
-
-    Parameters
-    ----------
-    frame
-        The rows; the index is the first column.
-    caption
-        What it shows.
-    best
-        "max", "min", None, or column name to one of these.
-    """
-    marks: dict[str, Any] = {}
-    for column in frame.columns:
-        rule = best.get(column) if isinstance(best, Mapping) else best
-        values = pd.to_numeric(frame[column], errors="coerce")
-        if rule and len(frame) > 1 and values.notna().any():
-            marks[column] = values.max() if rule == "max" else values.min()
-    rows = []
-    for name, row in frame.iterrows():
-        cells = [{"text": str(name), "best": False}]
-        for column in frame.columns:
-            cells.append({"text": number(row[column]), "best": column in marks and row[column] == marks[column]})
-        rows.append(cells)
-    return {"caption": caption, "columns": [frame.index.name or "", *map(str, frame.columns)], "rows": rows}
+def figure(image: str, caption: str) -> list[dict[str, Any]]:
+    """Return a figure for `page` from a PNG in base64, or nothing for an empty one."""
+    if not image:
+        return []
+    # a PNG's header holds its width, eight bytes into its first chunk
+    width = int.from_bytes(base64.b64decode(image[:32])[16:20], "big")
+    return [{"png": image, "caption": caption, "wide": width > WIDE}]
 
 
-def number(value: Any) -> str:
-    """Return a value as a reader wants it: three decimals, a dash for what is not defined."""
-    if isinstance(value, float | np.floating):
-        if not np.isfinite(value):
-            return "–"
-        return f"{value:.3f}" if abs(float(value)) < 100 else f"{value:,.1f}"
-    if value is None:
-        return "–"
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return f"{int(value):,}" if whole else str(value)
+def figure_of(path: Path, caption: str) -> list[dict[str, Any]]:
+    """Return a figure for `page` from a PNG file."""
+    return figure(base64.b64encode(path.read_bytes()).decode(), caption)
 
 
-def figure(image: str, caption: str) -> list[dict[str, str]]:
-    """Return a figure for `page`, or nothing for an empty image."""
-    return [{"png": image, "caption": caption}] if image else []
-
-
-def colourings(adata: AnnData, keys: Sequence[str | None]) -> dict[str, Any]:
-    """Return the obs columns among `keys` that exist, as what `plots.scatters` colours by."""
-    found: dict[str, Any] = {}
-    for key in keys:
-        if key is not None and key in adata.obs and key not in found:
-            values = adata.obs[key]
-            found[key] = values.to_numpy() if pd.api.types.is_float_dtype(values) else values.astype(str).to_numpy()
-    return found
-
-
-def some_cells(n: int, n_max: int = 4000) -> np.ndarray:
-    """Return the rows that a plane shows: all, or a seeded choice."""
-    return np.arange(n) if n <= n_max else np.sort(np.random.default_rng(0).choice(n, n_max, replace=False))
+def settings_sections(folder: Path) -> list[dict[str, str]]:
+    """Return a folder's configuration and versions as folded sections."""
+    return [
+        {"title": title, "details_title": name, "details": (folder / name).read_text(encoding="utf-8")}
+        for title, name in (("Configuration", run_folder.CONFIG), ("Versions", run_folder.VERSIONS))
+        if (folder / name).is_file()
+    ]

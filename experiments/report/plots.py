@@ -1,14 +1,17 @@
-"""Figures of the reports, each returned as a PNG in base64."""
+"""Figures of the reports in one style; each is returned as a PNG in base64 unless it says otherwise."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from experiments.run_folder import write_atomically
 
 # Okabe and Ito's colours, told apart by colour-blind readers, then paler ones
 COLOURS = (
@@ -17,7 +20,11 @@ COLOURS = (
 )  # fmt: skip
 
 
-def _figure(width: float, height: float, **options: Any) -> tuple[Any, Any]:
+def new_figure(width: float, height: float, **options: Any) -> tuple[Any, Any]:
+    """Return a figure of a size in inches and its axes, `(n_rows, n_columns)`, in the style of the reports.
+
+    Other arguments are those of `matplotlib.figure.Figure.subplots`.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -31,8 +38,23 @@ def _figure(width: float, height: float, **options: Any) -> tuple[Any, Any]:
     return figure, axes
 
 
+def _set_sizes(figure: Any) -> None:
+    """Set the sizes that matplotlib resets whenever a text is set."""
+    for axis in figure.axes:
+        axis.title.set_size(10)
+        axis.xaxis.label.set_size(9)
+        axis.yaxis.label.set_size(9)
+
+
+def save(figure: Any, path: Path) -> Path:
+    """Write a figure as a PNG file, atomically."""
+    _set_sizes(figure)
+    return write_atomically(path, lambda p: figure.savefig(p, dpi=110))
+
+
 def png(figure: Any) -> str:
     """Return a figure as base64 text."""
+    _set_sizes(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return base64.b64encode(buffer.getvalue()).decode()
@@ -55,7 +77,7 @@ def plane(embedding: np.ndarray, seed: int = 0) -> np.ndarray:
 
 def scatters(planes: Mapping[str, np.ndarray], colourings: Mapping[str, Any]) -> str:
     """Return a grid: a row for each way of colouring (types, batches or numbers), a column for each embedding."""
-    figure, axes = _figure(4.1 * len(planes) + 1.6, 3.6 * len(colourings), nrows=len(colourings), ncols=len(planes))
+    figure, axes = new_figure(4.1 * len(planes) + 1.6, 3.6 * len(colourings), nrows=len(colourings), ncols=len(planes))
     n = len(next(iter(planes.values())))
     size, order = float(np.clip(8000 / n, 1.5, 14)), np.random.default_rng(0).permutation(n)
     for row, (name, values) in enumerate(colourings.items()):
@@ -84,8 +106,12 @@ def curves(history: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> str:
     shown = {t: cs for t, cs in shown.items() if cs}
     if not shown:
         return ""
-    figure, axes = _figure(3.7 * len(shown), 2.9, ncols=len(shown))
-    for axis, (title, columns) in zip(axes[0], shown.items(), strict=True):
+    across = min(3, len(shown))
+    down = -(-len(shown) // across)
+    figure, axes = new_figure(3.5 * across, 2.8 * down, nrows=down, ncols=across)
+    for axis in axes.flat[len(shown) :]:
+        axis.axis("off")
+    for axis, (title, columns) in zip(axes.flat, shown.items(), strict=False):
         for colour, column in zip(COLOURS, columns, strict=False):
             values = history[column].dropna()
             axis.plot(values.index, values, color=colour, label=column.replace("_", " "), lw=1.6)
@@ -97,7 +123,7 @@ def curves(history: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> str:
 
 def lines(series: Mapping[str, Mapping[float, float]], xlabel: str, ylabel: str, title: str = "") -> str:
     """Return one line for each name over a common axis."""
-    figure, axes = _figure(6.6, 3.8)
+    figure, axes = new_figure(6.6, 3.8)
     axis = axes[0, 0]
     for i, (name, points) in enumerate(series.items()):
         axis.plot(
@@ -111,12 +137,13 @@ def lines(series: Mapping[str, Mapping[float, float]], xlabel: str, ylabel: str,
 
 def intervals(rows: Sequence[tuple[str, float, float, float]], xlabel: str, title: str = "", zero: bool = True) -> str:
     """Return estimates with their intervals, one a row: (name, estimate, low, high)."""
-    figure, axes = _figure(6.6, 0.9 + 0.3 * len(rows))
+    figure, axes = new_figure(6.6, 0.9 + 0.3 * len(rows))
     axis = axes[0, 0]
     for i, (_, value, low, high) in enumerate(reversed(rows)):
         colour = COLOURS[8] if low <= 0 <= high else COLOURS[0] if low > 0 else COLOURS[3]
         axis.plot([low, high], [i, i], color=colour if zero else COLOURS[0], lw=2)
         axis.plot([value], [i], "o", color=colour if zero else COLOURS[0], ms=5)
+    axis.set_ylim(-0.6, len(rows) - 0.4)
     if zero:
         axis.axvline(0, color="#999999", lw=1, ls=":")
     axis.set(yticks=range(len(rows)), yticklabels=[r[0] for r in reversed(rows)], xlabel=xlabel, title=title)
@@ -127,13 +154,13 @@ def ranks(table: pd.DataFrame, title: str = "") -> str:
     """Return a rank plot: models in rows, data sets in columns, rank 1 the best, mean rank at the right."""
     ranked = table.rank(ascending=False, axis=0)
     ranked = ranked.loc[ranked.mean(axis=1).sort_values().index]
-    figure, axes = _figure(2.6 + 1.0 * table.shape[1], 1.2 + 0.32 * len(table))
+    figure, axes = new_figure(2.6 + 1.0 * table.shape[1], 1.2 + 0.32 * len(table))
     axis = axes[0, 0]
     axis.imshow(ranked.to_numpy(), cmap="YlGnBu_r", aspect="auto", vmin=1, vmax=max(2, len(table)))
     for i, name in enumerate(ranked.index):
         for j, column in enumerate(ranked.columns):
             rank, value = ranked.loc[name, column], table.loc[name, column]
-            dark = rank < len(table) / 2.5
+            dark = rank <= (len(table) + 1) / 2.2
             text = "-" if np.isnan(rank) else f"{rank:.0f}\n{value:.3f}"
             axis.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axis.set(
@@ -150,7 +177,7 @@ def confusion(label: Any, predicted: Any, title: str = "") -> str:
     names = sorted({*label, *predicted})
     shares = pd.crosstab(label, predicted, normalize="index").reindex(index=names, columns=names, fill_value=0)
     side = 2.2 + 0.34 * len(names)
-    figure, axes = _figure(side + 0.8, side)
+    figure, axes = new_figure(side + 0.8, side)
     axis = axes[0, 0]
     axis.imshow(shares.to_numpy(), cmap="Blues", vmin=0, vmax=1)
     for (i, j), v in np.ndenumerate(shares.to_numpy()):
@@ -164,7 +191,7 @@ def confusion(label: Any, predicted: Any, title: str = "") -> str:
 
 def agreement(pairs: Mapping[str, tuple[Any, Any]], xlabel: str, ylabel: str) -> str:
     """Return scatter plots of one quantity against another that should equal it, with the diagonal."""
-    figure, axes = _figure(3.6 * len(pairs), 3.3, ncols=len(pairs))
+    figure, axes = new_figure(3.6 * len(pairs), 3.3, ncols=len(pairs))
     for axis, (title, (x, y)) in zip(axes[0], pairs.items(), strict=True):
         low, high = float(min(np.min(x), np.min(y))), float(max(np.max(x), np.max(y)))
         axis.plot([low, high], [low, high], color="#999999", lw=1, ls=":")

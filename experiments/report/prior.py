@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.report import plots
-from experiments.report.page import figure, number
+from experiments.report.page import figure
+from experiments.report.values import number
 
 PANELS = {"effective sample size of the chains": ("sampler_ess",), "log Z of the prior": ("log_partition",)}
 

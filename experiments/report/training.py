@@ -10,8 +10,10 @@ import pandas as pd
 import yaml
 
 from experiments.report import plots
-from experiments.report.page import colourings, figure, number, page, some_cells
+from experiments.report.explorer import explorer, some_cells, variable_genes
+from experiments.report.page import figure, page
 from experiments.report.prior import sampler_section
+from experiments.report.values import number
 from experiments.run_folder import plain
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ PANELS = {
     "KL weight": ("kl_weight",),
     "active bits": ("active_bits",),
 }
+#: Names under which files often keep types, to colour by where no labels were registered.
+TYPE_COLUMNS = ("cell_type", "celltype", "cell_types", "labels")
 
 
 def training_report(
@@ -34,35 +38,63 @@ def training_report(
     embedding: np.ndarray,
     adata: AnnData,
 ) -> str:
-    """Return the page of one training run."""
-    cards: dict[str, Any] = {
-        "cells": number(metrics["cells"]),
-        "genes": number(metrics["genes"]),
-        "epochs": metrics["epochs"],
-    }
-    for key, text in (
-        ("held_out_elbo", "held-out ELBO, nats a cell"),
-        ("held_out_iwae", "held-out IWAE bound (20 draws)"),
-        ("rate", "rate, nats"),
-        ("active_bits", "active bits"),
-    ):
-        if key in metrics:
-            cards[text] = number(metrics[key])
-    rows = some_cells(adata.n_obs)
+    """Return the page of one training run.
+
+    Parameters
+    ----------
+    name
+        Of the run.
+    config, metrics
+        What its folder holds.
+    history
+        Curves by epoch.
+    embedding
+        `(n_cells, n_dimensions)`, the rows of `adata`.
+    adata
+        The cells.
+    """
     setup = config["setup"]
-    guess = [c for c in ("cell_type", "celltype", "cell_types", "labels") if c in adata.obs][:1]
-    colours = colourings(adata[rows], [setup.get("labels_key"), *guess, setup.get("batch_key")])
-    sections: list[dict[str, Any]] = [{"title": "Summary", "cards": cards}]
-    if colours:
-        image = plots.scatters({"QBM-VAE": plots.plane(embedding[rows], seed=0)}, colours)
-        sections.append({"title": "Embedding", "figures": figure(image, f"UMAP of {len(rows):,} cells")})
-    sections.append({"title": "Training", "figures": figure(plots.curves(history, PANELS), "by epoch")})
-    sections += sampler_section(history, metrics, str(config["model"].get("sampler", "persistent")))
-    sections.append(
+    rows = some_cells(adata.n_obs)
+    shown = adata[rows]
+    guess = [c for c in TYPE_COLUMNS if c in adata.obs][:1]
+    views = explorer(
+        {"QBM-VAE": plots.plane(embedding[rows], seed=0)},
+        shown.obs,
+        variable_genes(shown, setup.get("layer")),
+        [setup.get("labels_key"), *guess, setup.get("batch_key")],
+        f"UMAP of the embedding of {len(rows):,} cells; genes are the most variable ones",
+    )
+    cards = {
+        text: number(int(metrics[key]) if key in ("cells", "genes", "epochs", "active_bits") else metrics[key])
+        for key, text in (
+            ("cells", "cells"),
+            ("genes", "genes"),
+            ("epochs", "epochs"),
+            ("held_out_elbo", "held-out ELBO, nats a cell"),
+            ("held_out_iwae", "held-out IWAE bound (20 draws), nats"),
+            ("rate", "rate, nats"),
+            ("active_bits", "active bits"),
+        )
+        if key in metrics
+    }
+    sections: list[dict[str, Any]] = [
+        {"title": "Training curves", "figures": figure(plots.curves(history, PANELS), "by epoch")},
+        *sampler_section(history, metrics, str(config["model"].get("sampler", "persistent"))),
         {
             "title": "Configuration",
             "details_title": "config.yaml",
             "details": yaml.safe_dump(plain(dict(config)), sort_keys=False),
-        }
-    )
-    return page(f"Training run {name}", str(config["data"]), sections)
+        },
+    ]
+    lead = {"texts": [_answer(metrics)], "explorer": [views], "cards": cards}
+    return page(f"Training run {name}", str(config["data"]), sections, lead)
+
+
+def _answer(metrics: Mapping[str, Any]) -> str:
+    text = f"{metrics['cells']:,} cells were embedded after {metrics['epochs']:,} epochs of training."
+    if "held_out_elbo" in metrics:
+        text += f" The model explains a cell that it has not seen with {-metrics['held_out_elbo']:,.1f} nats"
+        text += " (the negative ELBO: less is better, and only models of the same data compare)."
+    if "active_bits" in metrics:
+        text += f" {metrics['active_bits']:.0f} of {metrics['latent_dimensions']} bits carry information."
+    return text

@@ -79,7 +79,13 @@ def spearman(x: Any, y: Any) -> float:
 
 
 def conservation(
-    embedding: Any, reference: Any, roots: Sequence[int], batch: Any = None, branch: Any = None, n_neighbors: int = 15
+    embedding: Any,
+    reference: Any,
+    roots: Sequence[int],
+    batch: Any = None,
+    branch: Any = None,
+    n_neighbors: int = 15,
+    batches: Any = None,
 ) -> dict[str, float]:
     """Score the order of cells by diffusion pseudotime on the embedding, in scIB's definition and beside it.
 
@@ -97,6 +103,8 @@ def conservation(
         Lineage of each cell, `(n_cells,)`, None or NaN where it has none: also correlate inside each lineage.
     n_neighbors
         Size of the neighbourhoods.
+    batches
+        Batch of each cell for "worst_batch", `batch` by default.
 
     Returns
     -------
@@ -104,7 +112,8 @@ def conservation(
         "score": scIB's, (1 + Spearman) / 2 on the largest component of the graph, entered at its cell of smallest
         reference where the root lies outside, with the other cells at pseudotime 0 (so a torn graph costs);
         "spearman": the same correlation unscaled; "spearman_reachable": over the cells that the graph reaches;
-        "unreachable": their share of the cells; "spearman_branches": mean over lineages, each lineage's own graph
+        "unreachable": the share of the others; "worst_batch": the lowest "spearman" inside a batch
+        of ten cells or more; "spearman_branches": mean over lineages, each lineage's own graph
         entered at its cell of smallest reference.
 
     Notes
@@ -126,6 +135,8 @@ def conservation(
     # cells off the process stay out of the graph, as in scIB: they would take up the diffusion components
     graph = neighbour_graph(x[use], n_neighbors)
     largest = np.flatnonzero(graph[1] == np.bincount(graph[1]).argmax())
+    e = b if batches is None else as_codes(batches, len(x), "batches")[0]
+    each = [e[use] == value for value in np.unique(e[use])]
     rows: list[dict[str, float]] = []
     for start in starts:
         entry = int(start[0])
@@ -137,7 +148,16 @@ def conservation(
         groups = [b[use] == value for value in np.unique(b[use])]
         whole = finite_mean(spearman(known[use][g], full[g]) for g in groups)
         part = finite_mean(spearman(known[use][g & reached], time[g & reached]) for g in groups)
-        rows.append({"spearman": whole, "spearman_reachable": part, "unreachable": float(1 - reached.mean())})
+        in_batch = [spearman(known[use][g], full[g]) for g in each if g.sum() >= 10]
+        worst = min((r for r in in_batch if np.isfinite(r)), default=float("nan"))
+        rows.append(
+            {
+                "spearman": whole,
+                "spearman_reachable": part,
+                "unreachable": float(1 - reached.mean()),
+                "worst_batch": worst,
+            }
+        )
     scores = {name: finite_mean(r[name] for r in rows) for name in rows[0]}
     scores["score"] = (1 + scores["spearman"]) / 2
     if branch is not None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qbmvae.cellsim.engines import components, gf2, memory, network
+from qbmvae.cellsim import engines
+from qbmvae.cellsim.engines import components, memory
 from qbmvae.cellsim.gates import Edge, parse_edges
 from qbmvae.cellsim.structure import Structure, analyse
 from samplers.errors import InputError, nearest
@@ -103,9 +104,9 @@ class GeneCircuit:
         rng = np.random.default_rng(seed)
         name = self._engine(engine)
         if name == "gf2":
-            return gf2.sample(*self._gf2, n_cells, rng)
+            return engines.gf2.sample(*self._gf2, n_cells, rng)
         if name == "bayesian-network":
-            return network.sample(self.angles, self.edges, self.structure.finished, n_cells, rng)
+            return engines.network.sample(self.angles, self.edges, self.structure.finished, n_cells, rng)
         if name == "components":
             return components.sample(self.angles, self.edges, self.structure.finished, n_cells, rng, self.genes)
         if name == "aer":
@@ -122,7 +123,7 @@ class GeneCircuit:
         """
         _check_count(n_cells)
         self._engine("gf2")
-        return gf2.sample_packed(*self._gf2, n_cells, np.random.default_rng(seed))
+        return engines.gf2.sample_packed(*self._gf2, n_cells, np.random.default_rng(seed))
 
     def blocks(self, n_cells: int, seed: Seed = None, size: int = 4096) -> Iterator[np.ndarray]:
         """Yield the bits of `n_cells` cells in blocks of at most `size` cells, in bounded memory."""
@@ -140,8 +141,8 @@ class GeneCircuit:
                 "use sample() or marginals()"
             )
         compute: dict[str, Callable[[], np.ndarray]] = {
-            "gf2": lambda: gf2.probabilities(self.p_on, self._toggles),
-            "bayesian-network": lambda: network.probabilities(self.angles, self.edges, self.structure.finished),
+            "gf2": lambda: engines.gf2.probabilities(self.p_on, self._toggles),
+            "bayesian-network": lambda: engines.network.probabilities(self.angles, self.edges, self.structure.finished),
             "components": lambda: components.probabilities(
                 self.angles, self.edges, self.structure.finished, self.genes
             ),
@@ -161,7 +162,7 @@ class GeneCircuit:
             Where more than 18 genes hang together through rotations.
         """
         if self.engine == "gf2":
-            return gf2.marginals(self.p_on, self._toggles)
+            return engines.gf2.marginals(self.p_on, self._toggles)
         out = np.empty(self.n_genes)
         for members in self._independent_parts():
             position = {g: i for i, g in enumerate(members)}
@@ -213,7 +214,7 @@ class GeneCircuit:
 
     @cached_property
     def _gf2(self) -> tuple[np.ndarray, np.ndarray]:
-        return gf2.starting_bits(self.p_on), gf2.gate_arrays(self._toggles)
+        return engines.gf2.starting_bits(self.p_on), engines.gf2.gate_arrays(self._toggles)
 
     def _engine(self, engine: str) -> str:
         if engine in ("auto", "components") and self.engine == "components":

@@ -42,6 +42,8 @@ class ModelOptions:
         Hidden layers of the encoder, and of the decoder.
     dropout_rate
         Dropout in the encoder.
+    decoder_dropout_rate
+        Dropout in the decoder: against a likelihood that overfits on few cells, see docs/training.md.
     gene_likelihood
         "auto": "zinb" where a batch has more zeros than a negative binomial explains (reads), else "nb" (molecules), see
         `qbmvae.data.likelihood`. "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
@@ -72,6 +74,7 @@ class ModelOptions:
     n_hidden: int = 128
     n_layers: int = 2
     dropout_rate: float = 0.1
+    decoder_dropout_rate: float = 0.0
     gene_likelihood: str = "auto"
     dispersion: str = "gene"
     prior: str = "boltzmann"
@@ -90,8 +93,9 @@ class ModelOptions:
         for name in ("n_latent", "n_hidden", "n_layers"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.dropout_rate < 1:
-            raise InputError(f"dropout_rate must be in [0, 1), not {self.dropout_rate}")
+        for name in ("dropout_rate", "decoder_dropout_rate"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must be in [0, 1), not {getattr(self, name)}")
         relaxations.check(self.estimator)
 
 

@@ -77,7 +77,7 @@ class VAE(nn.Module):
         seen = every if o.encode_covariates else ((), 0)
         self.encoder = Hidden(n_input, o.n_hidden, o.n_layers, *seen, o.dropout_rate, o.normalisation)
         self.posterior = nn.Linear(o.n_hidden, o.n_latent * (1 if self.prior.discrete else 2))
-        self.decoder = Hidden(o.n_latent, o.n_hidden, o.n_layers, *every, 0.0, o.normalisation)
+        self.decoder = Hidden(o.n_latent, o.n_hidden, o.n_layers, *every, o.decoder_dropout_rate, o.normalisation)
         self.output = ConditionalLinear(o.n_hidden, n_input, *every)
         if o.gene_likelihood == "zinb":
             self.dropout_output = ConditionalLinear(o.n_hidden, n_input, *every)

@@ -71,12 +71,15 @@ def genes(
         allowed = f"; up to {most_missing:.0%} may be missing" if most_missing else ""
         raise InputError(
             f"{len(missing)} of the model's {len(wanted)} genes ({len(missing) / len(wanted):.0%}) are missing: "
-            f"{_some(missing, 5)}{hint(here, missing, var) or _NO_HINT}{allowed}"
+            f"{_some(missing, 5)}{hint(here, missing, var) or _no_hint(here, missing, wanted)}{allowed}"
         )
     return columns.astype(np.int64)
 
 
-_NO_HINT = "; add them to the file, or train on the shared genes"
+def _no_hint(here: pd.Index, missing: pd.Index, wanted: pd.Index) -> str:
+    if len(missing) == len(wanted) and len(here):
+        return f"; these data name their genes {_some(here, 3)}: rename adata.var_names"
+    return "; add them to the file, or train on the shared genes"
 
 
 def missing_message(missing: pd.Index, n_wanted: int, found_hint: str) -> str:

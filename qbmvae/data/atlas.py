@@ -12,15 +12,28 @@ import scipy.sparse as sp
 from anndata import AnnData
 from anndata.io import read_elem
 
-from qbmvae.data.stores import ConcatenatedRows, DatasetRows, RowStore, open_group, open_matrix
-from samplers.errors import InputError
+from qbmvae.data import align
+from qbmvae.data.counts import ON_DISK
+from qbmvae.data.sources import expand
+from qbmvae.data.stores import ConcatenatedRows, RowStore, columns_of, matrix_key, open_group, open_matrix, stack
+from samplers.errors import InputError, nearest
+
+#: Rows read at once.
+ROWS = 8192
 
 
 class Atlas(AnnData):
     """Cells whose `obs` and `var` are in memory and whose counts are read in blocks from `store`.
 
-    `X` is an empty matrix of the right shape. Slices and copies are plain AnnData objects without counts: subset genes
-    and cells when opening.
+    `X` is an empty matrix of the right shape: models read `store`. Slices work; copies of slices hold no counts and are
+    refused by models.
+
+    Parameters
+    ----------
+    store
+        The counts.
+    obs, var
+        Tables of cells and genes.
     """
 
     store: RowStore
@@ -28,6 +41,37 @@ class Atlas(AnnData):
     def __init__(self, store: RowStore, obs: pd.DataFrame, var: pd.DataFrame):
         super().__init__(sp.csr_matrix(store.shape, dtype=np.float32), obs=obs, var=var)
         self.store = store
+        self.uns[ON_DISK] = True
+
+    def copy(self, filename: Any = None) -> Atlas:
+        """Return the same cells with tables of their own; the counts stay where they are."""
+        if filename is not None:
+            raise InputError("cells on disk have files already: open them with qbmvae.data.open_atlas")
+        return Atlas(self.store, self.obs.copy(), self.var.copy())
+
+    def with_genes(self, genes: Sequence[str]) -> Atlas:
+        """Return the same cells with some of the genes, in the given order."""
+        columns = align.genes(self.var_names, genes)
+        return Atlas(columns_of(self.store, columns), self.obs.copy(), self.var.iloc[columns].copy())
+
+    def to_memory(self, copy: bool = False, *, layer: str | None = None) -> AnnData:
+        """Return the cells in memory, their counts in X, or in the layer that is named.
+
+        Parameters
+        ----------
+        copy
+            As in AnnData; counts are always read anew.
+        layer
+            Where models will look for the counts.
+        """
+        n, m = self.store.shape
+        parts = [self.store.read(i, min(i + ROWS, n)) for i in range(0, n, ROWS)]
+        x = sp.csr_matrix((n, m), dtype=np.float32)
+        if parts:
+            whole = stack(parts)
+            x = sp.csr_matrix((whole.data, whole.indices, whole.indptr), shape=(n, m))
+        obs, var = self.obs.copy(), self.var.copy()
+        return AnnData(x, obs=obs, var=var) if layer is None else AnnData(obs=obs, var=var, layers={layer: x})
 
 
 def open_atlas(
@@ -36,19 +80,22 @@ def open_atlas(
     layer: str | None = None,
     genes: Sequence[str] | None = None,
     obs_columns: Sequence[str] | None = None,
+    by_columns: bool = False,
 ) -> Atlas:
     """Open `.h5ad` files (CSR) or `.zarr` stores for training and embedding out of core.
 
     Parameters
     ----------
     paths
-        One file or several; local paths or fsspec URLs.
+        One file or several, folders of shards, patterns, text files of paths; local or fsspec URLs. See `sources.expand`.
     layer
-        Layer with the counts; X by default.
+        Layer with the counts; X by default, "raw" for `.raw.X` with its own genes.
     genes
         Genes to use, in this order; those shared by all files, in the order of the first, by default.
     obs_columns
         Columns of `obs` to keep; those shared by all files by default. Categories are unified.
+    by_columns
+        Read counts that are stored by columns (CSC) into memory; they are refused by default.
 
     Returns
     -------
@@ -59,23 +106,25 @@ def open_atlas(
     InputError
         For missing or damaged files, genes that a file lacks, no shared genes, duplicated cells across files.
     """
-    files = [paths] if isinstance(paths, str | Path) else list(paths)
-    if not files:
-        raise InputError("open_atlas needs at least one file")
+    files = expand(paths)
     groups = [open_group(path) for path in files]
     tables = [_table(group, "obs", path) for group, path in zip(groups, files, strict=True)]
-    variables = [_table(group, "var", path) for group, path in zip(groups, files, strict=True)]
+    places = [matrix_key(group, layer, path) for group, path in zip(groups, files, strict=True)]
+    keys = ["raw/var" if place == "raw/X" else "var" for place in places]
+    variables = [_table(group, key, path) for group, key, path in zip(groups, keys, files, strict=True)]
     for var, path in zip(variables, files, strict=True):
         if not var.index.is_unique:
             twice = var.index[var.index.duplicated()][0]
             raise InputError(f"{path}: gene {twice!r} appears more than once: make var_names unique")
     wanted = _genes([v.index for v in variables], genes, files)
-    stores: list[RowStore] = [open_matrix(g, layer, p) for g, p in zip(groups, files, strict=True)]
+    stores: list[RowStore] = [
+        open_matrix(g, key, p, by_columns) for g, key, p in zip(groups, places, files, strict=True)
+    ]
     columns = [wanted.get_indexer(v.index) for v in variables]
     shared = obs_columns if obs_columns is not None else [c for c in tables[0] if all(c in t for t in tables)]
     for table, path in zip(tables, files, strict=True):
         if missing := [c for c in shared if c not in table]:
-            raise InputError(f"{path}: obs has no column {missing[0]!r}")
+            raise InputError(f"{path}: obs has no column {missing[0]!r}{nearest(missing[0], table.columns)}")
     obs = pd.concat([_as_text(t[list(shared)]) for t in tables])
     if not obs.index.is_unique:
         twice = obs.index[obs.index.duplicated()][0]
@@ -83,16 +132,8 @@ def open_atlas(
     for name in obs:
         if obs[name].dtype == object:
             obs[name] = obs[name].astype("category")
-    return Atlas(ConcatenatedRows(stores, columns, len(wanted)), obs, pd.DataFrame(index=wanted))
-
-
-def rows_of(adata: AnnData, layer: str | None) -> RowStore | None:
-    """Return the row store of an `Atlas` or a backed AnnData; None for counts in memory."""
-    if isinstance(adata, Atlas):
-        return adata.store
-    if not adata.isbacked:
-        return None
-    return DatasetRows(adata.X if layer is None else adata.layers[layer], "X" if layer is None else layer)
+    var = pd.DataFrame(index=wanted) if len(files) > 1 else variables[0].loc[wanted]
+    return Atlas(ConcatenatedRows(stores, columns, len(wanted)), obs, var)
 
 
 def _table(group: Any, key: str, path: str | Path) -> pd.DataFrame:

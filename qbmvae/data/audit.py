@@ -29,6 +29,11 @@ def unique(index: pd.Index, label: str, remedy: str) -> None:
         raise InputError(f"{label} are not unique: {_some(twice)} appear more than once; run {remedy}")
 
 
+def own_columns(adata: Any) -> list[str]:
+    """Return the columns of `adata.obs` without those that scvi-tools adds."""
+    return [c for c in adata.obs.columns if not str(c).startswith("_scvi")]
+
+
 def keys(adata: Any, wanted: Iterable[str | None] | None, option: str, missing: bool = False) -> None:
     """Raise `InputError` for a column that `adata.obs` lacks or that holds missing values.
 
@@ -54,7 +59,11 @@ def keys(adata: Any, wanted: Iterable[str | None] | None, option: str, missing: 
         if not isinstance(key, str):
             raise InputError(f"{option}: a column of adata.obs is named by text, not {key!r}")
         if key not in adata.obs:
-            raise InputError(f"{option}: adata.obs has no column {key!r}{nearest(key, adata.obs.columns)}")
+            raise InputError(f"{option}: adata.obs has no column {key!r}{nearest(key, own_columns(adata))}")
+        if list(adata.obs.columns).count(key) > 1:
+            raise InputError(
+                f"{option}: adata.obs has {list(adata.obs.columns).count(key)} columns {key!r}: rename one"
+            )
         gone = np.flatnonzero(adata.obs[key].isna().to_numpy()) if not missing else []
         if len(gone):
             raise InputError(
@@ -84,7 +93,7 @@ def numbers(adata: Any, key: str, positive: bool) -> np.ndarray:
             raise TypeError
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
-        numeric = [c for c in adata.obs if pd.api.types.is_numeric_dtype(adata.obs[c].dtype)]
+        numeric = [c for c in own_columns(adata) if pd.api.types.is_numeric_dtype(adata.obs[c].dtype)]
         raise InputError(f"obs column {key!r} holds {column.dtype}, not numbers{nearest(key, numeric)}") from None
     bad = np.flatnonzero(~np.isfinite(values) | ((values <= 0) if positive else False))
     if len(bad):

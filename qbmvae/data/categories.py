@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +12,21 @@ import pandas as pd
 
 from samplers.errors import InputError, nearest
 
+#: A whole number that was written as a float.
+_WHOLE = re.compile(r"-?\d+\.0+")
 #: What a missing label is called: labels that the model does not use may be missing.
 UNLABELLED = "(missing)"
 
 
 def text_of(value: Any) -> str:
-    """Return a category as text: 1, 1.0 and "1" are one category, and so are True and "True"."""
+    """Return a category as text: 1, 1.0, "1" and "1.0" are one category, and so are True and "True"."""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
+    if isinstance(value, str):
+        return value.partition(".")[0] if _WHOLE.fullmatch(value) else value
+    if isinstance(value, np.datetime64 | datetime.date):
+        # as pandas prints a column of days
+        return str(pd.Timestamp(value)).removesuffix(" 00:00:00")
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
@@ -51,7 +60,7 @@ def learn(values: pd.Series, key: str, missing: str | None = None) -> tuple[np.n
     text = [text_of(level) for level in levels]
     if len(set(text)) < len(text):
         twice = next(t for t in text if text.count(t) > 1)
-        raise InputError(f"obs column {key!r} holds {twice!r} as text and as a number: make it one type")
+        raise InputError(f"obs column {key!r} holds {twice!r} in two spellings, such as 1 and '1': make it one type")
     if isinstance(values.dtype, pd.CategoricalDtype):
         place = {text_of(c): i for i, c in enumerate(values.cat.categories)}
         order = np.argsort([place.get(t, len(place)) for t in text], kind="stable")
@@ -107,7 +116,7 @@ def match(
             near = near if near.startswith("; nearest") else ""
         raise InputError(
             f"obs column {key!r} holds categories that the model has not seen: {shown}{near}; it knows "
-            f"{', '.join(repr(k) for k in list(table)[:10])}: map them to these, or use QBMVAE.load_query_data"
+            f"{', '.join(repr(k) for k in list(table)[:10])}: map them to these, or use QBMVAE.load_query_data (`qbmvae map`)"
         )
     categories = np.asarray(known)
     if new:
@@ -129,7 +138,9 @@ def _joined(known: np.ndarray, new: list[Any]) -> np.ndarray:
 def _factorised(values: pd.Series, key: str, missing: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return codes and the distinct values that occur, in order of appearance."""
     codes, levels = pd.factorize(values, use_na_sentinel=True)
-    levels = np.asarray(levels)
+    plain = all(isinstance(v, str | bool | int | float | np.bool_ | np.number) for v in levels)
+    # days, tuples and other objects are known by what they read as
+    levels = np.asarray(levels) if plain else np.asarray([text_of(v) for v in levels], dtype=object)
     gone = np.flatnonzero(codes < 0)
     if len(gone):
         if missing is None:

@@ -75,6 +75,8 @@ def as_rows(x: Any) -> Any:
     if kind.kind not in "biuf":
         raise InputError(f"the matrix holds {kind}, not real numbers")
     if not sp.issparse(x):
+        if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+            raise InputError("the matrix is masked: fill the masked values first")
         x = np.asarray(x)
         return sp.vstack([sp.csr_matrix(_plain(x[i : i + ROWS])) for i in range(0, max(len(x), 1), ROWS)], format="csr")
     rows = x if x.format == "csr" else x.tocsr()

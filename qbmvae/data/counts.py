@@ -13,8 +13,11 @@ import scipy.sparse as sp
 from qbmvae.data import audit, fingerprint
 from qbmvae.data.containers import as_rows, in_memory, matrix_of, take_columns, where
 from qbmvae.data.scan import survey
-from qbmvae.data.stores import ConcatenatedRows, DatasetRows, RowStore, SelectedRows
+from qbmvae.data.stores import DatasetRows, RowStore, SelectedRows, columns_of
 from samplers.errors import InputError
+
+#: Marks an `atlas.Atlas`, and copies of it.
+ON_DISK = "_qbmvae_on_disk"
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Counts:
         if self.rows is not None:
             rows = take_columns(self.rows, columns)
             return Counts(rows, None, self.library, self.totals[columns], self.checksum)
-        return Counts(None, _columns_of(self.store, columns), self.library, self.totals[columns], self.checksum)
+        return Counts(None, columns_of(self.store, columns), self.library, self.totals[columns], self.checksum)
 
 
 def matrix_and_genes(adata: Any, layer: str | None) -> tuple[Any, pd.DataFrame, bool]:
@@ -56,15 +59,17 @@ def matrix_and_genes(adata: Any, layer: str | None) -> tuple[Any, pd.DataFrame, 
     """
     if (store := getattr(adata, "store", None)) is not None:
         return store, adata.var, False
+    if ON_DISK in adata.uns and not hasattr(adata._adata_ref, "store"):
+        raise InputError("this is a copy of cells on disk without their counts: use the slice itself, or to_memory()")
     if _backed_view(adata, layer):
-        whole, var = matrix_of(adata._adata_ref, layer)
+        whole, var = _whole(adata._adata_ref, layer)
         n, m = adata._adata_ref.n_obs, len(var)
         rows = np.arange(n)[adata._oidx]
-        own = layer is None or layer in adata._adata_ref.layers
+        own = layer is None or hasattr(whole, "read") or layer in adata._adata_ref.layers
         if getattr(whole, "format", "csr") == "csr":
-            store = SelectedRows(DatasetRows(whole, where(layer)), rows)
+            store = SelectedRows(whole if hasattr(whole, "read") else DatasetRows(whole, where(layer)), rows)
             columns = np.arange(m)[adata._vidx] if own else np.arange(m)
-            return _columns_of(store, columns), adata.var if own else var, False
+            return columns_of(store, columns), adata.var if own else var, False
     x, var = matrix_of(adata, layer)
     if getattr(x, "format", "csr") == "csc" and hasattr(x, "to_memory"):
         x = x.to_memory()
@@ -72,17 +77,11 @@ def matrix_and_genes(adata: Any, layer: str | None) -> tuple[Any, pd.DataFrame, 
 
 
 def _backed_view(adata: Any, layer: str | None) -> bool:
-    return adata.isbacked and adata.is_view and layer not in adata.layers
+    return adata.is_view and (hasattr(adata._adata_ref, "store") or (adata.isbacked and layer not in adata.layers))
 
 
-def _columns_of(store: RowStore, columns: np.ndarray) -> RowStore:
-    """Return a store of the given columns, zeros for -1."""
-    n = store.shape[1]
-    if len(columns) == n and (columns == np.arange(n)).all():
-        return store
-    place = np.full(n, -1, dtype=np.int64)
-    place[columns[columns >= 0]] = np.flatnonzero(columns >= 0)
-    return ConcatenatedRows([store], [place], len(columns))
+def _whole(adata: Any, layer: str | None) -> tuple[Any, pd.DataFrame]:
+    return (adata.store, adata.var) if hasattr(adata, "store") else matrix_of(adata, layer)
 
 
 def load(
@@ -128,6 +127,6 @@ def load(
         totals = np.asarray(rows.sum(axis=0, dtype=np.float64)).ravel()
         checksum = fingerprint.of_rows(rows, fingerprint.of_names(var_names))
         return Counts(rows, None, library, totals, checksum)
-    store = _columns_of(x if hasattr(x, "read") else DatasetRows(x, name), columns)
-    found = survey(store, obs_names, var_names, counts=counts, moments=False, name=name)
+    store = columns_of(x if hasattr(x, "read") else DatasetRows(x, name), columns)
+    found = survey(store, obs_names, var_names, counts=counts, name=name)
     return Counts(None, store, found.library, found.totals, found.checksum)

@@ -112,6 +112,11 @@ class BlockSource:
             groups.append(rng.permutation(self.rows[np.concatenate(chosen)]))
         return groups
 
+    def block(self, rows: np.ndarray) -> CsrBlock:
+        """Return the counts of the given cells."""
+        there, block = self._load(rows)
+        return take_rows(block.indptr, block.indices, block.data, np.searchsorted(there, rows), block.n_columns)
+
     def _load(self, rows: np.ndarray) -> tuple[np.ndarray, CsrBlock]:
         """Read `rows`, block by block, and return them in ascending order: few cells of many blocks stay few."""
         wanted = np.unique(rows)

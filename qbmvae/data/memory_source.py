@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from qbmvae.core.csr import take_rows
+from qbmvae.core.csr import CsrBlock, take_rows
 from qbmvae.core.vae import Batch
 from qbmvae.data.disk_source import even_steps, make_batch
 
@@ -88,10 +88,13 @@ class MemorySource:
         for part in np.array_split(order[rank::world], self.steps(batch_size))[start:]:
             yield self.take(part, device)
 
+    def block(self, rows: np.ndarray) -> CsrBlock:
+        """Return the counts of the given cells."""
+        return take_rows(self._indptr, self.x.indices, self.x.data, rows, self.n_columns)
+
     def take(self, rows: np.ndarray, device: str | torch.device = "cpu") -> Batch:
         """Return the given cells as a minibatch."""
-        block = take_rows(self._indptr, self.x.indices, self.x.data, rows, self.n_columns)
-        return make_batch(rows, block, self.library, self.categories, self.continuous, device)
+        return make_batch(rows, self.block(rows), self.library, self.categories, self.continuous, device)
 
     @property
     def n_columns(self) -> int:

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from qbmvae.core.csr import CsrBlock, take_rows
 from qbmvae.data import fingerprint
-from qbmvae.data.containers import as_rows
+from qbmvae.data.containers import RAW, as_rows
 from samplers.errors import InputError, MissingExtraError, nearest
 
 #: Rows no further apart than this are read in one piece.
@@ -206,19 +206,66 @@ def open_group(path: str | Path) -> Any:
         raise InputError(f"{text} is damaged or no .h5ad/.zarr file ({error})") from error
 
 
-def open_matrix(group: Any, layer: str | None, path: str | Path) -> DatasetRows:
-    """Return the rows of X, or of a layer, of an opened file."""
-    from anndata.io import sparse_dataset
+def matrix_key(group: Any, layer: str | None, path: str | Path) -> str:
+    """Return where an opened file keeps its counts.
 
+    Parameters
+    ----------
+    group
+        The file.
+    layer
+        X where None; "raw" is `raw/X`, unless there is a layer of that name.
+    path
+        Its name, for messages.
+    """
+    layers = list(group["layers"]) if "layers" in group else []
     if layer is None:
         key = "X"
-    else:
-        layers = list(group["layers"]) if "layers" in group else []
-        if layer not in layers:
-            raise InputError(f"{path} has no layer {layer!r}{nearest(layer, layers)}")
+    elif layer in layers:
         key = f"layers/{layer}"
+    elif layer == RAW and "raw/X" in group:
+        key = "raw/X"
+    else:
+        known = [*layers, *([RAW] if "raw/X" in group else [])]
+        raise InputError(f"{path} has no layer {layer!r}{nearest(layer, known)}")
     if key not in group:
-        raise InputError(f"{path} has no X: name a layer")
+        raise InputError(f"{path} has no X: name a layer{nearest('counts', layers) if layers else ''}")
+    return key
+
+
+def is_sparse(element: Any) -> bool:
+    """Return whether an element of a file is a sparse matrix."""
+    return element.attrs.get("encoding-type") in ("csr_matrix", "csc_matrix")
+
+
+def open_matrix(group: Any, key: str, path: str | Path, by_columns: bool = False) -> DatasetRows:
+    """Return the rows of a matrix of an opened file.
+
+    Parameters
+    ----------
+    group
+        The file.
+    key
+        Where the matrix is, see `matrix_key`.
+    path
+        The file's name, for messages.
+    by_columns
+        Whether a matrix stored by columns is read into memory; it is refused otherwise.
+    """
+    from anndata.io import sparse_dataset
+
     element = group[key]
-    is_sparse = "encoding-type" in element.attrs and element.attrs["encoding-type"] in ("csr_matrix", "csc_matrix")
-    return DatasetRows(sparse_dataset(element) if is_sparse else element, f"{path}:{key}")
+    matrix = sparse_dataset(element) if is_sparse(element) else element
+    if by_columns and getattr(matrix, "format", "csr") == "csc":
+        matrix = as_rows(matrix.to_memory())
+    return DatasetRows(matrix, f"{path}:{key}")
+
+
+def columns_of(store: RowStore, columns: np.ndarray) -> RowStore:
+    """Return a store of the given columns of another, zeros for -1."""
+    n = store.shape[1]
+    if len(columns) == n and (columns == np.arange(n)).all():
+        return store
+    place = np.full(n, -1, dtype=np.int64)
+    place[columns[columns >= 0]] = np.flatnonzero(columns >= 0)
+    return ConcatenatedRows([store], [place], len(columns))

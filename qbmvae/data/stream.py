@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 import torch
 
 from qbmvae.core.batch import Batch
 from qbmvae.core.csr import CsrBlock, take_rows
+from qbmvae.data import align
+from qbmvae.data.align import as_text
+from qbmvae.data.containers import as_rows, take_columns
 from qbmvae.data.disk_source import BlockSource, make_batch
 from qbmvae.data.memory_source import MemorySource
-from qbmvae.data.stores import stack
+from qbmvae.data.stores import block_of, stack
 from samplers.errors import InputError, MissingExtraError
 
-#: (seed, epoch) to that epoch's pieces: (counts, obs_names) pairs, or mappings with "X" and "obs" as annbatch yields.
+#: (seed, epoch) to that epoch's pieces, see `StreamSource`.
 Stream = Callable[[int | None, int], Iterable[Any]]
+#: Cells of each epoch's first piece whose counts are compared with the model's data.
+COMPARED = 64
 
 
 class StreamSource:
@@ -28,17 +32,36 @@ class StreamSource:
     Parameters
     ----------
     stream
-        Called with seed and epoch; every training cell must come once an epoch. Other cells are passed over.
+        Called with seed and epoch; returns pieces: AnnData objects, `(counts, obs_names, var_names)`, mappings with "X" and
+        "obs" (and "var") as annbatch yields, or `(counts, obs_names)` with the genes in the order of the model's data.
+        Every training cell must come once an epoch; other cells are passed over.
     names
         `obs_names` of the model's data.
     cells
         Those of the model's cells that train, with their covariates.
+    genes
+        The model's genes.
+    data_genes
+        Genes of the model's data, in their order, among them those that the model left out.
+
+    Raises
+    ------
+    InputError
+        For pieces that cannot be used, and where the first cells of an epoch have other counts than the model's data.
     """
 
-    def __init__(self, stream: Stream, names: pd.Index, cells: MemorySource | BlockSource):
+    def __init__(
+        self,
+        stream: Stream,
+        names: pd.Index,
+        cells: MemorySource | BlockSource,
+        genes: Sequence[str],
+        data_genes: Sequence[str],
+    ):
         if cells.shard[1] > 1:
             raise InputError("a stream feeds one process: train on one device, or open the files with open_atlas")
         self.stream, self.names, self.cells = stream, names, cells
+        self.genes, self.data_genes = genes, data_genes
         self._wanted = np.zeros(len(names), dtype=bool)
         self._wanted[cells.rows] = True
 
@@ -57,8 +80,17 @@ class StreamSource:
         ends = np.cumsum([len(part) for part in np.array_split(np.arange(len(self)), steps)])
         waiting: list[tuple[CsrBlock, np.ndarray]] = []
         step, given, seen = 0, 0, 0
+        came = np.zeros(len(self.names), dtype=bool)
         for block, rows in map(self._piece, self.stream(seed, epoch)):
             if len(rows):
+                if not seen:
+                    self._compare(block, rows)
+                if came[rows].any() or len(np.unique(rows)) < len(rows):
+                    twice = self.names[rows[came[rows]][0]] if came[rows].any() else self.names[_first_repeated(rows)]
+                    raise InputError(
+                        f"the stream gave cell {twice!r} twice in epoch {epoch}: every cell must come once"
+                    )
+                came[rows] = True
                 waiting.append((block, rows))
                 seen += len(rows)
             while step < steps and seen >= ends[step]:
@@ -77,18 +109,35 @@ class StreamSource:
 
     def _piece(self, item: Any) -> tuple[CsrBlock, np.ndarray]:
         """Return a piece's training cells and their rows in the model's data."""
-        x, names = (item["X"], item["obs"].index) if isinstance(item, dict) else item
-        rows = self.names.get_indexer(pd.Index(names))
+        x, names, genes = _parts(item)
+        rows = as_text(self.names).get_indexer(as_text(names))
         if (rows < 0).any():
             raise InputError(
                 f"the stream gave cell {names[int(np.argmin(rows))]!r}, which the model's data do not hold"
             )
-        x = sp.csr_matrix(x)
-        width = self.cells.n_columns
-        if x.shape != (len(rows), width):
-            raise InputError(f"the stream gave counts of shape {x.shape} for {len(rows)} cells of {width} genes")
+        x = as_rows(x)
+        if genes is None:
+            widths = {len(self.genes): self.genes, len(self.data_genes): self.data_genes}
+            if x.shape[0] != len(rows) or x.shape[1] not in widths:
+                raise InputError(
+                    f"the stream gave counts of shape {x.shape} for {len(rows)} cells of {len(self.genes)} genes"
+                )
+            genes = widths[x.shape[1]]
+        block = block_of(take_columns(x, align.genes(genes, self.genes)))
         kept = np.flatnonzero(self._wanted[rows])
-        return take_rows(x.indptr.astype(np.int64), x.indices, x.data, kept, width), rows[kept]
+        return _take(block, kept), rows[kept]
+
+    def _compare(self, block: CsrBlock, rows: np.ndarray) -> None:
+        """Refuse counts that are not those of the model's data: genes in another order, normalised values."""
+        some = np.argsort(rows)[:COMPARED]
+        theirs, ours = _take(block, some).dense().numpy(), self.cells.block(rows[some]).dense().numpy()
+        differ = np.argwhere(theirs != ours)
+        if len(differ):
+            i, j = differ[0]
+            raise InputError(
+                f"the stream's counts are not those of the model's data: {theirs[i, j]:g} in the place of {ours[i, j]:g} at cell "
+                f"{self.names[rows[some][i]]!r}, gene {self.genes[j]!r}; give the genes' names with each piece, or the same order"
+            )
 
     def _batch(self, block: CsrBlock, rows: np.ndarray, device: str | torch.device) -> Batch:
         cells = self.cells
@@ -97,6 +146,23 @@ class StreamSource:
 
 def _take(block: CsrBlock, rows: np.ndarray) -> CsrBlock:
     return take_rows(block.indptr, block.indices, block.data, rows, block.n_columns)
+
+
+def _parts(item: Any) -> tuple[Any, Any, Any]:
+    """Return counts, names of cells, and names of genes (None where they are not given) of a piece."""
+    if hasattr(item, "obs_names"):
+        return item.X, item.obs_names, item.var_names
+    if isinstance(item, Mapping):
+        var = item.get("var")
+        return item["X"], item["obs"].index, None if var is None else getattr(var, "index", var)
+    if not isinstance(item, tuple | list) or len(item) not in (2, 3):
+        raise InputError("a stream gives AnnData objects, (counts, obs_names, var_names) or (counts, obs_names)")
+    return item[0], item[1], item[2] if len(item) == 3 else None
+
+
+def _first_repeated(rows: np.ndarray) -> int:
+    values, counts = np.unique(rows, return_counts=True)
+    return int(values[counts > 1][0])
 
 
 def annbatch_stream(

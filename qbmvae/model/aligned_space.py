@@ -21,9 +21,9 @@ from qbmvae.core import alignment
 from qbmvae.core.alignment import Alignment
 
 #: Share of the columns that the code takes, and w, the standard deviation of their sum.
-CODE_SHARE, CODE_WEIGHT = 0.25, 0.5
+CODE_SHARE, CODE_WEIGHT = 0.25, 0.3
 #: p: the power of its standard deviation by which an axis of expression space is divided.
-SCALING = 0.4
+SCALING = 0.3
 #: Training cells on which clusters and offsets are found, at most.
 CELLS = 20_000
 #: Weight of a cell's own counts in the second block, see `ExpressionSpace.expected`.

@@ -18,7 +18,7 @@ from scvi.data._utils import _get_adata_minify_type
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
 from qbmvae.core.batch import Batch
-from qbmvae.data import audit, counts, fingerprint
+from qbmvae.data import audit, counts, fingerprint, label_names
 from qbmvae.data.categories import text_of
 from qbmvae.data.disk_source import BlockSource
 from qbmvae.data.likelihood import choose as choose_likelihood
@@ -26,7 +26,7 @@ from qbmvae.data.memory_source import MemorySource
 from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
 from qbmvae.model import fields
-from qbmvae.model.door import Cells, check_columns
+from qbmvae.model.door import Cells, check_columns, check_object
 from samplers.errors import InputError
 
 #: Cells encoded at once, and training cells whose library sizes are kept for generation.
@@ -47,8 +47,7 @@ def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: 
     registry, extend
         What is known of genes and categories, and whether new categories may come in.
     """
-    if not isinstance(adata, AnnData):
-        raise InputError(f"cells come as an AnnData, not as {type(adata).__name__}")
+    check_object(adata)
     if adata.is_view:
         raise InputError(
             "these cells are a view of other data, which registration would copy: run adata = adata.copy() first"
@@ -57,6 +56,8 @@ def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: 
     if registry is None:
         audit.unique(adata.var_names, "var_names (genes)", "adata.var_names_make_unique()")
     check_columns(adata, setup, new=registry is None)
+    if registry is None:
+        label_names.check(adata.obs, setup["labels_key"], setup.get("unlabeled_category"), setup["batch_key"])
     if _get_adata_minify_type(adata) is None:
         counts.matrix_and_genes(adata, setup["layer"])
     manager = AnnDataManager(
@@ -88,7 +89,17 @@ def sizes(model: Model) -> dict[str, Any]:
         "n_input": stats.n_vars,
         "n_categories": (stats.n_batch, *extra),
         "n_continuous": stats.get("n_extra_continuous_covs", 0),
+        "n_labels": len(label_units(model.registry_)),
     }
+
+
+def label_units(registry: dict[str, Any]) -> list[str]:
+    """Return the labels that a registration makes units of the machine; none without `unlabeled_category`."""
+    unlabelled = registry["setup_args"].get("unlabeled_category")
+    if unlabelled is None:
+        return []
+    state = registry["field_registries"][REGISTRY_KEYS.LABELS_KEY]["state_registry"]
+    return [text_of(name) for name in state["categorical_mapping"] if text_of(name) != unlabelled]
 
 
 def batch_names(registry: dict[str, Any]) -> list[str]:

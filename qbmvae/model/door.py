@@ -26,12 +26,12 @@ from scvi.data._constants import (
     ADATA_MINIFY_TYPE,
 )
 from scvi.data._utils import _get_adata_minify_type
-from scvi.data.fields import NumericalObsField, ObsmField, StringUnsField
+from scvi.data.fields import NumericalObsField, StringUnsField
 
 from qbmvae.data import align, audit, counts, fingerprint
 from qbmvae.data.containers import elsewhere, where
 from qbmvae.data.notes import note
-from qbmvae.model.fields import Genes, columns
+from qbmvae.model.fields import Genes, Moments, columns
 from samplers.errors import InputError
 
 #: Where minified data keep the posterior's parameters, and each cell's total counts.
@@ -39,16 +39,26 @@ QZM, QZV, LIBRARY = "qbmvae_latent_qzm", "qbmvae_latent_qzv", "observed_lib_size
 
 
 class LazyRows:
-    """Counts on disk as far as scvi-tools looks at them: rows are read when they are asked for."""
+    """Counts on disk as far as scvi-tools looks at them: rows are read when they are asked for.
 
-    def __init__(self, store: Any):
-        self.store, self.shape, self.dtype = store, store.shape, np.dtype(np.float32)
+    Parameters
+    ----------
+    found
+        The counts.
+    """
 
-    def __getitem__(self, rows: Any) -> sp.csr_matrix:
+    def __init__(self, found: counts.Counts):
+        self._counts, self.shape, self.dtype = found, found.store.shape, np.dtype(np.float32)
+
+    def __getitem__(self, rows: Any) -> sp.csr_array:
         """Return rows, by a mask or positions, in memory."""
-        chosen = np.arange(self.shape[0])[rows]
-        block = counts.SelectedRows(self.store, np.atleast_1d(chosen)).read(0, np.size(chosen))
-        return sp.csr_matrix((block.data, block.indices, block.indptr), shape=(len(block), self.shape[1]))
+        chosen = np.atleast_1d(np.arange(self.shape[0])[rows])
+        block = counts.SelectedRows(self._counts.store, chosen).read(0, len(chosen))
+        return sp.csr_array((block.data, block.indices, block.indptr), shape=(len(block), self.shape[1]))
+
+    def sum(self, axis: int) -> np.ndarray:
+        """Return the total of each gene (0) or cell (1)."""
+        return self._counts.library if axis == 1 else self._counts.totals
 
 
 class Cells(AnnData):
@@ -66,7 +76,7 @@ class Cells(AnnData):
     manager: AnnDataManager
 
     def __init__(self, adata: AnnData, kept: counts.Counts | None, var: pd.DataFrame):
-        obs = adata.obs if isinstance(adata.obs, pd.DataFrame) else adata.obs.to_memory()
+        obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()]
         # a plain table of its own: columns that scvi-tools adds must not reach the user's, nor a view's parent
         obs = pd.DataFrame({c: obs[c].array for c in obs.columns}, index=obs.index)
         x = (
@@ -81,7 +91,7 @@ class Cells(AnnData):
     def X(self) -> Any:
         """The counts, `(n_cells, n_genes)`."""
         kept = self.__dict__.get("counts")
-        return AnnData.X.fget(self) if kept is None or kept.store is None else LazyRows(kept.store)
+        return AnnData.X.fget(self) if kept is None or kept.store is None else LazyRows(kept)
 
     @property
     def genes(self) -> np.ndarray:
@@ -101,6 +111,10 @@ class Door:
     def __init__(self, count_data: bool = True):
         self.count_data = count_data
         self._checked: dict[int, tuple[Any, Any, counts.Counts, pd.DataFrame, np.ndarray]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy of a model keeps: it checks its cells anew."""
+        return {"count_data": self.count_data, "_checked": {}}
 
     def enter(
         self,
@@ -133,8 +147,7 @@ class Door:
         """
         if isinstance(adata, Cells):
             return adata
-        if not isinstance(adata, AnnData):
-            raise InputError(f"cells come as an AnnData, not as {type(adata).__name__}")
+        check_object(adata)
         audit.unique(adata.obs_names, "obs_names (cells)", "adata.obs_names_make_unique()")
         check_columns(adata, setup, new=registry is None)
         minified = _get_adata_minify_type(adata)
@@ -193,6 +206,17 @@ class Door:
         gone = weakref.ref(adata, lambda _, key=id(adata): self._checked.pop(key, None))
         self._checked[id(adata)] = (gone, (stamp, names), found, table, dropped)
         return found, table, dropped
+
+
+def check_object(adata: Any) -> None:
+    """Raise InputError for what is no AnnData, or one whose tables are not in memory."""
+    if not isinstance(adata, AnnData):
+        raise InputError(f"cells come as an AnnData, not as {type(adata).__name__}")
+    if not isinstance(adata.obs, pd.DataFrame):
+        raise InputError(
+            "obs of these cells is not in memory (read_lazy): open the file with "
+            'qbmvae.data.open_cells(path, in_memory="no"), or use adata.to_memory()'
+        )
 
 
 def check_columns(adata: AnnData, setup: dict[str, Any], new: bool) -> None:
@@ -257,8 +281,8 @@ def _let_in_minified(adata: AnnData, cells: Cells, kind: str) -> list[Any]:
         cells.obsm[key] = np.asarray(adata.obsm[key])
     cells.uns[_ADATA_MINIFY_TYPE_UNS_KEY] = kind
     return [
-        ObsmField(REGISTRY_KEYS.LATENT_QZM_KEY, QZM),
-        ObsmField(REGISTRY_KEYS.LATENT_QZV_KEY, QZV),
+        Moments(REGISTRY_KEYS.LATENT_QZM_KEY, QZM),
+        Moments(REGISTRY_KEYS.LATENT_QZV_KEY, QZV),
         NumericalObsField(REGISTRY_KEYS.OBSERVED_LIB_SIZE, LIBRARY),
         StringUnsField(REGISTRY_KEYS.MINIFY_TYPE_KEY, _ADATA_MINIFY_TYPE_UNS_KEY),
     ]

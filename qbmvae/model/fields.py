@@ -18,9 +18,10 @@ from scvi.data.fields import (
     LayerField,
     NumericalJointObsField,
     NumericalObsField,
+    ObsmField,
 )
 
-from qbmvae.data import audit, categories
+from qbmvae.data import audit, categories, label_names
 
 
 class Category(CategoricalObsField):
@@ -63,23 +64,35 @@ class Labels(Category):
     ----------
     registry_key, attr_key
         As in `Category`.
-    missing
-        What missing labels are called.
+    unlabelled
+        Category of cells without a label, where labels are units of the machine: then labels that are new are as good as
+        none. None where labels are not used.
     """
 
-    def __init__(self, registry_key: str, attr_key: str | None, missing: str = categories.UNLABELLED):
+    def __init__(self, registry_key: str, attr_key: str | None, unlabelled: str | None = None):
         super().__init__(registry_key, attr_key)
-        self._missing = missing
+        self._unlabelled = unlabelled
 
     def validate_field(self, adata: AnnData) -> None:
         """Nothing can be wrong with labels."""
 
+    def learned(self, adata: AnnData) -> np.ndarray:
+        """Return the categories of cells that a model is made with; nothing is written."""
+        assert self._original_attr_key is not None
+        return self._codes(adata, self._original_attr_key, None, False)[1]
+
     def _codes(self, adata: AnnData, key: str, known: Any, extend: bool) -> tuple[np.ndarray, np.ndarray]:
+        missing = categories.UNLABELLED if self._unlabelled is None else self._unlabelled
         if known is None:
-            return categories.learn(adata.obs[key], key, missing=self._missing)
+            codes, found = categories.learn(adata.obs[key], key, missing=missing)
+            if self._unlabelled is not None and self._unlabelled not in found:
+                found = np.asarray([*found, self._unlabelled], dtype=object)
+            return codes, found
+        if self._unlabelled is not None:
+            return label_names.known_or_none(adata.obs, key, known, self._unlabelled, warn=extend)
         if key not in adata.obs:
             return np.zeros(adata.n_obs, dtype=np.int64), np.asarray(known)
-        return categories.match(adata.obs[key], known, key, extend=True, missing=self._missing)
+        return categories.match(adata.obs[key], known, key, extend=True, missing=missing)
 
 
 class JointCategories(CategoricalJointObsField):
@@ -190,6 +203,18 @@ class Genes(LayerField):
         return {**state_registry, self.N_OBS_KEY: adata_target.n_obs}
 
 
+class Moments(ObsmField):
+    """The posterior's mean or variance that minified data keep."""
+
+    def register_field(self, adata: AnnData) -> dict:
+        """Number its columns."""
+        return {self.COLUMN_NAMES_KEY: np.arange(np.shape(adata.obsm[self.attr_key])[1])}
+
+    def transfer_field(self, state_registry: dict, adata_target: AnnData, extend_categories: bool = False) -> dict:
+        """Number its columns."""
+        return self.register_field(adata_target)
+
+
 def columns(setup: dict[str, Any], totals: np.ndarray | None = None) -> list[Any]:
     """Return the fields of the columns that a registration names.
 
@@ -202,7 +227,7 @@ def columns(setup: dict[str, Any], totals: np.ndarray | None = None) -> list[Any
     """
     return [
         Category(REGISTRY_KEYS.BATCH_KEY, setup["batch_key"]),
-        Labels(REGISTRY_KEYS.LABELS_KEY, setup["labels_key"]),
+        Labels(REGISTRY_KEYS.LABELS_KEY, setup["labels_key"], setup.get("unlabeled_category")),
         SizeFactors(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup["size_factor_key"], totals),
         JointCategories(REGISTRY_KEYS.CAT_COVS_KEY, setup["categorical_covariate_keys"]),
         JointNumbers(REGISTRY_KEYS.CONT_COVS_KEY, setup["continuous_covariate_keys"]),

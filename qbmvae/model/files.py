@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,14 @@ import torch
 from anndata import AnnData, read_h5ad
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
+from qbmvae import archive
 from samplers import files as atomic
 from samplers.errors import InputError
 
-FORMAT = 1
+FORMAT, KIND = 1, "qbmvae"
 SPLIT = ("train", "validation", "test")
+#: Attributes of a model beside its weights that its files and its queries carry.
+EXTRAS = ("label_reference_", "label_libraries_", "programmes_", "keeps_labels_")
 
 
 @contextmanager
@@ -89,6 +91,8 @@ class Export:
         Curves of the training.
     reference_categories
         Of the model of a query: rows of each covariate that its reference has trained.
+    extras
+        Those of `EXTRAS`.
     """
 
     options: dict[str, Any]
@@ -98,26 +102,28 @@ class Export:
     split: dict[str, np.ndarray]
     history: dict[str, pd.DataFrame]
     reference_categories: tuple[int, ...] | None = None
+    extras: dict[str, Any] = field(default_factory=dict)
 
 
 def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarray, np.ndarray | None]) -> None:
     """Write a trained model into one safetensors file; see `QBMVAE.export`."""
-    from safetensors.torch import save_file
-
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: name a file, for example {path / 'model.safetensors'}")
-    tensors = {f"module.{k}": v.detach().cpu().contiguous() for k, v in model.module.state_dict().items()}
+    tensors = {f"module.{name}": value for name, value in model.module.state_dict().items()}
     sizes, codes, numbers = libraries
-    tensors["library_sizes"] = torch.from_numpy(np.ascontiguousarray(sizes, dtype=np.float32))
-    tensors["library_codes"] = torch.from_numpy(np.ascontiguousarray(codes, dtype=np.int64))
+    tensors["library_sizes"] = torch.from_numpy(np.asarray(sizes, dtype=np.float32))
+    tensors["library_codes"] = torch.from_numpy(np.asarray(codes, dtype=np.int64))
     if numbers is not None:
-        tensors["library_continuous"] = torch.from_numpy(np.ascontiguousarray(numbers, dtype=np.float32))
+        tensors["library_continuous"] = torch.from_numpy(np.asarray(numbers, dtype=np.float32))
     for name in SPLIT:
         indices = getattr(model, f"{name}_indices_")
         if indices is not None:
-            tensors[f"{name}_indices"] = torch.from_numpy(np.ascontiguousarray(indices, dtype=np.int64))
+            tensors[f"{name}_indices"] = torch.from_numpy(np.asarray(indices, dtype=np.int64))
+    for name in EXTRAS[:2]:
+        if (arrays := getattr(model, name)) is not None:
+            tensors |= {f"{name}.{k}": torch.from_numpy(np.asarray(a)) for k, a in enumerate(arrays)}
     header = {
         "format": FORMAT,
+        "programmes": model.programmes_ or {},
+        "keeps_labels": model.keeps_labels_,
         "options": _options(model.init_params_["non_kwargs"]),
         "registry": _plain(model.registry_),
         "var_names": list(map(str, model.get_var_names())),
@@ -126,21 +132,19 @@ def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarr
         "preprocessing": {"likelihood": model.module.vae.gene_likelihood, "encoder_input": "log1p(counts)"},
         "versions": versions(),
     }
-    atomic.write_atomically(path, lambda p: save_file(tensors, str(p), metadata={"qbmvae": json.dumps(header)}))
+    archive.write(path, KIND, tensors, header)
 
 
 def read_export(path: Path) -> Export:
     """Read what `write_export` wrote."""
-    from safetensors import safe_open
-
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
+    tensors, header = archive.read(path, KIND)
     try:
-        with safe_open(str(path), framework="pt") as handle:
-            header = json.loads((handle.metadata() or {})["qbmvae"])
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}
-    except Exception as error:
-        raise InputError(f"{path} is damaged or no export of qbmvae ({type(error).__name__})") from error
+        return _export(path, tensors, header)
+    except KeyError as error:
+        raise InputError(f"{path} is damaged: {error} is missing") from error
+
+
+def _export(path: Path, tensors: archive.Tensors, header: dict[str, Any]) -> Export:
     if header["format"] > FORMAT:
         raise InputError(f"{path} has format {header['format']}, this version reads up to {FORMAT}: update qbmvae")
     options = dict(header["options"])
@@ -150,7 +154,7 @@ def read_export(path: Path) -> Export:
     return Export(
         options=options,
         registry=_arrays(header["registry"]),
-        weights={name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")},
+        weights=archive.part(tensors, "module"),
         libraries=(
             tensors["library_sizes"].numpy(),
             tensors["library_codes"].numpy(),
@@ -162,7 +166,19 @@ def read_export(path: Path) -> Export:
             for k, (epochs, values) in header["history"].items()
         },
         reference_categories=None if old is None else tuple(old),
+        extras={
+            **{name: found for name in EXTRAS[:2] if (found := _numbered(tensors, name))},
+            "programmes_": {
+                name: {int(bit): on for bit, on in bits.items()} for name, bits in header.get("programmes", {}).items()
+            },
+            "keeps_labels_": header.get("keeps_labels", False),
+        },
     )
+
+
+def _numbered(tensors: dict[str, torch.Tensor], name: str) -> tuple[np.ndarray, ...]:
+    """Return the arrays that were written as `name.0`, `name.1`, ..."""
+    return tuple(tensors[f"{name}.{k}"].numpy() for k in range(sum(t.startswith(f"{name}.") for t in tensors)))
 
 
 def versions() -> dict[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,25 +16,20 @@ import torch
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
-from qbmvae.core.priors.log_partition import log_partition
 from qbmvae.core.training import checkpoint
-from qbmvae.core.training import refine as refit
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.distributed import Ranks, launch, number_of_devices
 from qbmvae.core.training.trainer import Trainer
+from qbmvae.core.training.verdict import Verdict, judge
+from qbmvae.data import counts
 from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
 from qbmvae.data.stream import Stream, StreamSource
-from qbmvae.model import aligned_space, cells, embedding, expression_space
+from qbmvae.model import aligned_space, cells, embedding, expression_space, refit
 from samplers.errors import InputError
-from samplers.sampler import Sampler
 
 #: Epochs x cells that a default training sees, as scvi-tools scales its epochs with the data.
 DEFAULT_EPOCHS, DEFAULT_CELLS = 400, 20_000
-#: Cells to whose codes the prior alone is fitted, and held-out cells that decide where the fit stops, at most.
-REFIT_CELLS, REFIT_CHECKED = 20_000, 5_000
-#: Share of the training cells that decide where none were held out.
-REFIT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class RunOptions:
         Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
     stream
         Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
-        `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
+        `annbatch_stream` reads an annbatch collection. Genes by name where the pieces name them.
     progress_bar
         Whether to show progress, on stderr.
     """
@@ -165,9 +161,17 @@ class Run:
             external = [positions(part, names, f"external_indexing[{i}]") for i, part in enumerate(external)]
         split = split_cells(model.adata.n_obs, *sizes, config.seed, external)
         split = without_empty_cells(model, split)
-        if len(split[0]) < 2 and model.init_params_["non_kwargs"]["normalisation"] == "batch":
+        if (
+            len(split[0]) < 2
+            and model.reference_categories_ is None
+            and model.init_params_["non_kwargs"]["normalisation"] == "batch"
+        ):
             raise InputError(f"{len(split[0])} training cells: batch normalisation needs two or more")
-        if config.batch_size < 2 and model.init_params_["non_kwargs"]["normalisation"] == "batch":
+        if (
+            config.batch_size < 2
+            and model.reference_categories_ is None
+            and model.init_params_["non_kwargs"]["normalisation"] == "batch"
+        ):
             raise InputError(
                 'batch_size 1 leaves batch normalisation nothing to compare: use 2 or more, or normalisation="layer"'
             )
@@ -180,7 +184,7 @@ class Run:
         folder = options.checkpoint_dir if options.checkpoint_dir is not None else options.resume_from
         trainer = Trainer(
             self.model.module.vae,
-            training if options.stream is None else StreamSource(options.stream, self.model.adata.obs_names, training),
+            training if options.stream is None else self._streamed(options.stream, training),
             source.subset(self.split[1], shard),
             self.model.sampler,
             self.config,
@@ -194,6 +198,11 @@ class Run:
             trainer.load_state_dict(self.state)
         return trainer
 
+    def _streamed(self, stream: Stream, training: Any) -> StreamSource:
+        adata, layer = self.model.adata, self.model.registry_["setup_args"]["layer"]
+        _, var, _ = counts.matrix_and_genes(adata, layer)
+        return StreamSource(stream, adata.obs_names, training, self.model.get_var_names(), var.index)
+
     def on_rank(self, ranks: Ranks, device: torch.device) -> dict[str, Any]:
         """Train on one of several devices and return what the parent needs, as plain arrays."""
         trainer = self.trainer(ranks, device)
@@ -201,20 +210,34 @@ class Run:
         weights = {name: value.cpu().numpy() for name, value in trainer.vae.state_dict().items()}
         return {"vae": weights, "history": history}
 
-    def fit(self) -> dict[str, pd.DataFrame]:
-        """Train to the end on one device or several, and return the history."""
+    def fit(self) -> tuple[dict[str, pd.DataFrame], Verdict]:
+        """Train to the end on one device or several; return the history and a verdict, which is said on stderr too."""
+        history = self._history()
+        config, vae = self.config, self.model.module.vae
+        verdict = judge(
+            history,
+            n_latent=vae.n_latent,
+            num_chains=config.num_chains,
+            kept=config.early_stopping or config.keep_best,
+            max_epochs=config.max_epochs,
+        )
+        if self.options.progress_bar:
+            print(f"training: {verdict}", file=sys.stderr, flush=True)
+        return {name: frame(name, points) for name, points in history.items()}, verdict
+
+    def _history(self) -> dict[str, list[tuple[int, float]]]:
         options, model = self.options, self.model
         if not isinstance(options.devices, str) and number_of_devices(options.devices) > 1:
             answer = launch(self.on_rank, options.devices, options.accelerator)
             model.module.vae.load_state_dict({name: torch.from_numpy(v) for name, v in answer["vae"].items()})
-            return {name: frame(name, points) for name, points in answer["history"].items()}
+            return answer["history"]
         _, _, device = parse_device_args(
             options.accelerator, options.devices, return_device="torch", validate_single_device=True
         )
         model.trainer = self.trainer(Ranks(), device)
         history = model.trainer.fit(options.on_epoch)
         model.module.to(device)
-        return {name: frame(name, points) for name, points in history.items()}
+        return history
 
 
 def measure(model: Model, config: TrainingConfig) -> None:
@@ -224,12 +247,12 @@ def measure(model: Model, config: TrainingConfig) -> None:
     no more than `refine_prior` takes.
     """
     module, training, seed = model.module, model.train_indices_, config.seed
-    if refines(config, module.vae.prior, model.sampler):
+    if refit.refines(config, module.vae.prior, model.sampler):
         steps = config.max_epochs * -(-len(training) // config.batch_size)
         options = {"steps": min(1500, steps), "num_chains": 2 * config.num_chains}
-        model.refinement_ = refine(model, model.sampler, seed, **options)
+        model.refinement_ = refit.refine(model, model.sampler, seed, **options)
     else:
-        measure_log_partition(module, seed)
+        refit.measure_log_partition(module, seed)
     module.eval()
     some, most = (
         partial(cells.posteriors, model, None, subset(training, size, seed))
@@ -248,46 +271,6 @@ def subset(cells: np.ndarray, size: int, seed: int) -> np.ndarray:
     if len(cells) > size:
         cells = np.random.default_rng(seed).choice(cells, size, replace=False)
     return np.sort(cells)
-
-
-def measure_log_partition(module: Any, seed: int) -> None:
-    """Measure the prior's log Z and keep it in the module."""
-    value, error = log_partition(module.vae.prior, seed)
-    module.log_partition.fill_(value)
-    module.log_partition_error.fill_(error)
-
-
-def refines(config: TrainingConfig, prior: Any, sampler: Sampler) -> bool:
-    """Return whether training ends with a fit of the prior alone.
-
-    By default where that takes seconds and draws what the training drew: by a local sampler that keeps its chains, or by
-    none. A machine's prior stays the machine's.
-    """
-    if not config.prior_learning_rate or not any(p.requires_grad for p in prior.parameters()):
-        return False
-    if config.refine_prior is not None:
-        return config.refine_prior
-    return not prior.needs_samples or (sampler.keeps_chains and not sampler.remote and sampler.kind == "sampler")
-
-
-def refine(model: Model, sampler: Sampler, seed: int, **options: Any) -> dict[str, float]:
-    """Fit the prior alone to the codes of the training cells; see `QBMVAE.refine_prior`."""
-    if model.adata is None:
-        raise InputError("this model has no data to fit its prior to: load it with adata=")
-    rng = np.random.default_rng(seed)
-    training = rng.permutation(np.arange(model.adata.n_obs) if model.train_indices_ is None else model.train_indices_)
-    held_out = rng.permutation([] if model.validation_indices_ is None else model.validation_indices_)
-    if not len(held_out):
-        few = max(1, round(REFIT_SHARE * len(training)))
-        held_out, training = training[:few], training[few:]
-    with torch.inference_mode():
-        fitted, checked = (
-            cells.posterior(model, None, np.sort(rows[:most]).astype(np.int64))
-            for rows, most in ((training, REFIT_CELLS), (held_out, REFIT_CHECKED))
-        )
-    found = refit.refine(model.module.vae, fitted.clone(), checked.clone(), sampler, seed=seed, **options)
-    measure_log_partition(model.module, seed)
-    return asdict(found)
 
 
 def without_token(spec: str) -> str:
@@ -324,6 +307,8 @@ def split_cells(
     train_size = 0.9 if train_size is None else train_size
     if not 0 < train_size <= 1:
         raise InputError(f"train_size must be in (0, 1], not {train_size}")
+    if validation_size is not None and not 0 <= validation_size < 1:
+        raise InputError(f"validation_size must be in [0, 1), not {validation_size}")
     n_train = int(np.ceil(train_size * n))
     n_validation = n - n_train if validation_size is None else int(np.floor(validation_size * n))
     if n_train + n_validation > n:

@@ -12,6 +12,7 @@ import torch
 from anndata import AnnData
 
 import samplers
+from qbmvae.core.labels.machine import with_bit_fields
 from qbmvae.core.networks import Covariates
 from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.model.bounds import seeded
@@ -40,13 +41,7 @@ def prior_codes(
         with torch.no_grad(), seeded(int(rng.integers(2**31))):
             return prior.sample(n).cpu().numpy()
     problem = biased(prior.problem(), bias, prior.n_latent)
-    clamped = {}
-    for bit, value in (clamp or {}).items():
-        if not 0 <= int(bit) < prior.n_latent:
-            raise InputError(f"clamp names bit {bit}, but the model has bits 0 to {prior.n_latent - 1}")
-        if value not in (0, 1):
-            raise InputError(f"clamp sets bit {bit} to {value}: bits take 0 or 1")
-        clamped[int(bit)] = 2 * int(value) - 1
+    clamped = {bit: 2 * value - 1 for bit, value in checked_clamp(clamp, prior.n_latent).items()}
     draws = samplers.get(sampler or SAMPLER).draw(problem, n, 1.0, clamped=clamped or None, seed=rng)
     # resampling leaves copies side by side
     states = rng.permutation(draws.resample(n, seed=rng).states)
@@ -152,15 +147,24 @@ def annotated(
 
 def biased(problem: Ising, bias: np.ndarray | None, n_latent: int) -> Ising:
     """Return the problem with `bias` nats added to the field of each latent bit in {0, 1}."""
-    if bias is None:
-        return problem
+    return problem if bias is None else with_bit_fields(problem, checked_bias(bias, n_latent))
+
+
+def checked_clamp(clamp: Mapping[int, int] | None, n_latent: int) -> dict[int, int]:
+    """Return bits and the values to which they are clamped; refuse bits and values that do not exist."""
+    clamped = {}
+    for bit, value in (clamp or {}).items():
+        if not 0 <= int(bit) < n_latent:
+            raise InputError(f"clamp names bit {bit}, but the model has bits 0 to {n_latent - 1}")
+        if value not in (0, 1):
+            raise InputError(f"clamp sets bit {bit} to {value}: bits take 0 or 1")
+        clamped[int(bit)] = int(value)
+    return clamped
+
+
+def checked_bias(bias: np.ndarray, n_latent: int) -> np.ndarray:
+    """Return fields to add to those of the bits, `(n_latent,)`; refuse others."""
     bias = np.asarray(bias, dtype=np.float64)
     if bias.shape != (n_latent,) or not np.isfinite(bias).all():
         raise InputError(f"bias must be {n_latent} finite numbers, one a bit, not shape {bias.shape}")
-    shift = np.zeros(problem.n)
-    shift[:n_latent] = -bias / 2
-    if problem.layout == "bipartite":
-        h = problem.h + shift
-        nv = problem.n_visible
-        return Ising.bipartite(h[:nv], h[nv:], problem.block, offset=problem.offset - bias.sum() / 2)
-    return Ising(problem.h + shift, problem.J, offset=problem.offset - bias.sum() / 2)
+    return bias

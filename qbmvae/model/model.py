@@ -31,6 +31,8 @@ class QBMVAE(TrainingMethods):
         Hidden layers of the encoder, and of the decoder.
     dropout_rate
         Dropout in the encoder.
+    decoder_dropout_rate
+        Dropout in the decoder: against a likelihood that overfits on few cells, see docs/training.md.
     gene_likelihood
         "auto": "zinb" where a batch has more zeros than a negative binomial explains (reads), else "nb" (molecules), see
         `qbmvae.data.likelihood`. "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
@@ -89,6 +91,7 @@ class QBMVAE(TrainingMethods):
         n_hidden: int = 128,
         n_layers: int = 2,
         dropout_rate: float = 0.1,
+        decoder_dropout_rate: float = 0.0,
         gene_likelihood: str = "auto",
         dispersion: str = "gene",
         prior: str = "boltzmann",
@@ -145,6 +148,7 @@ class QBMVAE(TrainingMethods):
         size_factor_key: str | None = None,
         categorical_covariate_keys: list[str] | None = None,
         continuous_covariate_keys: list[str] | None = None,
+        unlabeled_category: str | None = None,
         source_registry: dict[str, Any] | None = None,
         extend_categories: bool = False,
     ) -> None:
@@ -160,11 +164,14 @@ class QBMVAE(TrainingMethods):
         batch_key
             Column of `adata.obs` with the batch.
         labels_key
-            Column with labels; the model does not use them, scvi-tools' tools do. They may be missing.
+            Column with labels. They are used with `unlabeled_category` alone; without it they may be missing.
         size_factor_key
             Column with size factors, used in the place of total counts; of any scale.
         categorical_covariate_keys, continuous_covariate_keys
             Further covariates of the decoder.
+        unlabeled_category
+            Label of the cells that have none: then labels are units of the machine, fitted when training ends, and encoder
+            and decoder do not see them. None: labels are not used.
         source_registry
             What another model knows of genes and categories, which these data then follow.
         extend_categories
@@ -173,7 +180,8 @@ class QBMVAE(TrainingMethods):
         Raises
         ------
         InputError
-            For missing layers and columns (with the nearest names), missing values and duplicated names.
+            For missing layers and columns (with the nearest names), missing values, duplicated names, and labels that
+            cannot be units.
         """
         setup = {
             "layer": layer,
@@ -182,6 +190,7 @@ class QBMVAE(TrainingMethods):
             "size_factor_key": size_factor_key,
             "categorical_covariate_keys": categorical_covariate_keys,
             "continuous_covariate_keys": continuous_covariate_keys,
+            "unlabeled_category": unlabeled_category,
         }
         cells.register(cls, adata, setup, source_registry, extend_categories)
 
@@ -275,6 +284,8 @@ class QBMVAE(TrainingMethods):
         model.reference_categories_ = found.reference_categories
         for name, indices in found.split.items():
             setattr(model, f"{name}_indices_", indices)
+        for name, value in found.extras.items():
+            setattr(model, name, value)
         model.set_weights(found.weights, trained=True)
         return model
 
@@ -308,4 +319,8 @@ class QBMVAE(TrainingMethods):
         # until it is trained it answers with the reference's weights
         model.set_weights(query.extended_weights(reference.module, model.module), trained=True)
         model.reference_categories_ = None if unfrozen else reference.module.vae.n_categories
+        for name in files.EXTRAS:
+            setattr(model, name, getattr(reference, name))
+        # what a query calls its cells is not looked at
+        model.keeps_labels_ = True
         return model

@@ -16,6 +16,7 @@ from qbmvae.core.networks import Covariates
 from qbmvae.core.priors.base import DiscretePrior, entropy
 from qbmvae.core.vae import VAE
 from qbmvae.model.aligned_space import AlignedSpace
+from qbmvae.model.label_units import LabelUnits
 
 
 class BitPosterior(TorchNormal):
@@ -39,7 +40,15 @@ class BitPosterior(TorchNormal):
 
 
 class QBMVAEModule(BaseMinifiedModeModuleClass):
-    """Wraps `qbmvae.core.vae.VAE`; parameters are passed on to it."""
+    """Wraps `qbmvae.core.vae.VAE` and the label units.
+
+    Parameters
+    ----------
+    n_labels
+        Labels that are units of the machine; 0 for none.
+    **options
+        Of `VAE`.
+    """
 
     use_observed_lib_size = True
     log_partition: Tensor
@@ -49,9 +58,10 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
     expression_library: Tensor
     averaged_categories: Tensor
 
-    def __init__(self, **options: Any):
+    def __init__(self, n_labels: int = 0, **options: Any):
         super().__init__()
         self.vae = VAE(**options)
+        self.labels = LabelUnits(self.vae.prior, n_labels) if n_labels else None
         self.gene_likelihood = "normal" if self.vae.gene_likelihood == "gaussian" else self.vae.gene_likelihood
         self.n_latent, self.n_batch = self.vae.n_latent, self.vae.n_categories[0]
         # log Z after training: KL(q || p) of a cell is complete with it

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 import samplers
 from qbmvae.core.priors.log_partition import log_partition
-from qbmvae.model import bounds, cells, fit, generation
+from qbmvae.model import bounds, cells, generation, refit
+from qbmvae.model import labels as label_units
+from qbmvae.model.bits import as_bits
 from qbmvae.model.cell_methods import CellMethods
 from samplers.problem import Ising
 
@@ -20,6 +23,14 @@ class PriorMethods(CellMethods):
 
     #: what the last fit of the prior alone did, see `refine_prior`
     refinement_: dict[str, float] | None = None
+    #: programmes by name: the values of their bits, see `name_programme`
+    programmes_: dict[str, dict[int, int]] | None = None
+    #: coordinates and label codes of labelled training cells
+    label_reference_: tuple[np.ndarray, np.ndarray] | None = None
+    #: library sizes, covariate codes, continuous covariates and labels of training cells
+    label_libraries_: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None
+    #: of the model of a query: its label units are its reference's
+    keeps_labels_: bool = False
     #: library sizes, covariate codes and continuous covariates of training cells, once they have been asked for
     library_table_: tuple[Any, ...] | None = None
 
@@ -78,12 +89,31 @@ class PriorMethods(CellMethods):
         """
         self._check_if_trained(warn=False)
         options = {"steps": steps, "learning_rate": learning_rate, "num_chains": num_chains}
-        self.refinement_ = fit.refine(self, samplers.get(sampler or self.sampler), seed, **options)
+        self.refinement_ = refit.refine(self, samplers.get(sampler or self.sampler), seed, **options)
         return dict(self.refinement_)
 
-    def prior_problem(self) -> Ising:
-        """Return the trained prior as a `samplers.Ising` at beta 1; its log Z is that of the prior over bits."""
-        return bounds.over_bits(self.module.vae.prior, "prior_problem").problem()
+    def prior_problem(self, labels: bool | None = None) -> Ising:
+        """Return the trained prior as a `samplers.Ising` at beta 1.
+
+        Parameters
+        ----------
+        labels
+            Whether label units are spins too, after the bits (and hidden units): those of a trained model with labels are by
+            default. Such a spin is named by its label, +1 means that the cell has it; a penalty keeps the labels one-hot, so
+            sample with labels clamped. Its log Z is 0 up to the errors of `get_label_log_partition`; that of the bits alone
+            is `get_log_partition`'s.
+
+        Raises
+        ------
+        InputError
+            For a continuous prior, or labels of a model that has none.
+        """
+        prior = bounds.over_bits(self.module.vae.prior, "prior_problem")
+        if labels is None:
+            labels = self.module.labels is not None and self.is_trained_
+        if not labels:
+            return prior.problem()
+        return label_units.units_of(self).machine.joint_problem(cells.label_units(self.registry_))
 
     def sample_prior(
         self,
@@ -91,8 +121,9 @@ class PriorMethods(CellMethods):
         *,
         seed: int | np.random.Generator | None = None,
         sampler: Any = None,
-        clamp: Mapping[int, int] | None = None,
+        clamp: Mapping[int | str, int] | None = None,
         bias: np.ndarray | None = None,
+        label: str | None = None,
     ) -> np.ndarray:
         """Draw codes of the prior.
 
@@ -105,9 +136,11 @@ class PriorMethods(CellMethods):
         sampler
             Which sampler draws them; population annealing by default. The training chains are never reused.
         clamp
-            Bit to 0 or 1: the rest is drawn given these.
+            Bit, or name of a programme, to 0 or 1: the rest is drawn given these.
         bias
             `(n_latent,)` added to the prior's fields, in nats.
+        label
+            Draw the codes of cells of this label, from the machine with label units.
 
         Returns
         -------
@@ -116,17 +149,23 @@ class PriorMethods(CellMethods):
         Raises
         ------
         InputError
-            For a clamp or bias that does not fit the bits.
+            For a clamp or bias that does not fit the bits, or an unknown programme or label.
         """
-        return generation.prior_codes(self.module.vae.prior, n, np.random.default_rng(seed), sampler, clamp, bias)
+        rng, bits = np.random.default_rng(seed), as_bits(clamp, self.programmes_ or {})
+        if label is None:
+            return generation.prior_codes(self.module.vae.prior, n, rng, sampler, bits, bias)
+        prior, fields = label_units.given(self, label)
+        fields = fields if bias is None else fields + generation.checked_bias(bias, len(fields))
+        return generation.prior_codes(prior, n, rng, sampler, bits, fields)
 
     def generate(
         self,
         n_cells: int = 1000,
         *,
+        label: str | None = None,
         batch: str | None = None,
         seed: int | np.random.Generator | None = None,
-        clamp: Mapping[int, int] | None = None,
+        clamp: Mapping[int | str, int] | None = None,
         bias: np.ndarray | None = None,
         library_size: float | np.ndarray | None = None,
         sampler: Any = None,
@@ -137,6 +176,8 @@ class PriorMethods(CellMethods):
         ----------
         n_cells
             How many.
+        label
+            Label of the cells, of a model with label units: bits are drawn with its unit clamped. None: of the prior.
         batch
             Category of the batch to generate; drawn in the proportions of the training data by default.
         seed
@@ -144,26 +185,31 @@ class PriorMethods(CellMethods):
         clamp, bias, sampler
             Of the bits, see `sample_prior`.
         library_size
-            Total counts of each cell; drawn from the training cells of the same batch by default.
+            Total counts of each cell; drawn from the training cells of the same batch, and label, by default.
 
         Returns
         -------
-        AnnData of counts (CSR), with the bits in `.obsm["X_bits"]`, and batch and library size in `.obs`.
+        AnnData of counts (CSR), with the bits in `.obsm["X_bits"]`; batch, library size, and the label that was asked for in
+        `.obs`.
 
         Raises
         ------
         InputError
-            For an unknown batch, a clamp or bias that does not fit the bits, or library sizes that are not positive.
+            For an unknown batch, label or programme, a clamp or bias that does not fit the bits, or library sizes that are not positive.
         """
         self._check_if_trained(warn=False)
         rng, names = np.random.default_rng(seed), cells.batch_names(self.registry_)
-        codes = self.sample_prior(n_cells, seed=rng, clamp=clamp, bias=bias, sampler=sampler)
-        library, categories, numbers = generation.training_like(
-            self._libraries(), names, n_cells, batch, library_size, rng
-        )
+        codes = self.sample_prior(n_cells, seed=rng, clamp=clamp, bias=bias, sampler=sampler, label=label)
+        libraries = self._libraries()
+        if label is not None:
+            libraries = label_units.libraries(self, label, batch) or libraries
+        library, categories, numbers = generation.training_like(libraries, names, n_cells, batch, library_size, rng)
         counts = generation.decoded(self.module, codes, library, categories, numbers, int(rng.integers(2**31)))
         batches = [names[c] for c in categories[:, 0]]
-        return generation.annotated(counts, codes, library, batches, self.get_var_names())
+        generated = generation.annotated(counts, codes, library, batches, self.get_var_names())
+        if label is not None:
+            generated.obs["label"] = pd.Categorical([str(label)] * n_cells)
+        return generated
 
     def _libraries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Return library sizes and covariates of some training cells, read once."""

@@ -17,6 +17,7 @@ from scvi.model.base import BaseMinifiedModeModelClass, RNASeqMixin
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
 from qbmvae.core.csr import CsrBlock
+from qbmvae.data import audit
 from qbmvae.data.categories import text_of
 from qbmvae.data.disk_source import BlockSource
 from qbmvae.data.memory_source import MemorySource
@@ -46,6 +47,8 @@ class ScviMethods(RNASeqMixin, BaseMinifiedModeModelClass):
         """Make these cells the model's own: they come through the door, and are remembered as they are now."""
         entered = self.door.enter(adata, self.registry_["setup_args"], self.registry_)
         self._adata, self._adata_manager = adata, entered.manager
+        # scvi-tools looks here for a model's registrations: ours live with the cells, so that they end with them
+        type(self)._per_instance_manager_store.setdefault(self.id, {})
         # data that keep their counts are read as any others
         self.module.minified_data_type = self.minified_data_type if entered.counts is None else None
 
@@ -129,12 +132,10 @@ class ScviMethods(RNASeqMixin, BaseMinifiedModeModelClass):
         entered, rows, _ = self._asked(adata, indices, None)
         return super().get_likelihood_parameters(entered, rows, *args, **options)
 
-    def get_latent_library_size(
-        self, adata: AnnData | None = None, indices: Any = None, *args: Any, **options: Any
-    ) -> np.ndarray:
-        """Return each cell's library size as scvi-tools does; parameters as there."""
-        entered, rows, _ = self._asked(adata, indices, None)
-        return super().get_latent_library_size(entered, rows, *args, **options)
+    def get_latent_library_size(self, adata: AnnData | None = None, indices: Any = None) -> np.ndarray:
+        """Return each cell's library size, `(n_cells, 1)`: observed, or its size factor on the scale of counts."""
+        found = cells.source(self, adata, indices)
+        return np.asarray(found.library, dtype=np.float32)[found.rows, None]
 
     def get_feature_correlation_matrix(
         self, adata: AnnData | None = None, indices: Any = None, **options: Any
@@ -159,11 +160,15 @@ class ScviMethods(RNASeqMixin, BaseMinifiedModeModelClass):
         """
         entered = cells.enter(self, adata)
         if (key := args[0] if args else options.get("groupby")) is not None and key not in entered.obs:
-            raise InputError(f"groupby: adata.obs has no column {key!r}{nearest(key, entered.obs.columns)}")
+            raise InputError(f"groupby: adata.obs has no column {key!r}{nearest(key, audit.own_columns(entered))}")
         rows = [
             value if value is None or isinstance(value, str) else positions(value, entered.obs_names, name)
             for name, value in (("idx1", idx1), ("idx2", idx2))
         ]
+        if all(isinstance(r, np.ndarray) for r in rows) and len(both := np.intersect1d(*rows)):
+            raise InputError(
+                f"idx1 and idx2 share {len(both)} cells, first {entered.obs_names[both[0]]!r}: compare groups apart"
+            )
         return super().differential_expression(entered, *args, idx1=rows[0], idx2=rows[1], **options)
 
     def _asked(self, adata: AnnData | None, indices: Any, batch: Any) -> tuple[cells.Cells, np.ndarray | None, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ from qbmvae.core.options import pick
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.trainer import Trainer
 from qbmvae.data.stream import Stream
-from qbmvae.model import fit, query
+from qbmvae.model import fit, labels, query
+from qbmvae.model.bit_methods import BitMethods
 from qbmvae.model.module import QBMVAEModule
-from qbmvae.model.prior_methods import PriorMethods
 
 
-class TrainingMethods(PriorMethods):
+class TrainingMethods(BitMethods):
     """Methods of `QBMVAE` about its training."""
 
     _module_cls = QBMVAEModule
@@ -29,6 +30,8 @@ class TrainingMethods(PriorMethods):
     sampler_: str | None = None
     #: of the model of a query: rows of each covariate that its reference has trained, and that stay as they are
     reference_categories_: tuple[int, ...] | None = None
+    #: how training went, see `qbmvae.core.training.verdict.Verdict`, with its one line as "text"; None before
+    verdict_: dict[str, Any] | None = None
 
     @property
     def sampler(self) -> samplers.Sampler:
@@ -92,6 +95,7 @@ class TrainingMethods(PriorMethods):
         num_chains: int = 512,
         gradient_clip: float | None = None,
         early_stopping: bool = False,
+        keep_best: bool = False,
         early_stopping_patience: int = 45,
         early_stopping_min_delta: float = 0.0,
         check_val_every_n_epoch: int = 1,
@@ -99,6 +103,7 @@ class TrainingMethods(PriorMethods):
         checkpoint_every: int = 0,
         refine_prior: bool | None = None,
         precision: str = "32",
+        fused: str = "auto",
         train_size: float | None = None,
         validation_size: float | None = None,
         shuffle_set_split: bool = True,
@@ -111,7 +116,7 @@ class TrainingMethods(PriorMethods):
         stream: Stream | None = None,
         progress_bar: bool = True,
     ) -> None:
-        """Train the model.
+        """Train the model; one line at the end says how it went, on stderr and in `verdict_`.
 
         Parameters
         ----------
@@ -137,6 +142,9 @@ class TrainingMethods(PriorMethods):
             Largest norm of the network's gradient; None for no limit.
         early_stopping
             Stop when the held-out ELBO no longer improves, and keep the best weights.
+        keep_best
+            End with the weights of the best held-out ELBO, as early stopping does. False by default: the embedding often
+            gains from epochs in which the likelihood already overfits, see docs/training.md.
         early_stopping_patience, early_stopping_min_delta
             Validations without an improvement of this many nats before it stops.
         check_val_every_n_epoch
@@ -150,6 +158,9 @@ class TrainingMethods(PriorMethods):
             takes seconds: the sampler is local and keeps its chains, or none is needed.
         precision
             Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
+        fused
+            "auto": steps without the autograd engine, where the model allows it; "off": all through autograd. The two differ
+            by rounding and by speed.
         train_size, validation_size
             Shares of the cells; .9 and the rest by default.
         shuffle_set_split
@@ -166,7 +177,7 @@ class TrainingMethods(PriorMethods):
             Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
         stream
             Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
-            `annbatch_stream` reads an annbatch collection. Same genes, in the same order.
+            `annbatch_stream` reads an annbatch collection. Genes by name where the pieces name them.
         progress_bar
             Whether to show progress, on stderr.
         sampler
@@ -191,6 +202,9 @@ class TrainingMethods(PriorMethods):
         self.train_indices_, self.validation_indices_, self.test_indices_ = run.split
         if self.reference_categories_ is not None:
             query.freeze(self.module.vae, self.reference_categories_)
-        self.history_ = run.fit()
+        self.history_, verdict = run.fit()
+        self.verdict_ = {**asdict(verdict), "text": str(verdict)}
         fit.measure(self, run.config)
+        if self.module.labels is not None and not self.keeps_labels_:
+            labels.fit_after(self, run.config)
         self.set_weights(trained=True)

@@ -36,18 +36,29 @@ def predict(name: str, groups: Groups, features: Features, labels: Sequence[str]
         return np.zeros((len(labels), deltas.shape[1]))
     if name == "mean response":
         return np.tile(mean, (len(labels), 1))
-    table, wanted = features.lookup(known).astype(np.float64), features.lookup(labels).astype(np.float64)
     if name == "nearest perturbation":
-        centre = np.zeros(features.width) if features.kind == "one-hot" else table.mean(0)
-        similarity = _unit(wanted - centre) @ _unit(table - centre).T
+        similarity = _similarity(features, known, labels)
         nearest = deltas[similarity.argmax(1)]
         return np.where((similarity.max(1) > 1e-9)[:, None], nearest, mean)
+    table, wanted = features.lookup(known).astype(np.float64), features.lookup(labels).astype(np.float64)
     if name == "ridge on features":
         # penalty by leaving perturbations out, or contexts where a one-hot code says nothing of unseen perturbations
         folds = groups.contexts if features.kind == "one-hot" else groups.labels
         scale = table.std() or 1.0
         return ridge(features.lookup(groups.labels) / scale, groups.delta, folds).predict(wanted / scale)
     raise ValueError(f"no baseline {name!r}: {', '.join(BASELINES)}")
+
+
+def nearest(groups: Groups, features: Features, label: str) -> str:
+    """Return the training perturbation of the most similar features (cosine of the centred vectors)."""
+    known, _ = perturbation_means(groups)
+    return str(known[_similarity(features, known, [label])[0].argmax()])
+
+
+def _similarity(features: Features, known: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    table, wanted = features.lookup(known).astype(np.float64), features.lookup(labels).astype(np.float64)
+    centre = np.zeros(features.width) if features.kind == "one-hot" else table.mean(0)
+    return _unit(wanted - centre) @ _unit(table - centre).T
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from qbmvae import archive
 from qbmvae.perturbation import audit
 from qbmvae.perturbation.backbones import Backbone, build
 from qbmvae.perturbation.backbones.local import LocalBackbone
@@ -20,11 +21,13 @@ from qbmvae.perturbation.delta import DeltaPredictor
 from qbmvae.perturbation.features import Features
 from qbmvae.perturbation.options import Options
 from samplers.errors import InputError
-from samplers.files import write_atomically, write_text
+from samplers.files import write_text
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+#: Kind of the archive.
+KIND = "qbmvae-perturbation"
 # control cells in a set
 SET_SIZE = 64
 
@@ -44,6 +47,17 @@ class PerturbationModel:
     seed: int
     history: list[dict[str, Any]] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_trainable(self) -> int:
+        """Trainable weights of the predictor."""
+        return sum(p.numel() for p in self.predictor.parameters() if p.requires_grad)
+
+    def use_features(self, table: Features) -> None:
+        """Take the vectors of perturbations from another table of the same width."""
+        if table.width != self.features.width:
+            raise InputError(f"features have {table.width} columns, those of training {self.features.width}")
+        self.features = table
 
     def expression(self, adata: AnnData, which: str = "data") -> tuple[AnnData, sp.csr_matrix | np.ndarray]:
         """Return the cells with the model's genes, and their log1p-normalised expression."""
@@ -126,8 +140,6 @@ class PerturbationModel:
 
     def save(self, directory: str | Path) -> None:
         """Write model.safetensors and model.json (and nothing that needs pickle), atomically."""
-        from safetensors.torch import save_file
-
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         if isinstance(self.backbone, LocalBackbone) and self.backbone.kind == "qbmvae":
@@ -153,25 +165,20 @@ class PerturbationModel:
             "history": self.history,
             "notes": self.notes,
         }
-        copies = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
-        write_atomically(directory / "model.safetensors", lambda p: save_file(copies, p))
+        archive.write(directory / "model.safetensors", KIND, tensors, header)
+        # the same header, to read by eye
         write_text(directory / "model.json", json.dumps(header))
 
     @classmethod
     def load(cls, directory: str | Path) -> PerturbationModel:
         """Load what `save` wrote."""
-        from safetensors.torch import load_file
-
         directory = Path(directory)
-        if not (directory / "model.json").is_file():
-            raise InputError(f"no perturbation model in {directory}: model.json is missing")
-        header = json.loads((directory / "model.json").read_text())
-        tensors = load_file(directory / "model.safetensors")
+        tensors, header = archive.read(directory / "model.safetensors", KIND, sidecar=directory / "model.json")
         options = Options.from_dict(header["options"])
         backbone = build(header["backbone"])
         predictor = DeltaPredictor(header["width"], len(header["genes"]), options)
-        backbone.load_state_dict({k[9:]: v for k, v in tensors.items() if k.startswith("backbone.")})
-        predictor.load_state_dict({k[10:]: v for k, v in tensors.items() if k.startswith("predictor.")})
+        backbone.load_state_dict(archive.part(tensors, "backbone"))
+        predictor.load_state_dict(archive.part(tensors, "predictor"))
         if isinstance(backbone, LocalBackbone) and backbone.kind == "qbmvae":
             from qbmvae.perturbation.backbones.embedding import QBMVAEEmbedder
 

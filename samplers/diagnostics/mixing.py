@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
+from samplers.draws import Draws, Seed
 from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.sampler import Sampler
 
 
 def callen_residuals(problem: Ising, draws: Draws, beta: float | None = None) -> np.ndarray:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from samplers.draws import Draws, Seed
 from samplers.problem import Ising
-from samplers.sampler import Draws, Seed
 
 #: Up to this many spins moments are enumerated.
 ENUMERATED = 18

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dimod
 import numba
 import numpy as np
+from numpy.typing import ArrayLike
 
+from samplers.diagnostics.scores import inflation
+from samplers.draws import Draws
 from samplers.errors import InputError
 from samplers.kernels.rng import FAST, exp_negative
 from samplers.problem import Ising
-from samplers.sampler import check_states
+from samplers.states import check_states
 
-#: Beyond this the samples are local minima for all that pseudo-likelihood can tell.
+#: In units of one over the largest coefficient. Beyond this the samples are local minima for all that pseudo-likelihood can tell.
 LARGEST = 1e4
 
 
-def effective_beta(problem: Ising, states: np.ndarray, *, weights: np.ndarray | None = None) -> tuple[float, float]:
+def effective_beta(
+    problem: Ising, states: ArrayLike | Draws | dimod.SampleSet, *, weights: np.ndarray | None = None
+) -> tuple[float, float]:
     r"""Return the inverse temperature at which `states` are likeliest, and its standard error.
 
     Newton's method on the pseudo-likelihood (Besag 1975), the sum over reads and spins of
@@ -26,23 +32,28 @@ def effective_beta(problem: Ising, states: np.ndarray, *, weights: np.ndarray | 
     problem
         The Ising problem.
     states
-        `(num_reads, n)` spins -1/+1.
+        `(num_reads, n)` spins -1/+1, `Draws`, or a `dimod.SampleSet`.
     weights
-        `(num_reads,)` multiplicities or importance weights, >= 0.
+        `(num_reads,)` multiplicities or importance weights, >= 0; those of `Draws` by default.
 
     Returns
     -------
     tuple
-        (beta, standard error); (inf, inf) where every spin of every read is aligned with its field.
+        (beta, standard error); (inf, inf) where every spin of every read is aligned with its field. The error is
+        infinite where the reads do not differ: one read, or copies of one, tell no error.
 
     Raises
     ------
     InputError
         For states of the wrong shape, or where all fields are zero: such a problem has no temperature.
     """
-    states = check_states(states, problem.n)
+    if isinstance(states, Draws) and weights is None:
+        weights = states.weights
+    states = check_states(states, problem.labels)
     w = _weights(weights, len(states))
-    aligned = aligned_fields(problem, states)
+    unit = max(np.abs(problem.h).max(initial=0.0), np.abs(problem.edges[2]).max(initial=0.0))
+    # in units of the largest coefficient float32 neither overflows nor vanishes
+    aligned = aligned_fields(problem.scaled(1.0 / unit), states) if unit else np.zeros((1, 1), np.float32)
     if not aligned.any():
         raise InputError("effective_beta needs fields or couplings: every local field of these states is zero")
     if aligned[w > 0].min() >= 0:
@@ -58,16 +69,16 @@ def effective_beta(problem: Ising, states: np.ndarray, *, weights: np.ndarray | 
             break
     if abs(beta) > LARGEST:
         return float(np.copysign(np.inf, beta)), np.inf
-    return float(beta), float(np.sqrt(np.square(w * slopes).sum()) / curvature)
+    factor = inflation(slopes, w, 2 * float(np.abs(aligned).sum(axis=1).max()))
+    error = float(np.sqrt(np.square(w * slopes).sum()) / curvature)
+    return float(beta / unit), factor * error / unit if np.isfinite(factor) else np.inf
 
 
 def aligned_fields(problem: Ising, states: np.ndarray) -> np.ndarray:
     """Return s_i F_i of every read, `(num_reads, n)` float32: positive where a spin agrees with its field."""
-    if problem.layout == "dense":
-        spins = states.astype(np.float32)
-        pushed = spins @ problem.dense.astype(np.float32)
-        return -spins * (pushed + problem.h.astype(np.float32))
-    return (states * problem.local_fields(states)).astype(np.float32)
+    spins = states.astype(np.float32)
+    pushed = problem.coupled.map(lambda values: values.astype(np.float32)).couple(spins)
+    return -spins * (pushed + problem.h.astype(np.float32))
 
 
 def _weights(weights: np.ndarray | None, num: int) -> np.ndarray:

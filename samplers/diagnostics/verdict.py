@@ -2,97 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
 import numpy as np
 
+from samplers.diagnostics.findings import Finding, Status, Verdict, summary
 from samplers.diagnostics.mixing import callen_limit, callen_residuals, drift, followed, start_rhat, total_variation
 from samplers.diagnostics.reference import Reference, reference
+from samplers.draws import Draws, Seed
 from samplers.errors import InputError
 from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
-
-Status = Literal["good", "fair", "bad", "note"]
+from samplers.sampler import Sampler
 
 #: The moments' error over that of independent exact reads: up to the first is good, beyond the second bad, and more
 #: where independent reads scatter that widely.
 ERROR_LIMITS = (1.5, 3.0)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the verdict.
-
-    Attributes
-    ----------
-    name
-        The diagnostic.
-    value
-        Its value.
-    error
-        Its standard error, or None.
-    status
-        "good", "fair", "bad", or "note" where nothing is judged.
-    meaning
-        What it says, in words.
-    """
-
-    name: str
-    value: float
-    status: Status
-    meaning: str
-    error: float | None = None
-
-
-@dataclass
-class Verdict:
-    """What `check` found.
-
-    Attributes
-    ----------
-    sampler, kind
-        The backend's name and kind.
-    num_spins, num_reads, beta
-        The request.
-    level
-        "good", "fair" or "bad": the worst of the findings.
-    summary
-        The verdict in words, with the cure.
-    findings
-        The findings.
-    draws, against, residuals, random_draws
-        The reads, the reference, the Callen z-scores, and for a corrected optimiser the reads of a random start with
-        the same sweeps: what the plots show.
-    """
-
-    sampler: str
-    kind: str
-    num_spins: int
-    num_reads: int
-    beta: float
-    level: str
-    summary: str
-    findings: list[Finding]
-    draws: Draws = field(repr=False)
-    against: Reference = field(repr=False)
-    residuals: np.ndarray = field(repr=False)
-    random_draws: Draws | None = field(default=None, repr=False)
-
-    def __getitem__(self, name: str) -> Finding:
-        return next(f for f in self.findings if f.name == name)
-
-    def __contains__(self, name: str) -> bool:
-        return any(f.name == name for f in self.findings)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the verdict as plain values, for JSON."""
-        plain = {k: getattr(self, k) for k in ("sampler", "kind", "num_spins", "num_reads", "beta", "level", "summary")}
-        findings = {
-            f.name: {"value": f.value, "error": f.error, "status": f.status, "meaning": f.meaning}
-            for f in self.findings
-        }
-        return {**plain, "reference": self.against.method, "findings": findings}
 
 
 def check(
@@ -148,7 +70,7 @@ def check(
     verdict = Verdict(
         sampler.name, sampler.kind, problem.n, num_reads, beta, level, "", findings, draws, against, residuals, plain
     )  # fmt: skip
-    verdict.summary = _summary(verdict)
+    verdict.summary = summary(verdict)
     return verdict
 
 
@@ -163,6 +85,9 @@ def _temperature(problem: Ising, draws: Draws) -> list[Finding]:
         found, error = effective_beta(problem, draws.states, weights=draws.weights)
     except InputError:
         return [Finding("effective beta", float("nan"), "note", "free spins look the same at every temperature")]
+    if np.isfinite(found) and not np.isfinite(error):
+        words = "the reads do not differ: they tell no temperature"
+        return [Finding("effective beta", found, "bad", words, error)]
     if draws.beta == 0:
         return [Finding("effective beta", found, _grade(abs(found), 4 * error, 8 * error), "0 was asked for", error)]
     relative, noise = abs(found / draws.beta - 1), 4 * error / draws.beta
@@ -279,28 +204,3 @@ def _machine(draws: Draws) -> list[Finding]:
     unique = len(np.unique(draws.states, axis=0))
     findings.append(Finding("unique reads", unique, "note", f"different states among {len(draws)} reads"))
     return findings
-
-
-def _summary(verdict: Verdict) -> str:
-    at = f"{verdict.sampler} on this problem of {verdict.num_spins} spins at beta {verdict.beta:g}"
-    bad = [f.name for f in verdict.findings if f.status in ("bad", "fair")]
-    if verdict.level == "good":
-        words = f"{at}: no fault found with {verdict.num_reads} reads."
-        alone = "moment error, random start"
-        if alone in verdict and verdict[alone].value <= max(1.2, 1.2 * verdict["moment error"].value):
-            words += " The correction sweeps reach the same from random spins: the machine adds nothing here."
-        return words
-    beta = verdict["effective beta"]
-    if beta.status == "bad":
-        cure = (
-            "add correction sweeps (samplers.wrappers.Correction) or a temperature control (TemperatureControl)"
-            if verdict.kind == "optimiser" or verdict.draws.info.get("child") or beta.value > verdict.beta
-            else "more sweeps (num_sweeps), or population-annealing"
-        )
-        return f"{at}: wrong temperature, effective beta {beta.value:.3g}; {cure}."
-    if {"moment error", "R-hat", "moment error, followed"} & set(bad):
-        return (
-            f"{at}: right temperature, but the modes are weighed wrongly ({', '.join(bad)}); "
-            "more sweeps, or population-annealing or parallel-tempering."
-        )
-    return f"{at}: look at {', '.join(bad)}."

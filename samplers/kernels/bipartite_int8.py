@@ -7,7 +7,7 @@ import numpy as np
 
 from samplers.kernels.int8 import dot_pair, set_spin
 from samplers.kernels.rng import FAST, LANES
-from samplers.kernels.update import FIELD, add_energy, gibbs, metropolis, new_work, settle
+from samplers.kernels.update import FIELD, add_energy, add_field, gibbs, metropolis, new_work, settle
 
 
 @numba.njit(fastmath=FAST)
@@ -18,7 +18,7 @@ def _pack_side(s, first, size, bits):
 
 
 @numba.njit(fastmath=FAST)
-def _half(s, first, size, words, row_sums, scale, fields, seen, own, raw, stream, work, heat_bath):
+def _half(s, first, size, words, row_sums, scale, fields, apart, seen, own, raw, stream, work, heat_bath):
     """Update `size` spins from `first` on given the bits `seen` of the other side; write their own bits."""
     for i in range(size):
         odd = i % 2
@@ -27,6 +27,8 @@ def _half(s, first, size, words, row_sums, scale, fields, seen, own, raw, stream
         base, total = fields[first + i], row_sums[i]
         for lane in range(LANES):
             work[FIELD + lane] = base + scale * np.float32(np.int32(2 * raw[odd, lane] - total))
+        if apart.shape[0] > 0:
+            add_field(work, apart[first + i])
         if heat_bath:
             gibbs(stream, work, s, first + i)
         else:
@@ -35,7 +37,9 @@ def _half(s, first, size, words, row_sums, scale, fields, seen, own, raw, stream
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
-def sweep(spins, streams, energies, two_beta, words, row_sums, words_t, row_sums_t, scale, fields, num_sweeps, phase):
+def sweep(
+    spins, streams, energies, two_beta, own, words, row_sums, words_t, row_sums_t, scale, fields, num_sweeps, phase
+):
     """Update the hidden, then the visible spins, `num_sweeps` times.
 
     Parameters
@@ -44,6 +48,8 @@ def sweep(spins, streams, energies, two_beta, words, row_sums, words_t, row_sums
         As in `Chains`, visible spins first; written.
     two_beta
         `(groups, 64)` float32.
+    own
+        `(groups, n, 64)` float32: what is added to each chain's fields; no groups where all chains share theirs.
     words, row_sums, words_t, row_sums_t, scale
         `-W` and its transpose as `int8.Packed`; they share the scale.
     fields
@@ -57,31 +63,23 @@ def sweep(spins, streams, energies, two_beta, words, row_sums, words_t, row_sums
     raw = np.empty((2, LANES), dtype=np.int32)
     for group in range(spins.shape[0]):
         s, stream, work = spins[group], streams[group], new_work(two_beta[group])
+        apart = own[group] if own.shape[0] > 0 else own.reshape(0, LANES)
         _pack_side(s, 0, n_visible, visible)
         _pack_side(s, n_visible, n_hidden, hidden)
         for k in range(num_sweeps):
             heat_bath = (phase + k) % 2 == 0
             _half(
-                s,
-                n_visible,
-                n_hidden,
-                words_t,
-                row_sums_t,
-                scale,
-                fields,
-                visible,
-                hidden,
-                raw,
-                stream,
-                work,
+                s, n_visible, n_hidden, words_t, row_sums_t, scale, fields, apart, visible, hidden, raw, stream, work,
                 heat_bath,
-            )
-            _half(s, 0, n_visible, words, row_sums, scale, fields, hidden, visible, raw, stream, work, heat_bath)
+            )  # fmt: skip
+            _half(
+                s, 0, n_visible, words, row_sums, scale, fields, apart, hidden, visible, raw, stream, work, heat_bath
+            )  # fmt: skip
             settle(work, energies[group])
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
-def energy(spins, energies, words, row_sums, words_t, row_sums_t, scale, fields):
+def energy(spins, energies, own, words, row_sums, words_t, row_sums_t, scale, fields):
     """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`."""
     n_visible, n_hidden = row_sums.shape[0], row_sums_t.shape[0]
     hidden = np.empty((words.shape[1], LANES), dtype=np.uint32)
@@ -101,3 +99,6 @@ def energy(spins, energies, words, row_sums, words_t, row_sums_t, scale, fields)
         for i in range(n_visible, n_visible + n_hidden):
             pushed[:] = fields[i]
             add_energy(s[i], pushed, energies[group])
+        if own.shape[0] > 0:
+            for i in range(n_visible + n_hidden):
+                add_energy(s[i], own[group, i], energies[group])

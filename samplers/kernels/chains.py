@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numba
@@ -27,6 +27,8 @@ class Chains:
         `(groups, 64)` float64, kept by the kernels as spins flip.
     phase
         Sweeps done: even ones are Gibbs, odd ones Metropolis.
+    own
+        `(groups, n, 64)` float32, what each chain adds to the kernel's fields F = -h; no groups where nothing is added.
     """
 
     num: int
@@ -34,6 +36,7 @@ class Chains:
     streams: np.ndarray
     energies: np.ndarray
     phase: int = 0
+    own: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, LANES), dtype=np.float32))
 
     @classmethod
     def random(cls, num: int, n: int, rng: np.random.Generator) -> Chains:
@@ -51,6 +54,12 @@ class Chains:
         spins = np.ones((groups, n, LANES), dtype=np.float32)
         _scatter(np.ascontiguousarray(states, dtype=np.int8), spins)
         return cls(num, spins, new_streams(rng, groups), np.zeros((groups, LANES)))
+
+    def assign(self, fields: np.ndarray) -> None:
+        """Give chains problems of their own: `fields`, `(k, n)`, are added to h for k equal shares of the chains."""
+        each = self.num // len(fields)
+        self.own = np.zeros_like(self.spins)
+        _scatter(np.ascontiguousarray(np.repeat(-fields, each, axis=0), dtype=np.float32), self.own)
 
     @property
     def n(self) -> int:

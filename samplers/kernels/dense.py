@@ -11,13 +11,13 @@ import numba
 import numpy as np
 
 from samplers.kernels.rng import FAST, LANES
-from samplers.kernels.update import DELTA, FIELD, add_energy, gibbs, metropolis, new_work, settle
+from samplers.kernels.update import DELTA, FIELD, add_energy, add_field, gibbs, metropolis, new_work, settle
 
 BLOCK = 32
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
-def sweep(spins, streams, energies, two_beta, couplings, fields, num_sweeps, phase):
+def sweep(spins, streams, energies, two_beta, own, couplings, fields, num_sweeps, phase):
     """Update every spin of every chain `num_sweeps` times.
 
     Parameters
@@ -26,12 +26,14 @@ def sweep(spins, streams, energies, two_beta, couplings, fields, num_sweeps, pha
         As in `Chains`; written.
     two_beta
         `(groups, 64)` float32: twice the inverse temperature of each chain.
+    own
+        `(groups, n, 64)` float32: what is added to each chain's fields; no groups where all chains share theirs.
     couplings, fields
         `-J`, `(n, n)` float32, and `-h`, `(n,)` float32.
     num_sweeps, phase
         Sweeps to do, and sweeps done before (even: Gibbs, odd: Metropolis).
     """
-    n = fields.shape[0]
+    n, apart = fields.shape[0], own.shape[0] > 0
     block = np.empty((BLOCK, LANES), dtype=np.float32)
     for group in range(spins.shape[0]):
         s, stream, work = spins[group], streams[group], new_work(two_beta[group])
@@ -45,6 +47,8 @@ def sweep(spins, streams, energies, two_beta, couplings, fields, num_sweeps, pha
                     base = fields[site]
                     for lane in range(LANES):
                         work[FIELD + lane] = base + block[i, lane]
+                    if apart:
+                        add_field(work, own[group, site])
                     if heat_bath:
                         gibbs(stream, work, s, site)
                     else:
@@ -57,7 +61,7 @@ def sweep(spins, streams, energies, two_beta, couplings, fields, num_sweeps, pha
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
-def energy(spins, energies, couplings, fields):
+def energy(spins, energies, own, couplings, fields):
     """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`."""
     n = fields.shape[0]
     pushed = np.empty((n, LANES), dtype=np.float32)
@@ -67,3 +71,5 @@ def energy(spins, energies, couplings, fields):
         energies[group] = 0.0
         for i in range(n):
             add_energy(s[i], np.float32(0.5) * pushed[i] + fields[i], energies[group])
+            if own.shape[0] > 0:
+                add_energy(s[i], own[group, i], energies[group])

@@ -11,11 +11,11 @@ import numpy as np
 
 from samplers.kernels.int8 import dot_pair, pack_spins, set_spin
 from samplers.kernels.rng import FAST, LANES
-from samplers.kernels.update import DELTA, FIELD, add_energy, gibbs, metropolis, new_work, settle
+from samplers.kernels.update import DELTA, FIELD, add_energy, add_field, gibbs, metropolis, new_work, settle
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
-def sweep(spins, streams, energies, two_beta, words, rounded, row_sums, scale, fields, num_sweeps, phase):
+def sweep(spins, streams, energies, two_beta, own, words, rounded, row_sums, scale, fields, num_sweeps, phase):
     """Update every spin of every chain `num_sweeps` times.
 
     Parameters
@@ -24,6 +24,8 @@ def sweep(spins, streams, energies, two_beta, words, rounded, row_sums, scale, f
         As in `Chains`; written.
     two_beta
         `(groups, 64)` float32.
+    own
+        `(groups, n, 64)` float32: what is added to each chain's fields; no groups where all chains share theirs.
     words, rounded, row_sums, scale
         `-J` as `int8.Packed`.
     fields
@@ -31,7 +33,7 @@ def sweep(spins, streams, energies, two_beta, words, rounded, row_sums, scale, f
     num_sweeps, phase
         Sweeps to do, and sweeps done before (even: Gibbs, odd: Metropolis).
     """
-    n = fields.shape[0]
+    n, apart = fields.shape[0], own.shape[0] > 0
     bytes01 = np.empty((words.shape[1], LANES), dtype=np.uint32)
     raw = np.empty((2, LANES), dtype=np.int32)
     for group in range(spins.shape[0]):
@@ -49,6 +51,8 @@ def sweep(spins, streams, energies, two_beta, words, rounded, row_sums, scale, f
                 for lane in range(LANES):
                     pushed = scale * np.float32(np.int32(2 * raw[odd, lane] - total))
                     work[FIELD + lane] = base + pushed + owed * work[DELTA + lane]
+                if apart:
+                    add_field(work, own[group, site])
                 if heat_bath:
                     gibbs(stream, work, s, site)
                 else:
@@ -58,7 +62,7 @@ def sweep(spins, streams, energies, two_beta, words, rounded, row_sums, scale, f
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
-def energy(spins, energies, words, rounded, row_sums, scale, fields):
+def energy(spins, energies, own, words, rounded, row_sums, scale, fields):
     """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`."""
     n = fields.shape[0]
     bytes01 = np.empty((words.shape[1], LANES), dtype=np.uint32)
@@ -76,3 +80,5 @@ def energy(spins, energies, words, rounded, row_sums, scale, fields):
                     pushed = scale * np.float32(np.int32(2 * raw[i, lane] - total))
                     half[lane] = base + np.float32(0.5) * pushed
                 add_energy(spins[group, site], half, energies[group])
+                if own.shape[0] > 0:
+                    add_energy(spins[group, site], own[group, site], energies[group])

@@ -95,7 +95,7 @@ class Kernel:
         def run(part: slice) -> None:
             form.sweep(
                 chains.spins[part], chains.streams[part], chains.energies[part], two_beta[part],
-                *form.arguments, num_sweeps, chains.phase,
+                chains.own[part], *form.arguments, num_sweeps, chains.phase,
             )  # fmt: skip
 
         _over_threads(run, len(chains.spins), form.work * LANES * num_sweeps)
@@ -104,13 +104,16 @@ class Kernel:
     def track(self, chains: Chains, beta: float = 1.0) -> np.ndarray:
         """Set the running energies to those of the rounded problem, fast, and return them."""
         form = self.form(beta)
-        form.energy(chains.spins, chains.energies, *form.arguments)
+        form.energy(chains.spins, chains.energies, chains.own, *form.arguments)
         chains.energies += self.problem.offset
         return chains.energy()
 
     def measure(self, chains: Chains) -> np.ndarray:
-        """Set the running energies to the problem's energies of the present states (float64), and return them."""
+        """Set the running energies to the problem's energies of the present states, and return them."""
         chains.energies.reshape(-1)[: chains.num] = self.problem.energies(chains.states())
+        if len(chains.own):
+            extra = -np.einsum("gil,gil->gl", chains.spins, chains.own, dtype=np.float64)
+            chains.energies.reshape(-1)[: chains.num] += extra.reshape(-1)[: chains.num]
         return chains.energy()
 
 

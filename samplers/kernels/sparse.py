@@ -6,11 +6,11 @@ import numba
 import numpy as np
 
 from samplers.kernels.rng import FAST, LANES
-from samplers.kernels.update import FIELD, add_energy, gibbs, metropolis, new_work, settle
+from samplers.kernels.update import FIELD, add_energy, add_field, gibbs, metropolis, new_work, settle
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
-def sweep(spins, streams, energies, two_beta, indptr, indices, couplings, fields, num_sweeps, phase):
+def sweep(spins, streams, energies, two_beta, own, indptr, indices, couplings, fields, num_sweeps, phase):
     """Update every spin of every chain `num_sweeps` times.
 
     Parameters
@@ -19,6 +19,8 @@ def sweep(spins, streams, energies, two_beta, indptr, indices, couplings, fields
         As in `Chains`; written.
     two_beta
         `(groups, 64)` float32.
+    own
+        `(groups, n, 64)` float32: what is added to each chain's fields; no groups where all chains share theirs.
     indptr, indices, couplings
         CSR of `-J`, symmetric: int32, int32, float32.
     fields
@@ -26,7 +28,7 @@ def sweep(spins, streams, energies, two_beta, indptr, indices, couplings, fields
     num_sweeps, phase
         Sweeps to do, and sweeps done before (even: Gibbs, odd: Metropolis).
     """
-    n = fields.shape[0]
+    n, apart = fields.shape[0], own.shape[0] > 0
     for group in range(spins.shape[0]):
         s, stream, work = spins[group], streams[group], new_work(two_beta[group])
         for k in range(num_sweeps):
@@ -35,6 +37,8 @@ def sweep(spins, streams, energies, two_beta, indptr, indices, couplings, fields
                 base = fields[site]
                 for lane in range(LANES):
                     work[FIELD + lane] = base
+                if apart:
+                    add_field(work, own[group, site])
                 for p in range(indptr[site], indptr[site + 1]):
                     c, neighbour = couplings[p], indices[p]
                     for lane in range(LANES):
@@ -47,7 +51,7 @@ def sweep(spins, streams, energies, two_beta, indptr, indices, couplings, fields
 
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
-def energy(spins, energies, indptr, indices, couplings, fields):
+def energy(spins, energies, own, indptr, indices, couplings, fields):
     """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`."""
     n = fields.shape[0]
     pushed = np.empty(LANES, dtype=np.float32)
@@ -62,3 +66,5 @@ def energy(spins, energies, indptr, indices, couplings, fields):
                 for lane in range(LANES):
                     pushed[lane] += c * s[neighbour, lane]
             add_energy(s[site], pushed, energies[group])
+            if own.shape[0] > 0:
+                add_energy(s[site], own[group, site], energies[group])

@@ -22,6 +22,8 @@ class TorchChains:
         `(n, num)` float32 in {-1, +1}.
     generator
         The random numbers of all chains, on the device.
+    own
+        `(n, num)` float32, what each chain adds to the kernel's fields F = -h; None where nothing is added.
     """
 
     def __init__(self, spins: torch.Tensor, generator: torch.Generator):
@@ -30,6 +32,13 @@ class TorchChains:
         self.energies = torch.zeros(spins.shape[1], dtype=torch.float64, device=spins.device)
         self.num = spins.shape[1]
         self.phase = 0
+        self.own: torch.Tensor | None = None
+
+    def assign(self, fields: np.ndarray) -> None:
+        """Give chains problems of their own: `fields`, `(k, n)`, are added to h for k equal shares of the chains."""
+        each = self.num // len(fields)
+        own = torch.as_tensor(np.ascontiguousarray(-fields.T, dtype=np.float32), device=self.spins.device)
+        self.own = own.repeat_interleave(each, dim=1)
 
     @property
     def n(self) -> int:
@@ -107,7 +116,7 @@ class TorchKernel:
                 self._sweep_blocks(chains, two_beta, update)
                 continue
             for sites, couplings, seen in self._parts:
-                field = couplings @ chains.spins[seen] + self._fields[sites]
+                field = couplings @ chains.spins[seen] + self._fields_of(chains, sites)
                 old = chains.spins[sites].clone()  # a slice would be a view
                 noise = torch.rand(old.shape, generator=chains.generator, device=self.device)
                 new = update(field, old, two_beta, noise)
@@ -118,7 +127,7 @@ class TorchKernel:
         spins, J = chains.spins, self._couplings
         for first in range(0, len(spins), BLOCK):
             last = min(first + BLOCK, len(spins))
-            field = J[first:last] @ spins + self._fields[first:last]
+            field = J[first:last] @ spins + self._fields_of(chains, slice(first, last))
             noise = torch.rand(field.shape, generator=chains.generator, device=self.device)
             before = spins[first:last].clone()
             for i in range(last - first):
@@ -137,14 +146,20 @@ class TorchKernel:
             pushed = torch.empty_like(chains.spins)
             for sites, couplings, seen in self._parts:
                 pushed[sites] = couplings @ chains.spins[seen]
-        energies = -(chains.spins * (0.5 * pushed + self._fields)).sum(0, dtype=torch.float64)
+        fields = self._fields_of(chains, slice(None))
+        energies = -(chains.spins * (0.5 * pushed + fields)).sum(0, dtype=torch.float64)
         chains.energies = energies + self.problem.offset
         return chains.energy()
 
     def measure(self, chains: TorchChains) -> np.ndarray:
         """Set the running energies to the problem's (float64) and return them."""
         chains.energies = torch.as_tensor(self.problem.energies(chains.states()), device=self.device)
+        if chains.own is not None:
+            chains.energies -= (chains.spins * chains.own).sum(0, dtype=torch.float64)
         return chains.energy()
+
+    def _fields_of(self, chains: TorchChains, sites: Any) -> torch.Tensor:
+        return self._fields[sites] if chains.own is None else self._fields[sites] + chains.own[sites]
 
     def _independent(self) -> list[tuple[Any, torch.Tensor, Any]]:
         """Return sets of sites without couplings among them, their couplings and the sites that these see."""

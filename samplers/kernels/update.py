@@ -80,6 +80,13 @@ def metropolis(stream, work, spins, site):
 
 
 @numba.njit(fastmath=FAST)
+def add_field(work, own):
+    """Add a chain's own field, `(64,)` float32, to the local field."""
+    for lane in range(LANES):
+        work[FIELD + lane] += own[lane]
+
+
+@numba.njit(fastmath=FAST)
 def settle(work, energy):
     """Add the gain of a sweep to `energy`, `(64,)` float64, and set it to zero."""
     for lane in range(LANES):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.sparse as sp
 
 from samplers.problem import Ising
 
@@ -22,14 +21,8 @@ def pull(problem: Ising, factor: float) -> Callable[[Amplitudes], Amplitudes]:
     factor
         Multiplies the couplings, no unit.
     """
-    if problem.layout == "sparse":
-        matrix = sp.csr_array(problem.sparse * -factor, dtype=np.float32)
-        return lambda x: np.ascontiguousarray((matrix @ x.T).T)
-    if problem.layout == "bipartite":
-        block, visible = (problem.block * -factor).astype(np.float32), problem.n_visible
-        return lambda x: np.concatenate([x[:, visible:] @ block.T, x[:, :visible] @ block], axis=1)
-    dense = (problem.dense * -factor).astype(np.float32)
-    return lambda x: x @ dense
+    couplings = problem.coupled.map(lambda values: (values * -factor).astype(np.float32))
+    return couplings.couple
 
 
 def signs(x: Amplitudes) -> np.ndarray:

@@ -6,10 +6,12 @@ from typing import Literal
 
 import numpy as np
 
+from samplers.checks import non_negative, one_of, positive, whole
+from samplers.draws import Draws
 from samplers.machines.amplitudes import pull, signs
-from samplers.machines.options import non_negative, one_of, positive, whole
 from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 from samplers.wrappers.correction import correct
 
 # Measured on SK couplings of scale .5 to 1.5 with heat .06: the effective beta is near the one asked for.
@@ -61,9 +63,8 @@ class SimulatedBifurcation(Sampler):
         self.scale = SCALES[mode] if scale is None else positive("scale", scale)
         self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
 
-    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw reads, each the signs of a run of its own, then corrected."""
-        rng = np.random.default_rng(seed)
+    def _draw(self, request: Request) -> Draws:
+        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
         states = bifurcate(
             problem, num_reads, self.num_steps, self.scale * beta, self.heat, self.mode == "discrete", rng
         )

@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 
+from samplers.checks import one_of, whole
+from samplers.draws import Draws
 from samplers.errors import MissingExtraError
-from samplers.machines.options import one_of, whole
-from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 from samplers.wrappers.correction import correct
 
 
@@ -55,12 +56,11 @@ class SimulatedBifurcationPackage(Sampler):
         except ImportError as error:
             raise MissingExtraError("simulated-bifurcation", "machines") from error
 
-    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw reads, each an agent of its own, then corrected."""
+    def _draw(self, request: Request) -> Draws:
         import simulated_bifurcation
         import torch
 
-        rng = np.random.default_rng(seed)
+        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
         couplings = torch.as_tensor(problem.dense * (beta / 2), dtype=torch.float32)
         fields = torch.as_tensor(problem.h * beta, dtype=torch.float32)
         # the package draws from torch's global stream

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from samplers.machines.options import interval, non_negative, positive, share, whole
-from samplers.problem import Ising
+from samplers.checks import interval, non_negative, positive, share, whole
+from samplers.draws import Draws, Seed
+from samplers.quantisation import Range, quantise_problem
 from samplers.registry import get
-from samplers.sampler import Draws, Sampler, Seed
-from samplers.wrappers.quantise import Range, quantise_problem
+from samplers.request import Request
+from samplers.sampler import Sampler
 
 
 class MockMachine(Sampler):
@@ -65,9 +66,8 @@ class MockMachine(Sampler):
         """The machine's limits; its gain stays hidden."""
         return {**super().properties, "bits": self.bits, "h_range": self.h_range, "j_range": self.j_range}
 
-    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw what the machine would answer; equally weighted reads."""
-        rng = np.random.default_rng(seed)
+    def _draw(self, request: Request) -> Draws:
+        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
         if self.drift:
             self.gain *= float(np.exp(self.drift * self._walk.standard_normal()))
         taken, report = quantise_problem(problem.scaled(beta), self.bits, self.h_range, self.j_range)

@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from samplers.checks import one_of, positive, whole
+from samplers.draws import Draws
 from samplers.errors import MissingExtraError
-from samplers.machines.options import one_of, positive, whole
 from samplers.machines.simulated_annealing import integer_bqm, ordered
-from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 from samplers.wrappers.correction import correct
 
 
@@ -64,15 +65,14 @@ class OpenJij(Sampler):
             raise MissingExtraError("openjij", "machines") from error
         return openjij
 
-    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw reads, each from a run of its own, then corrected."""
-        rng = np.random.default_rng(seed)
+    def _draw(self, request: Request) -> Draws:
+        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
         if beta == 0 or not len(problem.edges[0]):
             # openjij refuses models without couplings; their spins are independent
             up = rng.random((num_reads, problem.n)) < 1 / (1 + np.exp(2 * beta * problem.h))
             return Draws(np.where(up, 1, -1).astype(np.int8))
         bqm, child, options = integer_bqm(problem, beta), *self._annealer()
-        if seed is None:
+        if request.seed is None:
             states = ordered(child.sample(bqm, num_reads=num_reads, **options))
         else:
             seeds = rng.integers(2**31, size=num_reads)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplers.machines.options import positive, whole
+from samplers.checks import positive, whole
+from samplers.draws import Draws
 from samplers.machines.simulated_annealing import integer_bqm, ordered
-from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 from samplers.wrappers.correction import correct
 
 
@@ -36,12 +37,11 @@ class PathIntegralAnnealing(Sampler):
         self.transverse_field = positive("transverse_field", transverse_field)
         self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
 
-    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw reads, each from a run of its own, then corrected."""
+    def _draw(self, request: Request) -> Draws:
         from dwave.samplers import PathIntegralAnnealingSampler
 
-        rng = np.random.default_rng(seed)
-        if beta == 0 or not problem.n:
+        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
+        if beta == 0:
             return Draws(rng.choice(np.array([-1, 1], dtype=np.int8), (num_reads, problem.n)))
         progress = (np.arange(self.num_sweeps) + 1) / self.num_sweeps
         answer = PathIntegralAnnealingSampler().sample(

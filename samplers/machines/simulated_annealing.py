@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from samplers.errors import InputError
-from samplers.machines.options import share, whole
+from samplers.checks import one_of, share, whole
+from samplers.draws import Draws
 from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 
 
 class SimulatedAnnealing(Sampler):
@@ -33,40 +34,31 @@ class SimulatedAnnealing(Sampler):
     """
 
     name = "simulated-annealing"
+    takes_initial_states = True
 
     def __init__(
         self, num_sweeps: int = 100, *, ramp: float = 0.5, acceptance: Literal["gibbs", "metropolis"] = "gibbs"
     ):
         self.num_sweeps = whole("num_sweeps", num_sweeps)
         self.ramp = share("ramp", ramp)
-        if acceptance not in ("gibbs", "metropolis"):
-            raise InputError(f"acceptance must be 'gibbs' or 'metropolis', not {acceptance!r}")
-        self.acceptance = acceptance
+        self.acceptance = one_of("acceptance", acceptance, ("gibbs", "metropolis"))
 
     def schedule(self) -> np.ndarray:
         """Return the multiples of beta, one a sweep, `(num_sweeps,)`; the last is 1."""
         rising = round(self.ramp * self.num_sweeps)
         return np.concatenate([(np.arange(rising) + 1) / (rising + 1), np.ones(self.num_sweeps - rising)])
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        seed: Seed = None,
-    ) -> Draws:
-        """Draw reads, each from a run of its own."""
+    def _draw(self, request: Request) -> Draws:
         from dwave.samplers import SimulatedAnnealingSampler
 
-        rng = np.random.default_rng(seed)
-        if beta == 0 or not problem.n:
+        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
+        initial_states = request.starts()
+        if beta == 0:
             return Draws(rng.choice(np.array([-1, 1], dtype=np.int8), (num_reads, problem.n)))
         schedule = self.schedule() if initial_states is None else np.ones(self.num_sweeps)
         options: dict[str, Any] = {}
         if initial_states is not None:
-            options["initial_states"] = (np.resize(initial_states, (num_reads, problem.n)), list(range(problem.n)))
+            options["initial_states"] = (initial_states, list(range(problem.n)))
         answer = SimulatedAnnealingSampler().sample(
             integer_bqm(problem, beta),
             num_reads=num_reads,

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from samplers.errors import BadAnswerError, InputError, MissingExtraError
+from samplers.checks import positive, whole
+from samplers.draws import Draws
+from samplers.errors import BadAnswerError, InputError, MissingExtraError, RemoteError, RemoteTimeoutError
 from samplers.problem import Ising
-from samplers.remote.errors import RemoteError, RemoteTimeoutError
 from samplers.remote.machine import Machine, machine
 from samplers.remote.secrets import from_environment, redact
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 
 #: The environment variable that holds the account's token.
 TOKEN_VARIABLE = "AMPLIFY_TOKEN"
@@ -55,9 +57,7 @@ class Amplify(Sampler):
         max_spins: int | None = None,
         client: Any = None,
     ):
-        if not seconds > 0 or max_calls < 1:
-            raise InputError("seconds must be > 0, and max_calls >= 1")
-        self.seconds, self.max_calls = float(seconds), int(max_calls)
+        self.seconds, self.max_calls = positive("seconds", seconds), whole("max_calls", max_calls)
         self.machine: Machine = machine(device, max_spins=max_spins)
         self._client = client
 
@@ -66,9 +66,10 @@ class Amplify(Sampler):
         """Our own, and the machine's facts."""
         return {**super().properties, "machine": self.machine.facts()}
 
-    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw; the seed chooses and repeats states, and sets spins on which no energy depends."""
-        client, rng = self._connected(), np.random.default_rng(seed)
+    def _draw(self, request: Request) -> Draws:
+        # the seed chooses and repeats states, and sets spins on which no energy depends
+        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
+        client = self._connected()
         import amplify
 
         self.machine.check(problem)

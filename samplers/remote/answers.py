@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.special import gammaln
 
+from samplers.draws import Draws
 from samplers.errors import BadAnswerError
 from samplers.problem import Ising
-from samplers.sampler import Draws
+from samplers.serving import check_energies
 
 
 def check_answer(
@@ -73,14 +74,7 @@ def _check_numbers(draws: Draws, problem: Ising, source: str) -> None:
         if np.isnan(weights).any() or not np.isfinite(np.max(weights)):
             raise BadAnswerError(f"{source} answered with weights that are NaN, infinite or all zero")
     if energies is not None:
-        if np.shape(energies) != (len(draws.states),) or not np.isfinite(energies).all():
-            raise BadAnswerError(f"{source} answered with energies that are NaN, infinite or of the wrong number")
-        scale = np.abs(problem.h).sum() + np.abs(problem.edges[2]).sum() + abs(problem.offset) + 1.0
-        off = np.abs(problem.energies(draws.states) - energies)
-        # a kernel may track energies in float32
-        if off.max(initial=0.0) > 1e-5 * scale + 1e-3:
-            read = int(off.argmax())
-            raise BadAnswerError(f"{source} answered with the energy of another state or problem for read {read}")
+        check_energies(energies, problem.energies(draws.states), problem.magnitude, f"{source} answered with")
 
 
 def _duplicated(states: np.ndarray, problem: Ising, beta: float, clamped: Mapping[int, int]) -> bool:

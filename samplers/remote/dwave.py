@@ -11,13 +11,17 @@ import dimod
 import networkx as nx
 import numpy as np
 
-from samplers.errors import InputError, MissingExtraError
+from samplers.bqm import model_of
+from samplers.checks import positive, whole
+from samplers.draws import Draws, Seed
+from samplers.errors import InputError, MissingExtraError, RemoteError, RemoteTimeoutError
 from samplers.problem import Ising
+from samplers.quantisation import ClipReport, clip
 from samplers.remote import embedding as embeddings
-from samplers.remote.errors import RemoteError, RemoteTimeoutError
-from samplers.remote.machine import ClipReport, Machine, clip, machine
+from samplers.remote.machine import Machine, machine
 from samplers.remote.secrets import from_environment, redact
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 
 #: The environment variable that holds the account's token.
 TOKEN_VARIABLE = "DWAVE_API_TOKEN"
@@ -59,6 +63,7 @@ class DWave(Sampler):
 
     name = "dwave"
     remote = True
+    takes_clamped = True
 
     def __init__(
         self,
@@ -73,12 +78,9 @@ class DWave(Sampler):
         cache_folder: str | Path | None = None,
         qpu: Any = None,
     ):
-        if not machine_beta > 0:
-            raise InputError(f"machine_beta must be > 0, not {machine_beta}")
-        if gauges < 1:
-            raise InputError(f"gauges must be >= 1, not {gauges}")
-        self.solver, self.machine_beta, self.chain_strength = solver, float(machine_beta), chain_strength
-        self.gauges, self.annealing_time, self.max_reads = int(gauges), annealing_time, max_reads
+        self.solver, self.machine_beta = solver, positive("machine_beta", machine_beta)
+        self.chain_strength, self.annealing_time, self.max_reads = chain_strength, annealing_time, max_reads
+        self.gauges = whole("gauges", gauges)
         self.embedding = embedding
         self.cache_folder = Path(cache_folder) if cache_folder is not None else embeddings.default_folder()
         self._qpu = qpu
@@ -108,17 +110,9 @@ class DWave(Sampler):
             self._machine = machine(name, account, max_reads=self.max_reads)
         return self._machine
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        clamped: Mapping[int, int] | None = None,
-        seed: Seed = None,
-    ) -> Draws:
-        """Draw; the seed sets the gauges and broken ties, the reads are the machine's own."""
-        return self.submit(problem, num_reads, beta, clamped=clamped, seed=seed).result()
+    def _draw(self, request: Request) -> Draws:
+        # the seed sets the gauges and broken ties, the reads are the machine's own
+        return self._submit(request).result()
 
     def submit(
         self,
@@ -126,19 +120,28 @@ class DWave(Sampler):
         num_reads: int = 1,
         beta: float = 1.0,
         *,
-        clamped: Mapping[int, int] | None = None,
+        clamped: Mapping[Any, int] | None = None,
         seed: Seed = None,
     ) -> Pending:
-        """Send every batch, and return at once; `.result()` waits for the reads and returns the `Draws`."""
-        rng = np.random.default_rng(seed)
+        """Send every batch, and return at once; `.result()` waits for the reads and returns the `Draws`.
+
+        Parameters
+        ----------
+        problem, num_reads, beta, clamped, seed
+            As in `draw`.
+        """
+        return self._submit(Request.checked(problem, num_reads, beta, None, clamped, seed))
+
+    def _submit(self, request: Request) -> Pending:
+        problem, num_reads, rng = request.problem, request.num_reads, request.rng
         qpu, chains = self._connected(), self._chains(problem)
         fixed = np.zeros(problem.n, dtype=np.int8)
         rest, free = problem, np.arange(problem.n)
-        if clamped:
-            rest, free = problem.condition(clamped)
-            fixed[[int(s) for s in clamped]] = list(clamped.values())
+        if request.clamped:
+            rest, free = problem.condition(request.clamped)
+            fixed[list(request.clamped)] = list(request.clamped.values())
         chains = {k: chains[int(spin)] for k, spin in enumerate(free)}
-        program = self._program(rest.scaled(beta / self.machine_beta), chains)
+        program = self._program(rest.scaled(request.beta / self.machine_beta), chains)
         options: dict[str, Any] = {"answer_mode": "raw", "auto_scale": False}
         if self.annealing_time is not None:
             options["annealing_time"] = self.annealing_time
@@ -173,8 +176,7 @@ class DWave(Sampler):
         self.machine.check(problem)
         if self.embedding is not None:
             return embeddings.check(self.embedding, problem, self._target())
-        edges = b"" if problem.layout != "sparse" else np.stack(problem.edges[:2]).tobytes()
-        key = (problem.layout, problem.n, problem.n_visible, edges)
+        key = (problem.n, np.stack(problem.coupled.pairs).tobytes())
         if key not in self._found:
             self._found[key] = embeddings.find(
                 problem, self._target(), machine=self.machine.name, folder=self.cache_folder
@@ -186,7 +188,7 @@ class DWave(Sampler):
         from dwave.embedding.chain_strength import uniform_torque_compensation
 
         low, high = self.machine.j_range or (-np.inf, np.inf)
-        bqm = Ising(problem.h, problem.J).to_bqm()
+        bqm = model_of(problem.h, problem.edges, 0.0, range(problem.n), "SPIN")
         strength = self.chain_strength
         if strength is None:
             strength = uniform_torque_compensation(bqm, chains) if len(problem.edges[0]) else 1.0

@@ -15,6 +15,7 @@ import numpy as np
 from samplers.errors import InputError
 from samplers.files import write_text
 from samplers.problem import Ising
+from samplers.states import spin_of
 
 Embedding = dict[int, tuple[Hashable, ...]]
 
@@ -27,13 +28,7 @@ def source_graph(problem: Ising) -> nx.Graph:
     """
     graph = nx.Graph()
     graph.add_nodes_from(range(problem.n))
-    if problem.layout == "dense":
-        graph.add_edges_from((i, j) for i in range(problem.n) for j in range(i))
-    elif problem.layout == "bipartite":
-        assert problem.n_visible is not None
-        graph.add_edges_from((i, j) for i in range(problem.n_visible) for j in range(problem.n_visible, problem.n))
-    else:
-        graph.add_edges_from(zip(*(part.tolist() for part in problem.edges[:2]), strict=True))
+    graph.add_edges_from(zip(*(part.tolist() for part in problem.coupled.pairs), strict=True))
     return graph
 
 
@@ -76,8 +71,28 @@ def find(problem: Ising, target: nx.Graph, *, machine: str, folder: Path | None,
 
 
 def check(embedding: Mapping[Any, Any], problem: Ising, target: nx.Graph) -> Embedding:
-    """Return a user's embedding with integer spins; raise `InputError` where it does not hold the problem."""
-    chains = {int(spin): tuple(chain) for spin, chain in embedding.items()}
+    """Return a user's embedding by spin index.
+
+    Parameters
+    ----------
+    embedding
+        Spin, by index or label, to its qubits, or to its one qubit.
+    problem
+        The problem.
+    target
+        The machine's graph.
+
+    Raises
+    ------
+    InputError
+        Where it names other spins, or does not hold the problem.
+    """
+    chains: Embedding = {}
+    for name, chain in embedding.items():
+        # a qubit may itself be a tuple: a node of the machine's graph is a chain of one
+        chains[spin_of(name, problem.labels)] = (
+            (chain,) if isinstance(chain, Hashable) and chain in target else tuple(chain)
+        )
     wrong = _fault(chains, _nonzero(problem), target)
     if wrong:
         raise InputError(f"the embedding does not hold the problem: {wrong}")
@@ -97,7 +112,7 @@ def largest_clique(target: nx.Graph) -> int:
 def _search(problem: Ising, source: nx.Graph, target: nx.Graph, seed: int) -> Embedding | None:
     if problem.n > len(target):
         return None
-    if problem.layout == "dense" and problem.n > 2:
+    if problem.n > 2 and source.number_of_edges() == problem.n * (problem.n - 1) // 2:
         from minorminer.busclique import find_clique_embedding
 
         try:

@@ -14,12 +14,20 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from samplers import wire
-from samplers.errors import BadAnswerError, InputError, MissingExtraError
-from samplers.problem import Ising, check_clamped
+from samplers.checks import positive
+from samplers.draws import Draws
+from samplers.errors import (
+    BadAnswerError,
+    InputError,
+    MissingExtraError,
+    RemoteError,
+    RemoteTimeoutError,
+    WireError,
+)
 from samplers.remote.answers import check_answer
-from samplers.remote.errors import RemoteError, RemoteTimeoutError
 from samplers.remote.secrets import Secret, redact
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 
 #: The environment variable from which the token is taken where none is given.
 TOKEN_VARIABLE = "QBMVAE_SAMPLERS_TOKEN"
@@ -50,6 +58,7 @@ class Http(Sampler):
 
     name = "http"
     remote = True
+    takes_initial_states = takes_clamped = True
 
     def __init__(self, url: str = "http://127.0.0.1:8765", token: str | None = None, timeout: float = 60.0):
         try:
@@ -61,10 +70,8 @@ class Http(Sampler):
             raise InputError("url must be http://HOST:PORT or https://HOST:PORT of a samplers server")
         if parts.username or parts.password:
             raise InputError(f"url must not hold credentials: give token=, or set {TOKEN_VARIABLE}")
-        if not timeout > 0:
-            raise InputError(f"timeout must be > 0 seconds, not {timeout}")
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
-        self.timeout = float(timeout)
+        self.timeout = positive("timeout", timeout)
         self._token = Secret(str(token) if token is not None else os.environ.get(TOKEN_VARIABLE, ""), TOKEN_VARIABLE)
         self._connect_to(httpx)
 
@@ -109,40 +116,30 @@ class Http(Sampler):
                 raise RemoteError(f"{self.url} does not say what it serves") from None
         return self._facts
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        clamped: Mapping[int, int] | None = None,
-        seed: Seed = None,
-    ) -> Draws:
-        """Draw on the server; the same seed gives the same reads as there."""
+    def _draw(self, request: Request) -> Draws:
+        problem, seed = request.problem, request.seed
         header, arrays = wire.problem_arrays(problem)
         nonce = secrets.token_hex(16)
-        if isinstance(seed, np.random.Generator):
-            seed = int(seed.integers(2**63))
-        header |= {"reads": num_reads, "beta": beta, "seed": None if seed is None else int(seed), "nonce": nonce}
-        if initial_states is not None:
-            arrays["initial_states"] = wire.pack_spins(initial_states)
-        if clamped:
-            spins, values = check_clamped(clamped, problem.n)
-            arrays |= {"clamped": spins.astype(np.int32), "clamped_values": values}
-        answer = self._post(wire.pack(wire.REQUEST, header, arrays), num_reads, problem.n)
+        number = int(seed.integers(2**63)) if isinstance(seed, np.random.Generator) else seed
+        header |= {"reads": request.num_reads, "beta": request.beta, "seed": number, "nonce": nonce}
+        if request.initial_states is not None:
+            arrays["initial_states"] = wire.pack_spins(request.initial_states)
+        if request.clamped:
+            arrays["clamped"] = np.array(list(request.clamped), dtype=np.int32)
+            arrays["clamped_values"] = np.array(list(request.clamped.values()), dtype=np.int8)
+        answer = self._post(wire.pack(wire.REQUEST, header, arrays), request.num_reads, problem.n)
         try:
             draws, echoed = wire.unpack_draws(answer)
-        except wire.WireError as error:
+        except WireError as error:
             raise BadAnswerError(f"{self.url} answered with bytes that cannot be trusted: {error}") from None
         if echoed.get("nonce") != nonce or echoed.get("hash") != problem.content_hash:
             raise BadAnswerError(f"{self.url} answered another request than ours")
-        independent = draws.info.get("kind") == "sampler"
-        draws = check_answer(
-            draws, problem, num_reads, beta, clamped=clamped, source=self.url, independent=independent and initial_states is None,
+        independent = draws.info.get("kind") == "sampler" and request.initial_states is None
+        check_answer(
+            draws, problem, request.num_reads, request.beta,
+            clamped=request.clamped, source=self.url, independent=independent,
         )  # fmt: skip
-        draws.info = {**draws.info, "remote": self.url}
-        return draws
+        return Draws(draws.states, draws.log_weights, info={**draws.info, "remote": self.url})
 
     def _client(self) -> Any:
         # httpx clients are shared by threads, never by processes: a forked copy would read another's answers

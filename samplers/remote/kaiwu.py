@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from samplers.errors import BadAnswerError, InputError
+from samplers.checks import positive
+from samplers.draws import Draws
+from samplers.errors import BadAnswerError, InputError, RemoteError
 from samplers.problem import Ising
-from samplers.remote.errors import RemoteError
-from samplers.remote.machine import Machine, machine, quantise
+from samplers.quantisation import quantise
+from samplers.remote.machine import Machine, machine
 from samplers.remote.secrets import from_environment, redact
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 
 #: The environment variables that hold the account's user id and authorisation code.
 USER_VARIABLE, CODE_VARIABLE = "KAIWU_USER_ID", "KAIWU_SDK_CODE"
@@ -67,9 +70,8 @@ class Kaiwu(Sampler):
         max_reads: int | None = None,
         project: str | None = None,
     ):
-        if machine_beta is not None and not machine_beta > 0:
-            raise InputError(f"machine_beta must be > 0, not {machine_beta}")
-        self.device, self.machine_beta, self.project = device, machine_beta, project
+        self.device, self.project = device, project
+        self.machine_beta = None if machine_beta is None else positive("machine_beta", machine_beta)
         self._given = {"max_spins": max_spins, "bits": bits, "max_reads": max_reads}
         self._gain = None if machine_beta is None else 1.0 / machine_beta
         self._account: dict[str, Any] | None = None
@@ -89,9 +91,10 @@ class Kaiwu(Sampler):
         """What is known of the machine; the account tells how many spins it may use once it was reached."""
         return machine(self.device, {**(self._account or {}), "ancillas": 1}, **self._given)
 
-    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw; the seed shuffles the reads, and chooses where the machine gives more than were asked for."""
-        sdk, rng = self._connected(), np.random.default_rng(seed)
+    def _draw(self, request: Request) -> Draws:
+        # the seed shuffles the reads, and chooses where the machine gives more than were asked for
+        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
+        sdk = self._connected()
         facts = self.machine
         facts.check(problem)
         matrix = with_ancilla(problem, beta)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from samplers.errors import InputError, nearest
@@ -127,68 +126,3 @@ def _read(path: Path, name: str) -> dict[str, Any]:
     if not isinstance(machines, dict):
         raise InputError(f"the file of machines {path} ({VARIABLE}) must map names to facts")
     return dict(machines.get(name) or {})
-
-
-@dataclass(frozen=True)
-class ClipReport:
-    """What a machine's range and resolution did to a problem.
-
-    Attributes
-    ----------
-    clipped
-        Share of the non-zero coefficients that were cut to the range.
-    worst
-        The largest ``|coefficient|`` over its limit; 1 or less where nothing was cut.
-    rounding
-        Root mean square of the rounding, relative to that of the coefficients; 0 without rounding.
-    """
-
-    clipped: float
-    worst: float
-    rounding: float = 0.0
-
-    def as_dict(self) -> dict[str, float]:
-        """Return the three figures, for `Draws.info`."""
-        return dataclasses.asdict(self)
-
-
-def clip(
-    h: np.ndarray, J: np.ndarray, h_range: tuple[float, float], j_range: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray, ClipReport]:
-    """Return fields and couplings cut to a machine's ranges, and the report.
-
-    Parameters
-    ----------
-    h, J
-        Any shapes.
-    h_range, j_range
-        Least and greatest value; they hold 0 inside.
-    """
-    h_cut, j_cut = np.clip(h, *h_range), np.clip(J, *j_range)
-    count = int(np.count_nonzero(h) + np.count_nonzero(J))
-    cut = int((h_cut != h).sum() + (j_cut != J).sum())
-    worst = max((float(np.max(np.where(x > 0, x / high, x / low), initial=0.0)) for x, (low, high) in ((h, h_range), (J, j_range))))  # fmt: skip
-    return h_cut, j_cut, ClipReport(cut / max(1, count), worst)
-
-
-def quantise(matrix: np.ndarray, gain: float, bits: int) -> tuple[np.ndarray, ClipReport]:
-    """Return `gain * matrix` as whole numbers of `bits` bits, sign included, and the report.
-
-    Parameters
-    ----------
-    matrix
-        Coefficients, any shape.
-    gain
-        The one factor of all of them: coefficients keep their ratios, and a temperature stays what it was.
-    bits
-        Bits of a coefficient; 8 leaves -127 to 127.
-    """
-    most = 2 ** (bits - 1) - 1
-    exact = matrix * gain
-    whole = np.clip(np.rint(exact), -most, most)
-    count = max(1, int(np.count_nonzero(matrix)))
-    over = np.abs(exact) > most + 0.5
-    power = float(np.sqrt(np.square(exact).sum()))
-    lost = float(np.sqrt(np.square((whole - exact)[~over]).sum())) / power if power else 0.0
-    report = ClipReport(float(over.sum()) / count, float(np.abs(exact).max(initial=0.0)) / most, lost)
-    return whole.astype(np.int64), report

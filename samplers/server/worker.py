@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from samplers import wire
-from samplers.errors import InputError
-from samplers.problem import Ising, check_clamped
+from samplers.errors import InputError, WireError
+from samplers.problem import Ising
 from samplers.registry import get
 
 _FRAME = struct.Struct("<BQ")
@@ -53,6 +53,17 @@ def answer(spec: str, data: bytes, limits: dict[str, int]) -> bytes:
     InputError
         For a request that is malformed, over a limit, or that the sampler refuses.
     """
+    try:
+        header, problem, options = _request(data, limits)
+    except WireError as error:
+        # on this side of the wire damaged bytes are the client's
+        raise InputError(f"the request is damaged: {error}") from None
+    draws = get(spec).draw(problem, **options)
+    return wire.pack_draws(draws, {"hash": problem.content_hash, "nonce": str(header.get("nonce", ""))[:64]})
+
+
+def _request(data: bytes, limits: dict[str, int]) -> tuple[dict[str, Any], Ising, dict[str, Any]]:
+    """Return header, problem and options of `draw` of a request's bytes."""
     header, arrays = wire.unpack(wire.REQUEST, data)
     n, reads, beta, seed = (header.get(key) for key in ("n", "reads", "beta", "seed"))
     if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= limits["max_spins"]:
@@ -64,7 +75,7 @@ def answer(spec: str, data: bytes, limits: dict[str, int]) -> bytes:
     if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**128):
         raise InputError("seed must be a whole number from 0 to 2^128 - 1")
     problem = wire.problem_from(header, arrays)
-    options: dict[str, Any] = {"seed": seed}
+    options: dict[str, Any] = {"num_reads": reads, "beta": float(beta), "seed": seed}
     if "initial_states" in arrays:
         options["initial_states"] = wire.unpack_spins(arrays["initial_states"], n)
     if "clamped" in arrays:
@@ -72,9 +83,7 @@ def answer(spec: str, data: bytes, limits: dict[str, int]) -> bytes:
         options["clamped"] = dict(zip(spins, values, strict=False))
         if len(options["clamped"]) != len(spins) or len(spins) != len(values):
             raise InputError("clamped spins and their values do not pair up")
-        check_clamped(options["clamped"], n)
-    draws = get(spec).draw(problem, reads, float(beta), **options)
-    return wire.pack_draws(draws, {"hash": problem.content_hash, "nonce": str(header.get("nonce", ""))[:64]})
+    return header, problem, options
 
 
 def warm_up(spec: str) -> None:

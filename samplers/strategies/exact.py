@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from samplers.draws import Draws
 from samplers.errors import InputError
 from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 from samplers.strategies import tree
 
 #: The most spins that are enumerated; 2**24 energies are 128 MB.
@@ -26,9 +28,8 @@ class Exact(Sampler):
 
     name = "exact"
 
-    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw independent reads."""
-        rng = np.random.default_rng(seed)
+    def _draw(self, request: Request) -> Draws:
+        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
         elimination = elimination_of(problem)
         if elimination is not None:
             log_z, tables = tree.eliminate(problem, elimination, beta)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from samplers.batch import BatchRequest, DrawsBatch
+from samplers.checks import whole
+from samplers.draws import Draws
 from samplers.kernels.dispatch import compile_problem
-from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
-from samplers.strategies.options import rows_for, whole
+from samplers.request import Request
+from samplers.sampler import Sampler
 
 
 class Gibbs(Sampler):
@@ -25,26 +25,24 @@ class Gibbs(Sampler):
     """
 
     name = "gibbs"
+    takes_initial_states = True
 
     def __init__(self, *, num_sweeps: int = 100, device: str = "cpu"):
         self.device = device
         self.num_sweeps = whole("num_sweeps", num_sweeps)
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        seed: Seed = None,
-    ) -> Draws:
-        """Draw one read a chain."""
-        rng = np.random.default_rng(seed)
-        kernel = compile_problem(problem, self.device)
-        if initial_states is None:
-            chains = kernel.random(num_reads, rng)
-        else:
-            chains = kernel.start(rows_for(initial_states, num_reads), rng)
-        kernel.sweep(chains, beta, self.num_sweeps)
+    def _draw(self, request: Request) -> Draws:
+        rng, kernel = request.rng, compile_problem(request.problem, self.device)
+        start = request.starts()
+        chains = kernel.random(request.num_reads, rng) if start is None else kernel.start(start, rng)
+        kernel.sweep(chains, request.beta, self.num_sweeps)
         return Draws(chains.states(), info={"num_sweeps": self.num_sweeps, "independent_reads": True})
+
+    def _draw_batch(self, request: BatchRequest) -> DrawsBatch:
+        rng, kernel = request.rng, compile_problem(request.couplings, self.device)
+        start = request.starts()
+        chains = kernel.random(len(request) * request.num_reads, rng) if start is None else kernel.start(start, rng)
+        chains.assign(request.fields)
+        kernel.sweep(chains, request.beta, self.num_sweeps)
+        states = chains.states().reshape(len(request), request.num_reads, -1)
+        return DrawsBatch(states, info={"num_sweeps": self.num_sweeps, "independent_reads": True})

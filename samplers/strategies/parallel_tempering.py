@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from samplers.checks import whole
+from samplers.draws import Draws
 from samplers.kernels.chains import Chains
 from samplers.kernels.dispatch import compile_problem
-from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
-from samplers.strategies.options import whole
+from samplers.request import Request
+from samplers.sampler import Sampler
 
 #: Rungs of the first ladder, and the most that tuning may ask for.
 FIRST_RUNGS, MOST_RUNGS = 16, 64
@@ -66,10 +67,9 @@ class ParallelTempering(Sampler):
         self.device = device
         self.num_sweeps = whole("num_sweeps", num_sweeps, least=8)
 
-    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Draw from the coldest rungs."""
-        rng = np.random.default_rng(seed)
-        kernel = compile_problem(problem, self.device)
+    def _draw(self, request: Request) -> Draws:
+        rng, num_reads, beta = request.rng, request.num_reads, request.beta
+        kernel = compile_problem(request.problem, self.device)
         num = min(num_reads, max(32, -(-num_reads // READS_A_LADDER)))
         betas = tune(kernel, beta, self.num_sweeps // 4, rng)
         ladders = start(kernel, num, betas, rng)

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from samplers.batch import BatchRequest, DrawsBatch
+from samplers.checks import whole
+from samplers.draws import Draws
 from samplers.errors import InputError
 from samplers.kernels.dispatch import compile_problem
 from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
-from samplers.strategies.options import rows_for, whole
-from samplers.strategies.population_annealing import PopulationAnnealing, cool
+from samplers.request import Request
+from samplers.sampler import Sampler
+from samplers.strategies.population_annealing import PopulationAnnealing, cool, resample
 from samplers.strategies.weights import ESS_FLOOR, ess_share, resample_rows
 
 #: Sweeps of the population annealing that starts the chains.
@@ -35,8 +38,9 @@ class Persistent(Sampler):
     effective, and a draw with an *integer* seed, which therefore gives the same reads for the same seed; a generator,
     or no seed, goes on with the chains there are. `initial_states` replace the cooling. Every `refresh` draws the chains
     are cooled anew: the noise in the modes' shares adds up from draw to draw, and a mode that no chain holds any more
-    would never be found again (`python -m experiments.benchmarks.samplers_training --only hard`). A draw with clamped spins
-    is served by population annealing of its own and leaves the chains alone.
+    would not be found again (`python -m experiments.benchmarks.samplers_training --only hard`). A draw with clamped spins
+    is served by population annealing of its own and leaves the chains alone. `draw_batch` keeps chains of its own for each
+    problem as long as the numbers of problems and of reads stay the same; `draw` in between starts anew.
 
     Parameters
     ----------
@@ -49,14 +53,12 @@ class Persistent(Sampler):
         Draws after which the chains are started anew; None keeps them for ever.
     device
         "cpu", or a torch device such as "cuda".
-
-    Notes
-    -----
-    Energies of a draw that goes on are those of the kernel's rounded couplings, to about 1e-3.
     """
 
     name = "persistent"
     keeps_chains = True
+    takes_initial_states = True
+    takes_clamped = True
 
     def __init__(
         self, *, num_sweeps: int = 2, num_chains: int | None = None, refresh: int | None = 200, device: str = "cpu"
@@ -68,77 +70,85 @@ class Persistent(Sampler):
         self._chains: Any = None
         self._age = 0  # draws of these chains
         self._beta: float = 1.0
-        self._log_weights = np.zeros(0)
+        self._log_weights = np.zeros((0, 0))  # (problems, chains of each)
         self._rng = np.random.default_rng()
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        clamped: Mapping[int, int] | None = None,
-        seed: Seed = None,
-    ) -> Draws:
-        """Follow the problem, sweep, and return the chains."""
-        if clamped:
-            # as any sampler: the contract serves clamped spins
-            cooled: Sampler = PopulationAnnealing(num_sweeps=START_SWEEPS)
-            return cooled.draw(problem, num_reads, beta, clamped=clamped, seed=self._rng if seed is None else seed)
+    def _draw(self, request: Request) -> Draws:
+        if request.clamped:
+            # clamped spins make another problem: it is served apart, and the chains stay
+            cooled = PopulationAnnealing(num_sweeps=START_SWEEPS)
+            return cooled.ask(request if request.seed is not None else request.replace(seed=self._rng))
+        kernel, num_reads = compile_problem(request.problem, self.device), request.num_reads
+        info = self._advance(kernel, request.beta, self.num_chains or num_reads, request, None)
+        chains, weights = self._chains, self._log_weights[0]
+        if num_reads <= chains.num:
+            states = chains.states()
+            if num_reads == chains.num:
+                return Draws(states, weights.copy(), info=info)
+            return Draws(states[self._rng.permutation(resample_rows(weights, num_reads, self._rng))], info=info)
+        blocks, rounds = [chains.states()], -(-num_reads // chains.num)
+        for _ in range(rounds - 1):
+            kernel.sweep(chains, request.beta, self.num_sweeps)
+            blocks.append(chains.states())
+        return Draws(np.concatenate(blocks)[:num_reads], np.tile(weights, rounds)[:num_reads], info=info)
+
+    def _draw_batch(self, request: BatchRequest) -> DrawsBatch:
+        kernel, k = compile_problem(request.couplings, self.device), len(request)
+        info = self._advance(kernel, request.beta, request.num_reads, request, request.fields)
+        states = self._chains.states().reshape(k, request.num_reads, -1)
+        return DrawsBatch(states, self._log_weights.copy() if self._log_weights.any() else None, info=info)
+
+    def _advance(
+        self, kernel: Any, beta: float, each: int, request: Request | BatchRequest, fields: np.ndarray | None
+    ) -> dict[str, Any]:
+        """Follow the problem, or start anew, and sweep once; return what there is to say of it."""
+        seed, k = request.seed, 1 if fields is None else len(fields)
         if seed is not None or self._chains is None:
             self._rng = np.random.default_rng(seed)
-        kernel = compile_problem(problem, self.device)
         info: dict[str, Any] = {
             "num_sweeps": self.num_sweeps, "independent_reads": False, "resampled": False, "restarted": False,
         }  # fmt: skip
-        fresh = self._chains is None or self._chains.n != problem.n or isinstance(seed, int | np.integer)
-        fresh = fresh or self._age == self.refresh
-        if fresh or initial_states is not None or not self._follow(kernel, beta, info):
-            num = self.num_chains or num_reads
-            self._start(kernel, beta, num, initial_states)
+        fresh = self._chains is None or self._chains.n != kernel.problem.n or isinstance(seed, int)
+        fresh = fresh or self._age == self.refresh or len(self._log_weights) != k
+        fresh = fresh or (fields is not None and self._log_weights.shape[1] != each)
+        if not fresh and fields is not None:
+            self._chains.assign(fields)
+        if fresh or request.initial_states is not None or not self._follow(kernel, beta, info):
+            start = request.starts(each) if isinstance(request, Request) else request.starts()
+            self._start(kernel, beta, each, start, fields)
             info["restarted"] = True
-        chains = self._chains
         self._age += 1
-        rounds = -(-num_reads // chains.num)
-        blocks, energies = [], []
-        for _ in range(rounds):
-            kernel.sweep(chains, beta, self.num_sweeps)
-            blocks.append(chains.states())
-            energies.append(chains.energy().copy())
+        kernel.sweep(self._chains, beta, self.num_sweeps)
         self._beta = beta
-        info["ess"] = ess_share(self._log_weights)
-        info["num_chains"] = chains.num
-        if num_reads < chains.num:
-            rows = self._rng.permutation(resample_rows(self._log_weights, num_reads, self._rng))
-            return Draws(blocks[0][rows], None, energies[0][rows], info=info)
-        if rounds == 1:
-            return Draws(blocks[0], self._log_weights.copy(), energies[0], info=info)
-        states, energy = np.concatenate(blocks)[:num_reads], np.concatenate(energies)[:num_reads]
-        return Draws(states, np.tile(self._log_weights, rounds)[:num_reads], energy, info=info)
+        shares = ess_share(self._log_weights)
+        info["ess"] = shares.tolist() if fields is not None else float(shares[0])
+        info["num_chains"] = self._chains.num
+        return info
 
-    def _start(self, kernel: Any, beta: float, num: int, initial_states: np.ndarray | None) -> None:
+    def _start(self, kernel: Any, beta: float, each: int, start: np.ndarray | None, fields: np.ndarray | None) -> None:
         self._age = 0
-        if initial_states is None:
-            cooled = cool(kernel, num, beta, START_SWEEPS, self._rng)
+        if start is None:
+            cooled = cool(kernel, each, beta, START_SWEEPS, self._rng, fields)
             self._chains, self._log_weights = cooled.chains, cooled.log_weights
         else:
-            self._chains = kernel.start(rows_for(initial_states, num), self._rng)
-            self._log_weights = np.zeros(num)
+            self._chains = kernel.start(start, self._rng)
+            self._log_weights = np.zeros((1 if fields is None else len(fields), each))
+            if fields is not None:
+                self._chains.assign(fields)
         kernel.measure(self._chains)
 
     def _follow(self, kernel: Any, beta: float, info: dict[str, Any]) -> bool:
         """Reweight the chains to the new problem; False where too few of them stay effective."""
-        chains = self._chains
+        chains, shape = self._chains, self._log_weights.shape
         before = self._beta * chains.energy()
-        step = before - beta * kernel.track(chains, beta)
-        if ess_share(step) < LOST:
+        step = (before - beta * kernel.track(chains, beta)).reshape(shape)
+        if ess_share(step).min() < LOST:
             return False
         self._log_weights = self._log_weights + step
-        self._log_weights -= self._log_weights.max()
-        if ess_share(self._log_weights) < ESS_FLOOR:
-            chains.take(resample_rows(self._log_weights, chains.num, self._rng))
-            self._log_weights[:] = 0.0
+        self._log_weights -= self._log_weights.max(axis=1, keepdims=True)
+        low = np.flatnonzero(ess_share(self._log_weights) < ESS_FLOOR)
+        if len(low):
+            resample(chains, self._log_weights, low, self._rng)
             info["resampled"] = True
         return True
 
@@ -164,7 +174,8 @@ class Persistent(Sampler):
             raise InputError(f"this is not a state of the persistent sampler: it lacks {sorted(missing)}")
         nothing = Ising(np.zeros(np.shape(state["spins"])[-2]), {})
         self._chains = compile_problem(nothing, self.device).restore(state)
-        self._log_weights = np.array(state["log_weights"], dtype=np.float64)
+        # states of older versions hold one problem's, (chains,)
+        self._log_weights = np.atleast_2d(np.array(state["log_weights"], dtype=np.float64))
         self._beta = float(state["beta"])
         self._age = int(state.get("age", 0))
         generator = state["generator"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplers.sampler import systematic
+from samplers.draws import systematic
 
 #: Resample when the effective sample size falls below this share of the population.
 ESS_FLOOR = 0.5
@@ -16,10 +16,10 @@ def log_mean_exp(log_weights: np.ndarray) -> float:
     return float(top + np.log(np.exp(log_weights - top).mean()))
 
 
-def ess_share(log_weights: np.ndarray) -> float:
-    """Return Kish's effective sample size as a share of the population, in (0, 1]."""
-    weights = np.exp(log_weights - log_weights.max())
-    return float(weights.sum() ** 2 / np.square(weights).sum() / len(weights))
+def ess_share(log_weights: np.ndarray) -> np.ndarray:
+    """Return Kish's effective sample size as a share of the population, in (0, 1], along the last axis."""
+    weights = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
+    return weights.sum(axis=-1) ** 2 / np.square(weights).sum(axis=-1) / weights.shape[-1]
 
 
 def resample_rows(log_weights: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,43 +1,24 @@
-"""What every wrapper shares: a child sampler, whose kind, limits, parameters and state show through."""
+"""What every wrapper shares: a child sampler, whose kind, limits, arguments and state show through."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from samplers.problem import Ising
+from samplers.draws import Draws, Seed
 from samplers.registry import get
-from samplers.sampler import Draws, Sampler, Seed
-
-
-@dataclass(frozen=True)
-class Request:
-    """The arguments of one `draw`, to be handed on as they are."""
-
-    problem: Ising
-    num_reads: int
-    beta: float
-    initial_states: np.ndarray | None = None
-    clamped: Mapping[int, int] | None = None
-    seed: Seed = None
-
-    def ask(self, sampler: Sampler) -> Draws:
-        """Return what `sampler` draws for this request."""
-        return sampler.draw(
-            self.problem, self.num_reads, self.beta,
-            initial_states=self.initial_states, clamped=self.clamped, seed=self.seed,
-        )  # fmt: skip
+from samplers.request import Request
+from samplers.sampler import Sampler
 
 
 class Wrapper(Sampler):
     """Base of samplers around a sampler.
 
-    A subclass that hands requests on as they are writes `answer`; one that changes the problem or the reads writes
-    `draw`, as any sampler, and calls `self.child.draw`. What it keeps from draw to draw itself goes into `_state` and
-    `_restore`: the child's state travels along.
+    A subclass writes `_draw`, as any sampler, and calls `self.child.ask(request)`. One that passes requests on as they
+    are sets `takes_clamped`. What it keeps from draw to draw itself goes into `_state` and `_restore`: the child's state
+    goes with it.
 
     Parameters
     ----------
@@ -49,36 +30,16 @@ class Wrapper(Sampler):
 
     def __init__(self, sampler: Sampler | str):
         self.child = get(sampler)
-        self.kind = self.child.kind
-        self.remote = self.child.remote  # type: ignore[misc]
-        self.keeps_chains = self.child.keeps_chains
-
-    @property
-    def parameters(self) -> dict[str, list[str]]:
-        """The child's keyword arguments of `sample`."""
-        return dict(self.child.parameters)
+        self.kind, self.remote, self.keeps_chains = self.child.kind, self.child.remote, self.child.keeps_chains
+        self.takes_initial_states = "initial_states" in self.child.parameters
 
     @property
     def properties(self) -> dict[str, Any]:
-        """The child's properties under "child", beside our own."""
+        """The wrapper's own, and the child's under "child"."""
         return {**super().properties, "child": dict(self.child.properties)}
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        clamped: Mapping[int, int] | None = None,
-        seed: Seed = None,
-    ) -> Draws:
-        """Draw through the child."""
-        return self.answer(Request(problem, num_reads, beta, initial_states, clamped, seed))
-
-    def answer(self, request: Request) -> Draws:
-        """Return the draws of a request; the child's, unless a subclass does more."""
-        return request.ask(self.child)
+    def _draw(self, request: Request) -> Draws:
+        return self.child.ask(request)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the wrapper and its child keep from draw to draw; empty where they keep nothing."""
@@ -98,7 +59,7 @@ class Wrapper(Sampler):
 
 
 def seed_for_child(seed: Seed, rng: np.random.Generator) -> Seed:
-    """Return the seed to hand on beside `rng = default_rng(seed)`: an integer for an integer, else `rng` itself.
+    """Return the child's seed where `rng = default_rng(seed)` is used as well: an integer for an integer, else `rng` itself.
 
     A sampler that keeps chains starts them afresh at an integer and goes on at a generator, inside a wrapper too.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,18 +13,19 @@ from typing import Any
 import numpy as np
 
 from samplers import wire
-from samplers.errors import InputError
+from samplers.checks import whole
+from samplers.draws import Draws
 from samplers.files import plain, write_atomically
-from samplers.machines.options import whole
-from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 from samplers.wrappers.base import Wrapper
 
 
 class Cache(Wrapper):
-    """A sampler that remembers its answers by the content of the problem, the number of reads, beta, start and seed.
+    """A sampler that remembers its answers by the child and its options, the problem, reads, beta, start and seed.
 
     Requests with a generator as their seed, which have no name, share the answer of requests without a seed.
+    `info["cached"]` tells whether the reads were remembered.
 
     Parameters
     ----------
@@ -32,7 +34,8 @@ class Cache(Wrapper):
     size
         Answers kept in memory; the one unused for longest goes first.
     folder
-        Where answers are kept as `.npz` files too, to outlive the process; made if it does not exist.
+        Where answers are kept as `.npz` files too, to outlive the process; made if it does not exist. Several samplers
+        may share it. A file that is damaged is drawn again.
     """
 
     name = "cache"
@@ -45,33 +48,24 @@ class Cache(Wrapper):
             self.folder.mkdir(parents=True, exist_ok=True)
         self.hits = self.misses = 0
         self._answers: OrderedDict[str, Draws] = OrderedDict()
+        self._made = identity(self.child, private=True)
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        seed: Seed = None,
-    ) -> Draws:
-        """Answer from memory or the folder, or else from the child; `info["cached"]` tells which."""
-        name = self._name(problem, num_reads, beta, initial_states, seed)
+    def _draw(self, request: Request) -> Draws:
+        name = self._name(request)
         known = self._answers.get(name) or self._read(name)
+        cached = known is not None
         if known is None:
             self.misses += 1
-            known = self.child.draw(problem, num_reads, beta, initial_states=initial_states, seed=seed)
+            known = self.child.ask(request)
             self._write(name, known)
-            cached = False
         else:
             self.hits += 1
-            cached = True
         self._answers[name] = known
         self._answers.move_to_end(name)
         if len(self._answers) > self.size:
             self._answers.popitem(last=False)
         weights = None if known.log_weights is None else known.log_weights.copy()
-        return Draws(known.states.copy(), weights, known.energies.copy(), beta, {**known.info, "cached": cached})
+        return Draws(known.states.copy(), weights, info={**known.info, "cached": cached})
 
     def _state(self) -> dict[str, Any]:
         packed = {name: np.frombuffer(wire.pack_draws(d, {}), np.uint8) for name, d in self._answers.items()}
@@ -81,32 +75,52 @@ class Cache(Wrapper):
         kept = state.get("answers", {})
         self._answers = OrderedDict((name, wire.unpack_draws(data.tobytes())[0]) for name, data in kept.items())
 
-    def _name(self, problem: Ising, num_reads: int, beta: float, start: np.ndarray | None, seed: Seed) -> str:
-        digest = hashlib.sha256(problem.content_hash.encode())
-        named_seed = int(seed) if isinstance(seed, int | np.integer) else None
-        digest.update(json.dumps([num_reads, beta, named_seed]).encode())
-        if start is not None:
-            digest.update(np.ascontiguousarray(start).tobytes())
+    def _name(self, request: Request) -> str:
+        seed = request.seed if isinstance(request.seed, int) else None
+        words = [self._made, identity(self.child), request.problem.content_hash, request.num_reads, request.beta, seed]
+        digest = hashlib.sha256(json.dumps(words).encode())
+        if request.initial_states is not None:
+            digest.update(np.ascontiguousarray(request.initial_states).tobytes())
         return digest.hexdigest()
 
     def _read(self, name: str) -> Draws | None:
         if self.folder is None or not (self.folder / f"{name}.npz").exists():
             return None
-        path = self.folder / f"{name}.npz"
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            with np.load(self.folder / f"{name}.npz", allow_pickle=False) as kept:
                 weights = kept["log_weights"] if "log_weights" in kept else None
-                return Draws(
-                    kept["states"], weights, kept["energies"], float(kept["beta"]), json.loads(str(kept["info"]))
-                )
-        except (ValueError, KeyError, OSError) as error:
-            raise InputError(f"the cached answer {path} is damaged: delete it") from error
+                return Draws(kept["states"], weights, info=json.loads(str(kept["info"])))
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile):
+            return None
 
     def _write(self, name: str, draws: Draws) -> None:
         if self.folder is None:
             return
-        arrays: dict[str, Any] = {"states": draws.states, "energies": draws.energies, "beta": draws.beta}
+        arrays: dict[str, Any] = {"states": draws.states}
         if draws.log_weights is not None:
             arrays["log_weights"] = draws.log_weights
         arrays["info"] = json.dumps(plain(draws.info))
         write_atomically(self.folder / f"{name}.npz", lambda p: np.savez_compressed(p, **arrays), durable=False)
+
+
+def identity(sampler: Any, private: bool = False) -> str:
+    """Return what tells a sampler from others: its class, its options, and its children's.
+
+    Parameters
+    ----------
+    sampler
+        A sampler of ours or of `dimod`.
+    private
+        Whether plain values of private attributes count: for options, not for what changes from draw to draw.
+    """
+    words = [f"{type(sampler).__module__}.{type(sampler).__qualname__}"]
+    for name, value in sorted(getattr(sampler, "__dict__", {}).items()):
+        if name in ("hits", "misses", "failures") or (name.startswith("_") and not private):
+            continue
+        if isinstance(value, bool | int | float | str | tuple | list | dict | Path | None | np.ndarray):
+            words.append(f"{name}={plain(value)!r}")
+        elif hasattr(value, "sample") or hasattr(value, "draw"):
+            words.append(f"{name}={identity(value, private)}")
+        else:
+            words.append(f"{name}:{type(value).__qualname__}")
+    return f"({', '.join(words)})"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplers.machines.options import whole
+from samplers.checks import whole
+from samplers.draws import Draws, Seed
 from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 from samplers.wrappers.base import Wrapper, seed_for_child
 
 
@@ -61,18 +63,8 @@ class Correction(Wrapper):
         super().__init__(sampler)
         self.num_sweeps = whole("num_sweeps", num_sweeps, 0)
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        seed: Seed = None,
-    ) -> Draws:
-        """Draw through the child, then sweep."""
-        rng = np.random.default_rng(seed)
-        own = seed_for_child(seed, rng)
-        draws = self.child.draw(problem, num_reads, beta, initial_states=initial_states, seed=own)
-        states = correct(problem, draws.states, self.num_sweeps, beta, rng)
+    def _draw(self, request: Request) -> Draws:
+        rng = request.rng
+        draws = self.child.ask(request.replace(seed=seed_for_child(request.seed, rng)))
+        states = correct(request.problem, draws.states, self.num_sweeps, request.beta, rng)
         return Draws(states, draws.log_weights, info={**draws.info, "correction_sweeps": self.num_sweeps})

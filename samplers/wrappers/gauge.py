@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplers.machines.options import whole
-from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.checks import whole
+from samplers.draws import Draws
+from samplers.request import Request
+from samplers.sampler import Sampler
 from samplers.wrappers.base import Wrapper, seed_for_child
-
-
-def gauged(problem: Ising, gauge: np.ndarray) -> Ising:
-    """Return the problem in which spin i counts as `gauge[i]` times itself; energies are equal for gauged states."""
-    h = problem.h * gauge
-    if problem.layout == "bipartite":
-        nv = problem.n_visible
-        block = problem.block * gauge[:nv, None] * gauge[None, nv:]
-        return Ising.bipartite(h[:nv], h[nv:], block, offset=problem.offset)
-    if problem.layout == "sparse":
-        matrix = problem.sparse.tocoo()
-        matrix.data = matrix.data * gauge[matrix.row] * gauge[matrix.col]
-        return Ising(h, matrix, offset=problem.offset, labels=problem.labels)
-    return Ising(h, problem.dense * np.outer(gauge, gauge), offset=problem.offset, labels=problem.labels)
 
 
 class Gauge(Wrapper):
@@ -41,33 +28,20 @@ class Gauge(Wrapper):
         super().__init__(sampler)
         self.num_gauges = whole("num_gauges", num_gauges)
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        seed: Seed = None,
-    ) -> Draws:
-        """Draw each share of the reads in a gauge of its own, and undo it."""
-        rng = np.random.default_rng(seed)
-        start = None if initial_states is None else np.resize(initial_states, (num_reads, problem.n))
+    def _draw(self, request: Request) -> Draws:
+        rng, num, start = request.rng, request.num_reads, request.starts()
         parts: list[Draws] = []
-        for rows in np.array_split(np.arange(num_reads), min(self.num_gauges, num_reads)):
-            gauge = rng.choice(np.array([-1, 1], dtype=np.int8), problem.n)
-            first = None if start is None else start[rows] * gauge
-            own = seed_for_child(seed, rng)
-            draws = self.child.draw(gauged(problem, gauge), len(rows), beta, initial_states=first, seed=own)
-            parts.append(Draws(draws.states * gauge, draws.log_weights, draws.energies, beta, draws.info))
+        for rows in np.array_split(np.arange(num), min(self.num_gauges, num)):
+            gauge = rng.choice(np.array([-1, 1], dtype=np.int8), request.problem.n)
+            turned = request.replace(
+                problem=request.problem.gauged(gauge), num_reads=len(rows), seed=seed_for_child(request.seed, rng),
+                initial_states=None if start is None else start[rows] * gauge,
+            )  # fmt: skip
+            draws = self.child.ask(turned)
+            parts.append(Draws(draws.states * gauge, draws.log_weights, info=draws.info))
         joined = None
         if any(p.log_weights is not None for p in parts):
             # each call has its own normalisation: its reads count as many as they are
             joined = np.concatenate([np.log(np.maximum(p.weights * len(p), 1e-300)) for p in parts])
-        return Draws(
-            np.concatenate([p.states for p in parts]),
-            joined,
-            np.concatenate([p.energies for p in parts]),
-            beta,
-            {**parts[0].info, "num_gauges": len(parts)},
-        )
+        states = np.concatenate([p.states for p in parts])
+        return Draws(states, joined, info={**parts[0].info, "num_gauges": len(parts)})

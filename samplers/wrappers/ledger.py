@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from samplers.draws import Draws
 from samplers.errors import InputError
 from samplers.files import append_line
 from samplers.remote.machine import Machine
 from samplers.remote.secrets import redact
-from samplers.sampler import Draws, Sampler
-from samplers.wrappers.base import Request, Wrapper
+from samplers.request import Request
+from samplers.sampler import Sampler
+from samplers.wrappers.base import Wrapper
 
 
 class QuotaError(InputError):
@@ -42,6 +44,7 @@ class Ledger(Wrapper):
     """
 
     name = "ledger"
+    takes_clamped = True
 
     def __init__(self, sampler: Sampler | str, path: str | Path):
         super().__init__(sampler)
@@ -57,7 +60,7 @@ class Ledger(Wrapper):
         names = ("calls", "failures", "reads", "seconds", "machine_seconds", "cost")
         return {name: self._totals[name] for name in names}
 
-    def answer(self, request: Request) -> Draws:
+    def _draw(self, request: Request) -> Draws:
         """Draw, and write the line whatever happens.
 
         Raises
@@ -75,7 +78,7 @@ class Ledger(Wrapper):
             machine = machine_of(self.child)
             row["machine"] = machine and machine.name
             self._check_quota(machine, request.num_reads)
-            draws = request.ask(self.child)
+            draws = self.child.ask(request)
             row["reads"] = len(draws)
             return draws
         except BaseException as error:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from samplers import wire
-from samplers.machines.options import share
+from samplers.checks import share
+from samplers.draws import Draws
 from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.request import Request
+from samplers.sampler import Sampler
 from samplers.wrappers.base import Wrapper
 
 
@@ -48,27 +50,24 @@ class Ahead(Wrapper):
 
     def __init__(self, sampler: Sampler | str, min_ess: float = 0.5):
         super().__init__(sampler)
+        self.takes_initial_states = False
         self.min_ess = share("min_ess", min_ess)
         self._pool: ThreadPoolExecutor | None = None
         self._pending: _Asked | None = None
 
-    def draw(self, problem: Ising, num_reads: int = 1, beta: float = 1.0, *, seed: Seed = None) -> Draws:
-        """Return the pending reads, reweighted, and ask for this problem's.
-
-        `info` has "stale" (whether the reads were drawn for the request before) and "ess" (effective share).
-        """
-        rng = np.random.default_rng(seed)
+    def _draw(self, request: Request) -> Draws:
+        # `info` has "stale" (whether the reads were drawn for the request before) and "ess" (their effective share)
+        rng = request.rng
         before, self._pending = self._pending, None
-        if before is not None and (before.problem.n, before.num_reads) == (problem.n, num_reads):
-            draws = reweight(before.answer.result(), before.problem, problem, beta)
+        if before is not None and (before.problem.n, before.num_reads) == (request.problem.n, request.num_reads):
+            draws = reweight(before.answer.result(), before.problem, request.problem, request.beta)
             ess = draws.effective_sample_size / len(draws)
             if ess >= self.min_ess:
-                self._pending = self._ask(problem, num_reads, beta, seed, rng)
+                self._pending = self._ask(request, rng)
                 return _with(draws, stale=True, ess=ess)
-        fresh = self._ask(problem, num_reads, beta, seed, rng)
-        draws = fresh.answer.result()
+        draws = self._ask(request, rng).answer.result()
         # the next request finds these reads again unless something newer is under way
-        self._pending = self._ask(problem, num_reads, beta, seed, rng)
+        self._pending = self._ask(request, rng)
         return _with(draws, stale=False, ess=draws.effective_sample_size / len(draws))
 
     def close(self) -> None:
@@ -108,14 +107,14 @@ class Ahead(Wrapper):
             problem = wire.problem_from(asked["header"], asked["arrays"])
             self._pending = _Asked(problem, asked["num_reads"], asked["beta"], answer)
 
-    def _ask(self, problem: Ising, num_reads: int, beta: float, seed: Seed, rng: np.random.Generator) -> _Asked:
+    def _ask(self, request: Request, rng: np.random.Generator) -> _Asked:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="samplers-ahead")
         # a stream of its own: the caller may go on using its generator in this thread
         number = int(rng.integers(2**63))
-        own = number if isinstance(seed, int | np.integer) else np.random.default_rng(number)
-        answer = self._pool.submit(self.child.draw, problem, num_reads, beta, seed=own)
-        return _Asked(problem, num_reads, beta, answer)
+        own = number if isinstance(request.seed, int) else np.random.default_rng(number)
+        answer = self._pool.submit(self.child.ask, request.replace(seed=own))
+        return _Asked(request.problem, request.num_reads, request.beta, answer)
 
 
 def reweight(draws: Draws, drawn_for: Ising, problem: Ising, beta: float = 1.0) -> Draws:
@@ -140,4 +139,4 @@ def reweight(draws: Draws, drawn_for: Ising, problem: Ising, beta: float = 1.0) 
 
 
 def _with(draws: Draws, **more: Any) -> Draws:
-    return Draws(draws.states, draws.log_weights, draws.energies, draws.beta, {**draws.info, **more})
+    return Draws(draws.states, draws.log_weights, info={**draws.info, **more})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
+from samplers.diagnostics.scores import inflation
 from samplers.errors import InputError
 from samplers.problem import Ising
 
@@ -51,7 +52,7 @@ def fit_readout(problem: Ising, states: np.ndarray, log_weights: np.ndarray | No
     Returns
     -------
     Readout
-        With standard errors of the sandwich form, the reads taken as independent.
+        With standard errors of the sandwich form, the reads taken as independent; infinite where they do not differ.
 
     Raises
     ------
@@ -66,6 +67,9 @@ def fit_readout(problem: Ising, states: np.ndarray, log_weights: np.ndarray | No
     unit = float(np.sqrt(np.mean(np.square(x)))) if x.size else 0.0
     if not unit:
         raise InputError("a problem without fields and couplings looks the same at every temperature")
+    if x[weights > 0].min() >= 0:
+        # every spin of every read is aligned with its field: colder than a likelihood can tell
+        return Readout(np.inf, np.inf, 0.0, 0.0)
     x /= unit
     centres, counts = _bins(x, weights)
     fits = [_climb(centres, counts, start) for start in ((1.0, 0.002), (2.0, 0.05), (0.3, 0.002))]
@@ -123,7 +127,9 @@ def _errors(x: np.ndarray, weights: np.ndarray, beta: float, flip: float) -> np.
     spread = p * (1 - p)
     information = np.array([[weights @ (a * b / spread).sum(axis=1) for b in derivatives] for a in derivatives])
     scores = np.stack([(d / p).sum(axis=1) for d in derivatives], axis=1)
+    factor = inflation(scores[:, 0], weights, 2 * float(np.abs(x).sum(axis=1).max()))
     meat = (scores * np.square(weights)[:, None]).T @ scores
     inverse = np.linalg.pinv(information)
     errors = np.sqrt(np.maximum(np.diag(inverse @ meat @ inverse), 0))
+    errors = errors * factor if np.isfinite(factor) else np.full(len(errors), np.inf)
     return errors if flip > 0 else np.array([errors[0], 0.0])

@@ -6,18 +6,18 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from samplers import wire
-from samplers.errors import InputError
+from samplers.draws import Draws
+from samplers.errors import InputError, WireError
 from samplers.files import write_bytes
-from samplers.problem import Ising, check_clamped
-from samplers.sampler import Draws, Sampler, Seed
-from samplers.wrappers.base import Request, Wrapper, again, fixed_seed
+from samplers.request import Request
+from samplers.sampler import Sampler
+from samplers.wrappers.base import Wrapper, again, fixed_seed
 
 
 class Record(Wrapper):
@@ -33,6 +33,7 @@ class Record(Wrapper):
     """
 
     name = "record"
+    takes_clamped = True
 
     def __init__(self, sampler: Sampler | str, folder: str | Path):
         super().__init__(sampler)
@@ -40,12 +41,11 @@ class Record(Wrapper):
         self._lock = threading.Lock()
         self._counts = _counts(self.folder)
 
-    def answer(self, request: Request) -> Draws:
-        """Draw, and write the draw down."""
+    def _draw(self, request: Request) -> Draws:
         # drawn from a generator in the recording as in the replay, so that both leave it in the same state
         number = fixed_seed(request.seed)
-        key = _key(replace(request, seed=number))
-        draws = replace(request, seed=again(request.seed, number)).ask(self.child)
+        key = _key(request.replace(seed=number))
+        draws = self.child.ask(request.replace(seed=again(request.seed, number)))
         with self._lock:
             path = self.folder / f"{key}-{self._counts[key]:06d}.qbms"
             self._counts[key] += 1
@@ -67,9 +67,15 @@ class Replay(Sampler):
     ----------
     folder
         Where `Record` kept them.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds no draws; from `draw`, where it holds none, or no further one, of the request.
     """
 
     name = "replay"
+    takes_initial_states = takes_clamped = True
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
@@ -79,37 +85,22 @@ class Replay(Sampler):
         if not self._recorded:
             raise InputError(f"{folder} holds no recorded draws: record some with samplers.wrappers.replay.Record")
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        clamped: Mapping[int, int] | None = None,
-        seed: Seed = None,
-    ) -> Draws:
-        """Return the next recorded draw of this request.
-
-        Raises
-        ------
-        InputError
-            Where the folder holds none, or no further one.
-        """
-        key = _key(Request(problem, num_reads, beta, initial_states, clamped, fixed_seed(seed)))
+    def _draw(self, request: Request) -> Draws:
+        problem = request.problem
+        key = _key(request.replace(seed=fixed_seed(request.seed)))
         with self._lock:
             turn, held = self._played[key], self._recorded[key]
             if turn >= held:
                 raise InputError(
-                    f"{self.folder} holds {held} draws of this request ({problem.n} spins, {num_reads} reads, "
-                    f"beta {beta:g}), and {turn} were played: problem, reads, beta, clamped spins and seed must be "
+                    f"{self.folder} holds {held} draws of this request ({problem.n} spins, {request.num_reads} reads, "
+                    f"beta {request.beta:g}), and {turn} were played: problem, reads, beta, clamped spins and seed must be "
                     "those of the recording"
                 )
             self._played[key] += 1
         path = self.folder / f"{key}-{turn:06d}.qbms"
         try:
             draws, header = wire.unpack_draws(path.read_bytes())
-        except wire.WireError as error:
+        except WireError as error:
             raise InputError(f"{path} cannot be played: {error}") from None
         if header.get("hash") != problem.content_hash:
             raise InputError(f"{path} is the recording of another problem")
@@ -127,7 +118,9 @@ class Replay(Sampler):
 
 def _key(request: Request) -> str:
     problem, start = request.problem, request.initial_states
-    spins, values = check_clamped(dict(sorted((request.clamped or {}).items())), problem.n)
+    clamped = sorted((request.clamped or {}).items())
+    spins = np.array([spin for spin, _ in clamped], dtype=np.int64)
+    values = np.array([value for _, value in clamped], dtype=np.int8)
     words = f"{problem.content_hash} {request.num_reads} {float(request.beta)!r} {request.seed}"
     digest = hashlib.sha256(words.encode())
     for part in (spins, values, b"" if start is None else wire.pack_spins(start)):

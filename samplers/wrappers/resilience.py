@@ -6,19 +6,20 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from samplers.errors import BadAnswerError, InputError
+from samplers.checks import non_negative, positive, whole
+from samplers.draws import Draws, Seed
+from samplers.errors import InputError, RemoteTimeoutError
 from samplers.registry import get
 from samplers.remote.answers import check_answer
-from samplers.remote.errors import RemoteTimeoutError
 from samplers.remote.secrets import redact
-from samplers.sampler import Draws, Sampler, Seed
-from samplers.wrappers.base import Request, Wrapper, again, fixed_seed
+from samplers.request import Request
+from samplers.sampler import Sampler
+from samplers.wrappers.base import Wrapper, again, fixed_seed
 from samplers.wrappers.ledger import Ledger, QuotaError
 
 
@@ -35,20 +36,18 @@ class Timeout(Wrapper):
     """
 
     name = "timeout"
+    takes_clamped = True
 
     def __init__(self, sampler: Sampler | str, seconds: float = 60.0):
         super().__init__(sampler)
-        if not seconds > 0:
-            raise InputError(f"seconds must be > 0, not {seconds}")
-        self.seconds = float(seconds)
+        self.seconds = positive("seconds", seconds)
 
-    def answer(self, request: Request) -> Draws:
-        """Draw in a thread of its own, and wait no longer than `seconds`."""
+    def _draw(self, request: Request) -> Draws:
         outcome: list[Any] = []
 
         def work() -> None:
             try:
-                outcome.append(request.ask(self.child))
+                outcome.append(self.child.ask(request))
             except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
                 outcome.append(error)
 
@@ -81,6 +80,7 @@ class Retry(Wrapper):
     """
 
     name = "retry"
+    takes_clamped = True
 
     def __init__(
         self,
@@ -91,21 +91,19 @@ class Retry(Wrapper):
         seed: Seed = None,
     ):
         super().__init__(sampler)
-        if attempts < 1 or first_wait < 0 or most_wait < 0:
-            raise InputError("attempts must be >= 1, waits >= 0 seconds")
-        self.attempts, self.first_wait, self.most_wait = int(attempts), float(first_wait), float(most_wait)
+        self.attempts = whole("attempts", attempts)
+        self.first_wait, self.most_wait = non_negative("first_wait", first_wait), non_negative("most_wait", most_wait)
         self._rng = np.random.default_rng(seed)
 
-    def answer(self, request: Request) -> Draws:
-        """Draw; the same seed is asked for in every attempt."""
+    def _draw(self, request: Request) -> Draws:
         number = fixed_seed(request.seed)
         for attempt in range(self.attempts):
             try:
-                draws = replace(request, seed=again(request.seed, number)).ask(self.child)
+                draws = self.child.ask(request.replace(seed=again(request.seed, number)))
                 independent = self.kind == "sampler" and draws.log_weights is None and request.initial_states is None
                 _check(draws, request, self.child, independent)
             except Exception as error:
-                if is_users(error) or attempt + 1 == self.attempts:
+                if isinstance(error, InputError) or attempt + 1 == self.attempts:
                     raise
                 time.sleep(self._wait(attempt, getattr(error, "retry_after", None)))
             else:
@@ -138,6 +136,7 @@ class Fallback(Wrapper):
     """
 
     name = "fallback"
+    takes_clamped = True
 
     def __init__(self, sampler: Sampler | str, fallback: Sampler | str = "gibbs", pause: float = 30.0):
         super().__init__(sampler)
@@ -146,16 +145,16 @@ class Fallback(Wrapper):
         self.failures = 0
         self._until = 0.0
 
-    def answer(self, request: Request) -> Draws:
-        """Draw from the child, or from the reserve; `info["fallback"]` then names the reserve and the reason."""
+    def _draw(self, request: Request) -> Draws:
+        # `info["fallback"]` names the reserve and the reason
         number = fixed_seed(request.seed)
         reason = "the pause after its last failure"
         if time.monotonic() >= self._until:
             try:
-                draws = replace(request, seed=again(request.seed, number)).ask(self.child)
+                draws = self.child.ask(request.replace(seed=again(request.seed, number)))
                 return _check(draws, request, self.child, independent=False)
             except Exception as error:
-                if is_users(error) and not isinstance(error, QuotaError):
+                if isinstance(error, InputError) and not isinstance(error, QuotaError):
                     raise
                 self.failures += 1
                 self._until = time.monotonic() + self.pause
@@ -165,7 +164,7 @@ class Fallback(Wrapper):
                     RuntimeWarning, stacklevel=2,
                 )  # fmt: skip
         start = request.initial_states if "initial_states" in self.fallback.parameters else None
-        draws = replace(request, initial_states=start, seed=again(request.seed, number)).ask(self.fallback)
+        draws = self.fallback.ask(request.replace(initial_states=start, seed=again(request.seed, number)))
         draws.info = {**draws.info, "fallback": {"sampler": self.fallback.name, "instead_of": _heart(self.child), "because": reason}}  # fmt: skip
         return draws
 
@@ -210,11 +209,6 @@ def resilient(
         chain = Ledger(chain, ledger)
     chain = Retry(chain, attempts, seed=seed)
     return chain if fallback is None else Fallback(chain, fallback)
-
-
-def is_users(error: BaseException) -> bool:
-    """Tell whether an error is the user's to mend, so that asking again is no use."""
-    return isinstance(error, InputError) and not isinstance(error, BadAnswerError)
 
 
 def _heart(sampler: Sampler) -> str:

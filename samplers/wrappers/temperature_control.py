@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from samplers.checks import one_of, positive, share, whole
+from samplers.draws import Draws, Seed
 from samplers.errors import InputError
-from samplers.machines.options import one_of, positive, share, whole
 from samplers.problem import Ising
-from samplers.sampler import Draws, Sampler, Seed
+from samplers.quantisation import quantise_problem
+from samplers.request import Request
+from samplers.sampler import Sampler
 from samplers.wrappers.base import Wrapper
-from samplers.wrappers.quantise import quantise_problem
 from samplers.wrappers.readout import Readout, fit_readout
 
 #: an estimate this uncertain (relative standard error) counts half
@@ -30,7 +32,8 @@ class TemperatureControl(Wrapper):
     reads and followed by an exponential moving average of its logarithm, in which an uncertain estimate counts less
     and a leap is followed at once; the next scale is the inverse of the gain. Where the machine publishes its limits
     ("bits", "h_range", "j_range" among its properties), the fit is against the coefficients that it could take, so that
-    clipping is not mistaken for heat.
+    clipping is not mistaken for heat. `info` has the "scale" that a draw used, the reads' "effective_beta" and its
+    error, and the "flip_rate" of a readout fit.
 
     Parameters
     ----------
@@ -59,22 +62,9 @@ class TemperatureControl(Wrapper):
         self.rate = share("rate", rate)
         self.fit = one_of("fit", fit, ("readout", "pseudo-likelihood"))
 
-    def draw(
-        self,
-        problem: Ising,
-        num_reads: int = 1,
-        beta: float = 1.0,
-        *,
-        initial_states: np.ndarray | None = None,
-        seed: Seed = None,
-    ) -> Draws:
-        """Draw at the present scale, then learn from the reads.
-
-        `info` has the "scale" that was used, the reads' "effective_beta" and its error, and the "flip_rate" of a
-        readout fit.
-        """
-        scale = self.scale
-        draws = self.child.draw(problem.scaled(scale), num_reads, beta, initial_states=initial_states, seed=seed)
+    def _draw(self, request: Request) -> Draws:
+        problem, beta, scale = request.problem, request.beta, self.scale
+        draws = self.child.ask(request.replace(problem=problem.scaled(scale)))
         info = {**draws.info, "scale": scale}
         found = self._measure(problem, draws)
         if found is not None:

@@ -35,6 +35,12 @@ def make_adata(n: int = 240, genes: int = 60, seed: int = 0) -> ad.AnnData:
     return adata
 
 
+@pytest.fixture(scope="session")
+def maker():
+    """What makes cells, for tests that need several sets."""
+    return make_adata
+
+
 @pytest.fixture
 def adata() -> ad.AnnData:
     return make_adata()

@@ -87,3 +87,14 @@ def test_the_listing_says_what_the_samplers_say_of_themselves():
     for name, listed in samplers.available().items():
         if listed.usable and not listed.remote:
             assert samplers.get(name).kind == listed.kind, name
+
+
+def test_a_machine_without_its_token_is_not_usable_and_says_which(monkeypatch):
+    variables = ("DWAVE_API_TOKEN", "KAIWU_USER_ID", "KAIWU_SDK_CODE", "AMPLIFY_TOKEN")
+    for variable in variables:
+        monkeypatch.delenv(variable, raising=False)
+    listed = samplers.available()
+    for name, variable in zip(("dwave", "kaiwu", "kaiwu", "amplify"), variables, strict=True):
+        assert not listed[name].usable and f"set {variable}" in listed[name].why_not
+    monkeypatch.setenv("DWAVE_API_TOKEN", "some-token")
+    assert "DWAVE_API_TOKEN" not in samplers.available()["dwave"].why_not

@@ -8,6 +8,7 @@ import pytest
 
 import samplers
 from samplers import Draws, InputError, Ising, Sampler
+from samplers.errors import BadAnswerError
 
 
 class Coins(Sampler):
@@ -74,8 +75,9 @@ def test_wrong_answers_of_a_backend(answer):
         def draw(self, problem, num_reads=1, beta=1.0):
             return answer
 
-    with pytest.raises(InputError, match="Wrong returned"):
+    with pytest.raises(BadAnswerError, match="Wrong returned") as caught:
         Wrong().draw(PROBLEM, 2)
+    assert not isinstance(caught.value, InputError)
 
 
 def test_weights():

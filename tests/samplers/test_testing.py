@@ -9,6 +9,7 @@ import pytest
 
 import samplers
 from samplers import testing
+from samplers.errors import BadAnswerError
 
 LOCAL = ("exact", "gibbs", "persistent", "population-annealing", "parallel-tempering")
 
@@ -74,12 +75,16 @@ class _Miscounted(_Exactly):
         (_Twins, testing.check_seed),
         (_Leaky, testing.check_clamped),
         (_Shared, testing.check_draws),
-        (_Miscounted, testing.check_draws),
     ],
 )
 def test_faults_are_caught(broken, check):
     with pytest.raises(AssertionError):
         check(broken)
+
+
+def test_energies_of_other_states_are_refused():
+    with pytest.raises(BadAnswerError, match="energy of another state"):
+        testing.check_draws(_Miscounted)
 
 
 def test_a_small_sampler_conforms():

@@ -35,7 +35,10 @@ class Adam(torch.optim.Adam):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what either class's `state_dict` returned."""
         super().load_state_dict(state_dict)
-        # the averages are new tensors now
+        self.forget()
+
+    def forget(self) -> None:
+        """Look up again where parameters and averages are in memory: their data have been replaced."""
         self._tables = None
 
     def step(self, closure: Any = None) -> Any:

@@ -44,6 +44,9 @@ class TrainingConfig:
         Largest norm of the network's gradient; None for no limit.
     early_stopping
         Stop when the held-out ELBO no longer improves, and keep the best weights.
+    keep_best
+        End with the weights of the best held-out ELBO, as early stopping does. False by default: the embedding often
+        gains from epochs in which the likelihood already overfits, see docs/training.md.
     early_stopping_patience, early_stopping_min_delta
         Validations without an improvement of this many nats before it stops.
     check_val_every_n_epoch
@@ -57,6 +60,9 @@ class TrainingConfig:
         takes seconds: the sampler is local and keeps its chains, or none is needed.
     precision
         Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
+    fused
+        "auto": steps without the autograd engine, where the model allows it; "off": all through autograd. The two differ
+        by rounding and by speed.
     """
 
     max_epochs: int = 100
@@ -72,6 +78,7 @@ class TrainingConfig:
     num_chains: int = 512
     gradient_clip: float | None = None
     early_stopping: bool = False
+    keep_best: bool = False
     early_stopping_patience: int = 45
     early_stopping_min_delta: float = 0.0
     check_val_every_n_epoch: int = 1
@@ -79,6 +86,7 @@ class TrainingConfig:
     checkpoint_every: int = 0
     refine_prior: bool | None = None
     precision: str = "32"
+    fused: str = "auto"
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> TrainingConfig:
@@ -101,5 +109,7 @@ class TrainingConfig:
         for name in ("kl_warmup", "learning_rate_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share of the steps, in [0, 1], not {getattr(self, name)}")
+        if self.fused not in ("auto", "off"):
+            raise InputError(f"fused must be 'auto' or 'off', not {self.fused!r}")
         if self.precision not in PRECISIONS:
             raise InputError(f"precision must be one of {', '.join(map(repr, PRECISIONS))}, not {self.precision!r}")

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from qbmvae.core.priors.base import DiscretePrior
-from samplers.sampler import Draws, Sampler
+from samplers.draws import Draws
+from samplers.sampler import Sampler
 
 
 class NegativePhase:

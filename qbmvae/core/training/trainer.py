@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from qbmvae.core.training import checkpoint, held_out
 from qbmvae.core.training.adam import Adam
 from qbmvae.core.training.config import PRECISIONS, TrainingConfig
 from qbmvae.core.training.distributed import Ranks
+from qbmvae.core.training.fused_step.pointers import Held
 from qbmvae.core.training.fused_step.step import Step, applies
 from qbmvae.core.training.loop import Loop
 from qbmvae.core.training.negative_phase import NegativePhase
@@ -109,7 +111,9 @@ class Trainer:
         chains, seed = -(-config.num_chains // ranks.world), config.seed + 7919 * ranks.rank
         self.negative_phase = NegativePhase(sampler, chains, seed) if sampled else None
         # without the autograd engine, where that is known
-        self.step = Step(vae) if applies(vae, config.cycle_consistency) else None
+        fused = config.fused == "auto" and applies(vae, config.cycle_consistency)
+        self.step = Step(vae) if fused else None
+        self.held = Held(vae)
         prior = {id(p) for p in vae.prior.parameters()}
         network = [p for p in vae.parameters() if p.requires_grad and id(p) not in prior]
         groups = [{"params": network, "lr": config.learning_rate, "weight_decay": config.weight_decay}]
@@ -120,13 +124,12 @@ class Trainer:
             group["base_lr"] = group["lr"]
         self.position = Position()
         parts = {"optimiser": self.optimiser, "negative_phase": self.negative_phase, "position": self.position}
-        stopping = config.early_stopping
         self.loop = Loop(
             self.vae,
             config.max_epochs,
-            patience=config.early_stopping_patience if stopping else None,
+            patience=config.early_stopping_patience if config.early_stopping else None,
             min_delta=config.early_stopping_min_delta,
-            keep_best=stopping,
+            keep_best=config.early_stopping or config.keep_best,
             parts={name: part for name, part in parts.items() if part is not None},
             notes={"config": asdict(config), **(notes or {})},
             checkpoint=checkpoints / checkpoint.NAME if checkpoints is not None and ranks.rank == 0 else None,
@@ -191,7 +194,22 @@ class Trainer:
         self.vae.eval()
         return self.history
 
+    def _check_memory(self) -> None:
+        """Give up addresses of parameters whose data were replaced since the last epoch, by `on_epoch` for example."""
+        if not (moved := self.held.moved()):
+            return
+        if self.step is not None:
+            shown = ", ".join(moved[:3]) + (", ..." if len(moved) > 3 else "")
+            warnings.warn(
+                f"the data of {shown} were replaced during training: the rest of it goes through autograd, which is slower; "
+                "write into them instead, for example with parameter.data.copy_(...)",
+                stacklevel=2,
+            )
+        self.step, self.held = None, Held(self.vae)
+        self.optimiser.forget()
+
     def _run_epoch(self) -> None:
+        self._check_memory()
         self.vae.train()
         config, position = self.config, self.position
         first = self.epoch * self.train.steps(config.batch_size)
@@ -272,8 +290,7 @@ class Trainer:
 
     def log_partition(self) -> float:
         """Return log Z of the prior as it is, from a fresh estimate that never sees the training chains."""
-        precise = self.config.early_stopping
-        return held_out.log_partition_now(self.vae.prior, self.config.seed, precise)
+        return held_out.log_partition_now(self.vae.prior, self.config.seed, self.loop.keep_best)
 
     def _validate(self) -> None:
         if self.validation is None:
@@ -282,8 +299,7 @@ class Trainer:
         log_z = self.history["log_partition"][-1][1]
         values = held_out.measure(self.vae, batches, log_z, self.config.seed, self.ranks)
         self.loop.record(values)
-        if self.config.early_stopping:
-            self.loop.judge(values["elbo_validation"])
+        self.loop.judge(values["elbo_validation"])
 
     def _summary(self) -> dict[str, str]:
         show = {

@@ -50,7 +50,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(trained, tmp_path, qbmvae):
         (cells, ["--label-key", "celltype"], "'cell_type'"),
         (cells, ["--label-key", "cell_type", "--batch-key", "lane"], "'lane'"),
         (tmp_path / "single.h5ad", ["--label-key", "cell_type"], "one batch only"),
-        (cells, ["--label-key", "cell_type", "--tasks", "integratoin"], "'integration'"),
+        (cells, ["--label-key", "cell_type", "--tasks", "integratoin"], "integration"),
         (cells, ["--label-key", "cell_type", "--against", "pcaa"], "'pca'"),
         (cells, ["--label-key", "cell_type", "--time-key", "lineage"], "no time"),
         (cells, ["--label-key", "cell_type", "--tasks", "classification", "--pair", "fate A,fate C"], "'fate C'"),
@@ -78,7 +78,7 @@ def test_compare_from_the_shell(trained, tmp_path, qbmvae):
     code, out, err = qbmvae(*words, "--set", "seeds=[0]")
     assert code == 0 and json.loads(out)["ran"] == 2 and not err.strip()
     code, out, _ = qbmvae(*words, "--set", "seeds=[0, 1]")
-    assert code == 0 and json.loads(out) == {"cells": 3, "ran": 1, "failed": 0, "out": str(tmp_path / "cmp")}
+    assert code == 0 and json.loads(out) == {"fits": 3, "ran": 1, "failed": 0, "out": str(tmp_path / "cmp")}
     assert qbmvae("report", tmp_path / "cmp", "--quiet")[0] == 0
     assert qbmvae("compare", tmp_path / "none.yaml", "--out", tmp_path / "x")[0] == 2
     assert qbmvae(*words, "--set", "sead=[0]")[0] == 2

@@ -128,7 +128,7 @@ def test_contexts_and_resumption(folder, tmp_path, monkeypatch):
     ("arguments", "words"),
     [
         (["--control", "ctrl"], "no control cells: no cell has 'ctrl'"),
-        (["--pert-key", "target"], "no column 'target' in obs; nearest: 'target_gene'"),
+        (["--pert-key", "target"], "no column 'target'; nearest: 'target_gene'"),
         (["--features", "wanted.csv"], "no features"),
         (["--preset", "prototyp"], "nearest: 'prototype'"),
         (["--set", "n_qubit=3"], "no option 'n_qubit'"),
@@ -189,3 +189,50 @@ def test_resume_with_changed_counts_is_refused(folder, tmp_path, monkeypatch, ca
         assert "other expression" in capsys.readouterr().err
     screen.write_h5ad(data)
     assert run(monkeypatch, "train", "--resume", tmp_path / "run", "--quiet") == 0
+
+
+def test_the_conditional_machine(tmp_path, monkeypatch, capsys):
+    from experiments.perturbation.synthetic import bimodal_screen
+
+    adata, _ = bimodal_screen(n_perturbations=2, n_cells=60, n_control=80, n_genes=30, seed=1)
+    adata.write_h5ad(tmp_path / "screen.h5ad")
+    out = tmp_path / "run"
+    options = ["--set", "epochs=2", "--set", "steps=50", "--set", "n_latent=8", "--share", "0.5", "--quiet"]
+    arguments = [tmp_path / "screen.h5ad", "--preset", "boltzmann", "--out", out, *options]
+    assert run(monkeypatch, "train", *arguments, "--json") == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert {"mmd", "energy", "frechet"} <= set(metrics["distribution"]["scores"][0])
+    assert 0 <= metrics["pds"] <= 1 and "Cells as a distribution" in (out / "report.html").read_text()
+    (tmp_path / "wanted.csv").write_text("target_gene,n_cells\nP0,5\nP0+P1,4\n")
+    words = ["--perturbations", tmp_path / "wanted.csv", "--out", tmp_path / "p.h5ad", "--n-control", "3", "--quiet"]
+    for more in ([], ["--how", "transport"], ["--dose", "0.5", "--clamp", "2=1"]):
+        assert run(monkeypatch, "predict", out, *words, *more) == 0
+    assert run(monkeypatch, "predict", out, *words, "--clamp", "2") == 2
+    assert run(monkeypatch, "evaluate", out, tmp_path / "screen.h5ad", "--json") == 0
+    assert 0 <= json.loads(capsys.readouterr().out)["des"] <= 1
+    assert run(monkeypatch, "train", *arguments[:3], "--out", tmp_path / "no", "--set", "n_qubits=3") == 2
+    assert "no option 'n_qubits' of the preset 'boltzmann'" in capsys.readouterr().err
+
+
+def test_options_of_the_machine_are_refused_for_a_delta_predictor(folder, trained, tmp_path, monkeypatch, capsys):
+    words = ["--perturbations", folder / "wanted.csv", "--out", tmp_path / "p.h5ad", "--dose", "0.5"]
+    assert run(monkeypatch, "predict", trained, *words) == 2
+    assert "--dose belongs to runs of --preset boltzmann" in capsys.readouterr().err
+
+
+def test_the_2026_scorer(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("cell_eval2")
+    from experiments.perturbation.synthetic import bimodal_screen
+
+    adata, _ = bimodal_screen(n_perturbations=3, n_cells=40, n_control=60, n_genes=40, seed=1)
+    adata.write_h5ad(tmp_path / "observed.h5ad")
+    adata[:, ::-1].copy().write_h5ad(tmp_path / "predicted.h5ad")
+    files = [tmp_path / "predicted.h5ad", tmp_path / "observed.h5ad"]
+    assert run(monkeypatch, "evaluate", *files, "--scorer", "cell-eval2", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"wall_seconds", "cpu_seconds", "peak_gib"} < set(found) and len(found) > 6
+    assert run(monkeypatch, "evaluate", *files, "--scorer", "cell-eval2", "--control", "ctrl") == 2
+    assert "no cell has 'ctrl'" in capsys.readouterr().err
+    adata[:, 1:].copy().write_h5ad(tmp_path / "predicted.h5ad")
+    assert run(monkeypatch, "evaluate", *files, "--scorer", "cell-eval2") == 2
+    assert "1 of the 40 genes of the observed cells are missing" in capsys.readouterr().err

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
-import typer
+from cyclopts import App
 
 from experiments.cli.main import build
+from samplers.errors import BadAnswerError, InputError, MissingExtraError, RemoteTimeoutError, SamplerError
 
 
-def commands(command=None, path: tuple[str, ...] = ()):
-    """Return every command below one, with the words that lead to it: (words, command, whether it is a group)."""
-    command = command or typer.main.get_command(build())
-    below = getattr(command, "commands", {})
-    found = [(path, command, bool(below))]
-    for name, child in below.items():
-        found += commands(child, (*path, name))
+def commands(app: App, path: tuple[str, ...] = ()):
+    """Return every command below one, with the words that lead to it: (words, command)."""
+    found = [(path, app)]
+    for name in app:
+        if not name.startswith("-"):
+            found += commands(app[name], (*path, name))
     return found
 
 
-TREE = commands()
-LEAVES = [(words, command) for words, command, group in TREE if not group]
-GROUPS = [words for words, _, group in TREE if group]
+TREE = commands(build())
+GROUPS = [words for words, app in TREE if app.default_command is None]
+#: (words, the options and arguments of a command)
+LEAVES = [
+    (words, app.assemble_argument_collection(parse_docstring=True))
+    for words, app in TREE
+    if app.default_command is not None
+]
 
 
-def is_number(parameter) -> bool:
-    # typer has left click behind: newer versions have "bare_type", older ones click's "type"
-    if hasattr(parameter, "bare_type"):
-        return str(parameter.bare_type()) in ("int", "float")
-    return parameter.type.name.split()[0] in ("integer", "float")
+def options(arguments):
+    return [a for a in arguments if a.name.startswith("--") and not a.children and a.parse]
 
 
-def name(value) -> str | None:
-    return " ".join(value) or "qbmvae" if isinstance(value, tuple) else ""
+def is_number(argument) -> bool:
+    return bool({argument.hint, *get_args(argument.hint)} & {int, float})
+
+
+def name(value) -> str:
+    return (" ".join(value) or "qbmvae") if isinstance(value, tuple) else ""
 
 
 def wrong(code: int, out: str, err: str) -> bool:
@@ -40,37 +48,56 @@ def wrong(code: int, out: str, err: str) -> bool:
 
 def test_every_family_is_there():
     families = set("train embed generate evaluate compare report samplers simulate drug perturb".split())
-    assert {words[0] for words, _, _ in TREE if len(words) == 1} == families
-    assert GROUPS == [(), ("samplers",), ("drug",), ("perturb",)]
-    assert sum(is_number(p) for _, command in LEAVES for p in command.params) > 30
+    assert families <= {words[0] for words, _ in TREE if len(words) == 1}
+    assert set(GROUPS) == {(), ("samplers",), ("drug",), ("perturb",)}
+    assert sum(is_number(a) for _, arguments in LEAVES for a in options(arguments)) > 30
+
+
+@pytest.mark.parametrize(("words", "arguments"), LEAVES, ids=name)
+def test_every_command_speaks_one_grammar(words, arguments):
+    names = {n for a in arguments for n in a.names}
+    assert {"--config", "--set", "--quiet", "-q", "--json"} <= names
+    for argument in (a for a in arguments if a.parse and not a.children):
+        assert argument.parameter.help, f"{argument.name} of {words} has no help"
+    # one word for one thing
+    assert not names & {"--epochs", "--output", "--random-state"} - {"--epochs"}
+    assert "--epochs" not in names or "--max-epochs" in names
+    # no function takes more than a reader can hold
+    app = dict(TREE)[words]
+    assert app.default_command.__code__.co_argcount + app.default_command.__code__.co_kwonlyargcount <= 10
 
 
 @pytest.mark.parametrize("words", GROUPS, ids=name)
 def test_a_group_wants_one_of_its_commands(qbmvae, words):
     answer = qbmvae(*words)
     assert wrong(*answer) and ("train" in answer[2] or "serve" in answer[2])
-    assert wrong(*(answer := qbmvae(*words, "reports"))) and "'reports'" in answer[2]
+    assert wrong(*(answer := qbmvae(*words, "reports"))) and '"reports"' in answer[2]
     assert wrong(*(answer := qbmvae(*words, "--nonsense"))) and "--nonsense" in answer[2]
 
 
-@pytest.mark.parametrize(("words", "command"), LEAVES, ids=name)
-def test_wrong_words_are_one_line(qbmvae, monkeypatch, tmp_path, words, command):
+@pytest.mark.parametrize(("words", "arguments"), LEAVES, ids=name)
+def test_wrong_words_are_one_line(qbmvae, monkeypatch, tmp_path, words, arguments):
     monkeypatch.chdir(tmp_path)
     answer = qbmvae(*words, "--nonsense", "3")
     assert wrong(*answer) and "--nonsense" in answer[2], answer
-    if any(p.required for p in command.params):
+    for given in (("--set", "nonsense=3"), ("--set", "nonsense")):
+        answer = qbmvae(*words, *given)
+        assert wrong(*answer), answer
+    if any(a.required for a in arguments):
         answer = qbmvae(*words)
         assert wrong(*answer) and f"`{' '.join(('qbmvae', *words))} --help`" in answer[2], answer
-    for option in (p for p in command.params if p.opts[0][0] == "-" and is_number(p)):
-        answer = qbmvae(*words, option.opts[0], "many")
-        assert wrong(*answer) and option.opts[0] in answer[2] and "many" in answer[2], answer
-    for option in (p for p in command.params if p.opts[0][0] == "-" and not p.is_flag):
-        answer = qbmvae(*words, option.opts[0])
-        assert wrong(*answer) and option.opts[0] in answer[2], answer
+    required = [w for a in arguments if a.required for w in ([a.name, "x"] if a.name[0] == "-" else ["x"])]
+    for option in options(arguments):
+        if is_number(option):
+            answer = qbmvae(*words, *required, option.name, "many")
+            assert wrong(*answer) and option.name in answer[2] and "many" in answer[2], answer
+        if bool not in (option.hint, *get_args(option.hint)):
+            answer = qbmvae(*words, option.name)
+            assert wrong(*answer) and option.name in answer[2], answer
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("words", [words for words, _, _ in TREE], ids=name)
+@pytest.mark.parametrize("words", [words for words, _ in TREE], ids=name)
 def test_help_goes_to_stdout_and_teaches(qbmvae, words):
     code, out, err = qbmvae(*words, "--help")
     assert code == 0 and not err and "Example: qbmvae" in " ".join(out.split())
@@ -91,6 +118,8 @@ def test_help_goes_to_stdout_and_teaches(qbmvae, words):
         "evaluate none none.h5ad --label-key type --out o",
         "compare none.yaml --out o",
         "compare . --out o",
+        "compare nonsense --out o",
+        "compare none.h5ad --label-key type --out o",
         "report none",
         "report .",
         "samplers check none",
@@ -101,11 +130,13 @@ def test_help_goes_to_stdout_and_teaches(qbmvae, words):
         "samplers serve --backend none",
         "samplers serve --token-file none",
         "simulate none --out s.h5ad",
-        "simulate paper-notebook --out none/s.h5ad",
+        "simulate paper-notebook --out s.csv",
+        "simulate",
         "drug train --ic50 none --features none --drugs none --out o",
         "drug train --resume none",
         "drug predict none --out p.csv",
         "drug compare none.yaml --out o",
+        "drug compare --out o",
         "drug sweep none.yaml --out o",
         "drug compare --out o --set seeds",
         "drug report none",
@@ -115,9 +146,10 @@ def test_help_goes_to_stdout_and_teaches(qbmvae, words):
         "perturb predict none --perturbations none.csv --out p.h5ad",
         "perturb evaluate none.h5ad none.h5ad",
         "perturb table none.yaml --out o",
-        "perturb table ablation seeds --out o",
+        "perturb table ablation --out o --set seed=3",
         "perturb table",
         "perturb seeds none.yaml --out o",
+        "perturb seeds perturb-real --out o",
     ],
 )
 def test_missing_files_are_one_line_and_leave_nothing(qbmvae, monkeypatch, tmp_path, words):
@@ -125,3 +157,47 @@ def test_missing_files_are_one_line_and_leave_nothing(qbmvae, monkeypatch, tmp_p
     answer = qbmvae(*words.split())
     assert wrong(*answer), answer
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("a"), 2),
+        (MissingExtraError("httpx", "http"), 2),
+        (SamplerError("b"), 1),
+        (RemoteTimeoutError("c"), 1),
+        (BadAnswerError("d"), 1),
+        (FileNotFoundError(2, "No such file", "f"), 2),
+        (RuntimeError("two\nlines"), 1),
+        (KeyboardInterrupt(), 1),
+    ],
+    ids=lambda v: type(v).__name__ if isinstance(v, BaseException) else "",
+)
+def test_exit_codes_tell_the_users_faults_from_others(qbmvae, monkeypatch, error, code):
+    import samplers
+
+    def fails():
+        raise error
+
+    monkeypatch.setattr(samplers, "available", fails)
+    found, out, err = qbmvae("samplers", "list")
+    assert found == code and not out and err.startswith("qbmvae: error: ") and err.count("\n") == 1
+
+
+def test_warnings_of_libraries_are_silent_and_ours_are_one_line(qbmvae, monkeypatch):
+    import logging
+    import warnings
+
+    import samplers
+
+    def warns():
+        warnings.warn("a library's", UserWarning, stacklevel=1)
+        logging.getLogger("scvi").warning("a library's")
+        namespace = {"__name__": "samplers.somewhere"}
+        exec("import warnings; warnings.warn('this\\nmatters', stacklevel=2)", namespace)
+        return available()
+
+    available = samplers.available
+    monkeypatch.setattr(samplers, "available", warns)
+    code, _, err = qbmvae("samplers", "list")
+    assert code == 0 and err == "qbmvae: warning: this matters\n"

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.drug_response.metrics import all_metrics, concordance, mse, pearson, spearman, within_drug_pearson
+from experiments.drug_response.metrics import (
+    all_metrics,
+    concordance,
+    mse,
+    pearson,
+    spearman,
+    within_drug_pearson,
+    within_drug_spearman,
+)
 
 numbers = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=25)
 
@@ -47,5 +55,32 @@ def test_within_drug_correlation_ignores_potency():
     assert within_drug_pearson(observed, -500.0 * drug + line_effect, drug) == pytest.approx(1)
     assert math.isnan(within_drug_pearson(observed, 100.0 * drug, drug))
     assert set(all_metrics(observed, observed, drug)) == {
-        "mse", "pearson", "spearman", "concordance", "pearson_within_drug",
+        "mse", "pearson", "spearman", "concordance", "pearson_within_drug", "spearman_within_drug",
     }  # fmt: skip
+
+
+def test_within_drug_spearman_ignores_potency_and_scale():
+    drug = np.array([0, 0, 0, 1, 1, 1, 2])
+    line_effect = np.array([1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 9.0])
+    observed = 100.0 * drug + line_effect
+    predicted = -500.0 * drug + line_effect**3
+    assert within_drug_spearman(observed, predicted, drug) == pytest.approx(1)
+    assert within_drug_spearman(observed, -predicted, drug) == pytest.approx(-1)
+    assert math.isnan(within_drug_spearman(observed, 0.1 * drug, drug))
+
+
+def test_means_of_drugs_and_lines_recover_an_additive_truth(files):
+    from dataclasses import replace
+
+    from experiments.drug_response.config import Tables, read_data
+    from experiments.drug_response.controls import MEANS, fit_control
+    from qbmvae.drug_response import split
+
+    data = read_data(Tables(files["ic50"], files["features"], files["drugs"]))
+    rng = np.random.default_rng(0)
+    effects = rng.normal(size=len(data.molecules))[data.drug] + rng.normal(size=len(data.line_ids))[data.line]
+    additive = replace(data, values=effects)
+    parts = split(additive, seed=0)
+    rows = parts.test
+    errors = {n: mse(additive.response[rows], fit_control(c, additive, parts, 0)(rows)) for n, c in MEANS.items()}
+    assert errors["drug_and_line_mean"] < 0.5 * min(errors["drug_mean"], errors["line_mean"])

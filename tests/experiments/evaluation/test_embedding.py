@@ -135,5 +135,5 @@ def test_a_gene_that_the_held_out_cells_alone_express_stops_no_model(cells):
     only_one_type.X = counts
     task = Task(only_one_type, "batch", "cell_type", max_epochs=1, n_hidden=8, n_layers=1)
     data = DataSpec("cells", "cells.h5ad", novel_type="type 1")
-    scores = held_out_scores(ModelSpec("qbmvae", "qbmvae"), task, ("novelty",), data)
+    scores = held_out_scores(ModelSpec("qbmvae", "qbmvae"), task, ("novelty",), data.pairs, data.novel_type)
     assert 0 <= scores["novelty"]["auroc"] <= 1

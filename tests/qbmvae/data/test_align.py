@@ -42,7 +42,7 @@ def test_few_missing_genes_may_be_allowed():
         (MODEL, [f"{g}.12" for g in MODEL], "20 of them match without version suffixes"),
         ([g.capitalize() for g in MODEL], MODEL, "20 of them match in capitals"),
         ([f"{g.lower()}.1" for g in MODEL], MODEL, "20 of them match without version suffixes and in capitals"),
-        ([f"x{i}" for i in range(20)], MODEL, "train on the shared genes"),
+        ([f"x{i}" for i in range(20)], MODEL, "these data name their genes 'x0', 'x1', 'x2', ...: rename"),
     ],
 )
 def test_hints_for_spellings(theirs, wanted, words):

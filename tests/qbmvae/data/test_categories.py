@@ -20,6 +20,7 @@ def _columns(values: np.ndarray) -> dict[str, pd.Series]:
         "int8": pd.Series(values.astype(np.int8)),
         "float": pd.Series(values.astype(float)),
         "text": pd.Series(text, dtype=object),
+        "text of floats": pd.Series(values.astype(float).astype(str), dtype=object),
         "string": pd.Series(text, dtype="string"),
         "nullable": pd.Series(values, dtype="Int64"),
         "categorical int": pd.Series(pd.Categorical(values, categories=range(-1, 9))),
@@ -51,6 +52,15 @@ def test_bools_unused_categories_and_order():
     assert list(learn(pd.Series([10, 9, 10]), "b")[1]) == [9, 10]
 
 
+def test_days_and_tuples_are_known_by_what_they_read_as():
+    days = pd.Series(pd.to_datetime(["2020-01-02", "2020-01-01", "2020-01-02"]))
+    codes, known = learn(days, "b")
+    assert list(known) == ["2020-01-01", "2020-01-02"]
+    np.testing.assert_array_equal(match(days.astype(str), known, "b")[0], codes)
+    codes, known = learn(pd.Series([(1, 2), (0, 1), (1, 2)]), "b")
+    assert list(known) == ["(0, 1)", "(1, 2)"] and list(codes) == [1, 0, 1]
+
+
 def test_new_categories_are_added_or_refused_with_the_nearest():
     known = np.array(["ctrl", "stim"], dtype=object)
     with pytest.raises(InputError, match="not seen: 'Stim '; did you mean 'stim'.*load_query_data"):
@@ -77,6 +87,6 @@ def test_missing_values():
     assert list(known) == ["Unknown"] and list(codes) == [0, 0]
     codes, known = learn(pd.Series(pd.Categorical(["u", None], categories=["v", "u"])), "labels", missing="v")
     assert [known[c] for c in codes] == ["u", "v"]
-    with pytest.raises(InputError, match="'1' as text and as a number"):
+    with pytest.raises(InputError, match="'1' in two spellings"):
         learn(pd.Series([1, "1"], dtype=object), "batch")
     assert len(learn(pd.Series([], dtype=object), "batch")[0]) == 0

@@ -105,6 +105,12 @@ def test_values_that_are_no_numbers_are_refused(kind):
         as_rows(np.zeros((2, 2), dtype=kind))
 
 
+def test_masked_values_are_refused():
+    with pytest.raises(InputError, match="masked"):
+        as_rows(np.ma.masked_array(np.ones((2, 2)), mask=[[True, False], [False, False]]))
+    assert as_rows(np.ma.masked_array(np.ones((2, 2)))).nnz == 4
+
+
 def test_what_looks_like_counts():
     assert looks_like_counts(np.array([[0.0, 3.0]])) and looks_like_counts(sp.csr_matrix([[0, 1]]))
     for x in ([[0.5, 1]], [[-1, 2]], [[0, 0]], [[np.nan, 1]]):

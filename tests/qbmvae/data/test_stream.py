@@ -32,7 +32,9 @@ def _model(adata) -> QBMVAE:
 def test_a_stream_gives_each_training_cell_once_with_its_own_counts_and_covariates(adata, as_mapping):
     source = cells.source(_model(adata))
     training = np.random.default_rng(0).permutation(adata.n_obs)[:150]
-    stream = StreamSource(_pieces(adata, as_mapping=as_mapping), adata.obs_names, source.subset(training))
+    stream = StreamSource(
+        _pieces(adata, as_mapping=as_mapping), adata.obs_names, source.subset(training), *[adata.var_names] * 2
+    )
     batches = list(stream.epoch(32, 1, 0))
     assert [len(b) for b in batches] == [len(b) for b in source.subset(training).epoch(32, 1, 0)]
     rows = np.concatenate([b.rows for b in batches])
@@ -67,6 +69,27 @@ def test_a_stream_that_loses_cells_or_genes_is_named(adata):
         _model(adata).train(**QUICK, stream=_pieces(other))
 
 
+def test_genes_of_a_stream_are_found_by_name(adata):
+    """Whole AnnData objects, triples, and pairs with the genes that the model left out, in any order where they are named."""
+    x = adata.X.toarray()
+    x[:, 7] = 0
+    adata.X = x
+    expected = _model(adata.copy())
+    expected.train(**QUICK, stream=lambda *_: [(x, adata.obs_names)])
+    back = adata[:, ::-1].copy()
+    for piece in (back, (back.X, back.obs_names, back.var_names), {"X": back.X, "obs": back.obs, "var": back.var}):
+        model = _model(adata.copy())
+        model.train(**QUICK, stream=lambda *_, piece=piece: [piece])
+        np.testing.assert_array_equal(model.get_latent_representation(), expected.get_latent_representation())
+    for wrong in (back.X, np.log1p(x)):
+        with pytest.raises(InputError, match="not those of the model's data.*gene"):
+            _model(adata.copy()).train(**QUICK, stream=lambda *_, wrong=wrong: [(wrong, adata.obs_names)])
+    with pytest.raises(InputError, match="twice in epoch 0"):
+        _model(adata.copy()).train(**QUICK, stream=lambda *_: [adata[:120], adata[:120]])
+    with pytest.raises(InputError, match="a stream gives AnnData objects"):
+        _model(adata.copy()).train(**QUICK, stream=lambda *_: [x])
+
+
 def test_an_annbatch_collection_streams_or_the_extra_is_named(adata, tmp_path):
     # annbatch needs Python 3.12
     if importlib.util.find_spec("annbatch") is None:
@@ -82,7 +105,11 @@ def test_an_annbatch_collection_streams_or_the_extra_is_named(adata, tmp_path):
     model = _model(adata)
     stream = annbatch_stream(tmp_path / "cells.zarr", batch_size=64, chunk_size=16, preload_nchunks=4)
     source = cells.source(model)
-    batches = list(StreamSource(stream, adata.obs_names, source.subset(np.arange(adata.n_obs))).epoch(32, 1, 0))
+    batches = list(
+        StreamSource(stream, adata.obs_names, source.subset(np.arange(adata.n_obs)), *[adata.var_names] * 2).epoch(
+            32, 1, 0
+        )
+    )
     assert sorted(np.concatenate([b.rows for b in batches])) == list(range(adata.n_obs))
     for batch in batches:
         np.testing.assert_array_equal(batch.x.dense().numpy(), source.take(batch.rows).x.dense().numpy())

@@ -76,5 +76,5 @@ def test_files_that_are_not_models(content, tmp_path):
     (tmp_path / "m.safetensors").write_bytes(content)
     with pytest.raises(InputError, match=r"m\.safetensors"):
         DrugResponse.load(tmp_path / "m.safetensors")
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="there is no file"):
         DrugResponse.load(tmp_path / "absent")

@@ -78,3 +78,26 @@ def test_arguments_that_nothing_reads_are_refused(trained):
     with pytest.raises(InputError, match="random"):
         trained.get_latent_representation(give_mean=False)
     assert np.isfinite(trained.get_latent_representation(give_mean=True)).all()
+
+
+def test_the_verdict_is_said_kept_and_silent_when_asked(adata, capsys, tmp_path):
+    model = small(adata)
+    model.train(**{**QUICK, "progress_bar": True})
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == f"training: {model.verdict_['text']}"
+    assert model.verdict_["epochs"] == 2 and model.verdict_["n_latent"] == 8
+    model.save(tmp_path / "m")
+    assert QBMVAE.load(tmp_path / "m", adata=adata).verdict_ == model.verdict_
+    model.train(**QUICK)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_best_weights_can_be_kept(adata):
+    model = small(adata)
+    model.train(
+        max_epochs=12, progress_bar=False, num_chains=64, learning_rate=0.05, keep_best=True, refine_prior=False
+    )
+    curve = model.history["elbo_validation"].iloc[:, 0]
+    assert len(curve) == 12, "nothing stops it early"
+    assert model.verdict_["kept"] and model.verdict_["best_epoch"] == int(curve.idxmin()) + 1 < 12
+    assert model.get_elbo(indices=model.validation_indices) == pytest.approx(-curve.min(), rel=0.03)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import dimod
 import numpy as np
 import pytest
 
@@ -148,3 +149,49 @@ def test_plots(tmp_path, name):
     expected = {"energies", "moments", "fields", "residuals"} | ({"ladder"} if name == "parallel-tempering" else set())
     assert {p.stem for p in paths} == expected == {p.stem for p in (tmp_path / "plots").iterdir()}
     assert all(p.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for p in paths)
+
+
+@pytest.mark.parametrize("case", range(8))
+def test_the_summary_names_every_fault_and_claims_nothing_that_the_details_deny(case):
+    class Same(samplers.Sampler):
+        """One state, again and again."""
+
+        def _draw(self, request):
+            return np.tile([1, -1] * (request.problem.n // 2), (request.num_reads, 1))
+
+    cold = samplers.from_dimod(samplers.get("gibbs?num_sweeps=40"), kind="sampler")
+    sampler, problem, beta = (
+        (Same(), gaussian(12, 1.0, 0), 1.0),
+        ("gibbs?num_sweeps=1", gaussian(20, 2.0, 0), 1.0),
+        ("gibbs?num_sweeps=2", gaussian(20, 1.0, 0), 1.0),
+        ("simulated-annealing?num_sweeps=3", gaussian(20, 2.0, 1), 1.0),
+        (Quantise("gibbs", bits=3, j_range=0.1), gaussian(16, 1.0, 1), 1.0),
+        ("coherent-ising?correction_sweeps=0", gaussian(16, 1.0, 1), 0.5),
+        (cold, gaussian(16, 1.0, 1), 1.0),
+        (Same(), gaussian(12, 1.0, 0), 0.0),
+    )[case]
+    verdict = check(sampler, problem, beta=beta, num_reads=400)
+    flagged = [f for f in verdict.findings if f.status in ("bad", "fair")]
+    assert verdict.level == ("good" if not flagged else "bad" if any(f.status == "bad" for f in flagged) else "fair")
+    for finding in flagged:
+        assert finding.name in verdict.summary or finding.meaning in verdict.summary, (finding, verdict.summary)
+    status = verdict["effective beta"].status
+    assert ("right temperature" not in verdict.summary) or status == "good"
+    assert ("wrong temperature" not in verdict.summary) or status == "bad"
+    assert ("no fault" in verdict.summary) == (not flagged)
+    assert verdict.summary.startswith(verdict.sampler + " on ")
+
+
+def test_a_sampler_of_ones_own_shows_its_own_name():
+    class Mine(samplers.Sampler):
+        def draw(self, problem, num_reads=1, beta=1.0, *, seed=None):
+            return samplers.get("exact").draw(problem, num_reads, beta, seed=seed).states
+
+    problem = gaussian(6, 0.5, 0)
+    assert Mine().draw(problem).info["sampler"] == "Mine" and check(Mine(), problem).sampler == "Mine"
+    samplers.register("my-own", Mine)
+    named = samplers.get("my-own")
+    assert named.draw(problem).info["sampler"] == "my-own" and check(named, problem).sampler == "my-own"
+    assert samplers.from_dimod(dimod.ExactSolver()).draw(problem).info["sampler"] == "ExactSolver"
+    with pytest.raises(InputError, match="my-own takes no initial_states"):
+        named.draw(problem, initial_states=np.ones(6))

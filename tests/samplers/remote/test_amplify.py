@@ -9,9 +9,8 @@ import pytest
 from vendor_fakes import Engine
 
 from samplers import InputError, Ising
-from samplers.errors import BadAnswerError
+from samplers.errors import BadAnswerError, RemoteError
 from samplers.remote.amplify import Amplify
-from samplers.remote.errors import RemoteError
 
 
 def random_problem(n: int, seed: int) -> Ising:

@@ -11,8 +11,8 @@ from dwave.system.testing import MockDWaveSampler
 from vendor_fakes import ExactQpu
 
 from samplers import InputError, Ising
+from samplers.errors import RemoteError, RemoteTimeoutError
 from samplers.remote.dwave import DWave
-from samplers.remote.errors import RemoteError, RemoteTimeoutError
 
 MOCK = MockDWaveSampler(topology_type="pegasus", topology_shape=[3], parameter_warnings=False)
 
@@ -126,6 +126,12 @@ def test_a_wrong_embedding_is_named():
         with pytest.raises(InputError, match=named):
             DWave(qpu=MOCK, embedding=embedding).draw(problem)
     assert len(DWave(qpu=MOCK, embedding={0: [u], 1: [v], 2: [other]}).draw(problem, 4)) == 4
+    # by label, and a qubit alone for a chain of one
+    named = Ising(dict(zip("abc", problem.h, strict=True)), dict(zip([("a", "b")], [0.5], strict=True)))
+    assert len(DWave(qpu=MOCK, embedding={"c": other, "b": [v], "a": (u,)}).draw(named, 4)) == 4
+    for wrong in ({"a": [u], "b": [v], "z": [other]}, {0.5: [u]}):
+        with pytest.raises(InputError, match=r"no spin"):
+            DWave(qpu=MOCK, embedding=wrong).draw(named)
 
 
 def test_batches_overlap_with_other_work(tmp_path):

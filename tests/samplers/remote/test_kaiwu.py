@@ -8,8 +8,7 @@ import pytest
 from vendor_fakes import FakeSdk
 
 from samplers import InputError, Ising
-from samplers.errors import BadAnswerError
-from samplers.remote.errors import RemoteError
+from samplers.errors import BadAnswerError, RemoteError
 from samplers.remote.kaiwu import Kaiwu, with_ancilla
 
 

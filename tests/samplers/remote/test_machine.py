@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplers import InputError, Ising
-from samplers.remote.machine import VARIABLE, Machine, clip, machine, quantise
+from samplers.quantisation import clip, quantise
+from samplers.remote.machine import VARIABLE, Machine, machine
 
 
 def test_a_problem_that_does_not_fit_is_told_what_would():

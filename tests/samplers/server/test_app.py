@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from samplers import InputError, Ising, wire
-from samplers.errors import BadAnswerError
-from samplers.remote.errors import RemoteError, RemoteTimeoutError
+from samplers.errors import BadAnswerError, RemoteError, RemoteTimeoutError
 from samplers.remote.http import Http
 from samplers.server.app import body_limit, serve
 

@@ -7,7 +7,7 @@ import pytest
 
 import samplers
 from samplers import Ising
-from samplers.sampler import systematic
+from samplers.draws import systematic
 from samplers.strategies.exact import enumerate_energies, log_z_by_enumeration
 from samplers.strategies.weights import ess_share, log_mean_exp, resample_rows
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from samplers import Draws, InputError, Ising, Sampler
+from samplers.errors import RemoteError
 from samplers.files import append_line
-from samplers.remote.errors import RemoteError
 from samplers.remote.machine import Machine
 from samplers.remote.secrets import Secret
 from samplers.wrappers.ledger import Ledger, QuotaError, machine_of, read_ledger

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from samplers import Draws, InputError, Ising, Sampler, wire
-from samplers.errors import BadAnswerError
-from samplers.remote.errors import RemoteError, RemoteTimeoutError
+from samplers.errors import BadAnswerError, RemoteError, RemoteTimeoutError
 from samplers.remote.http import Http
 from samplers.wrappers.ledger import read_ledger
 from samplers.wrappers.resilience import Fallback, Retry, Timeout, resilient

@@ -13,7 +13,6 @@ import samplers
 from samplers.errors import InputError
 from samplers.wrappers import Ahead, Cache, Correction, Gauge, Quantise, TemperatureControl, quantise_problem, reweight
 from samplers.wrappers.correction import random_start
-from samplers.wrappers.gauge import gauged
 
 
 def gaussian(n: int, g: float, seed: int) -> samplers.Ising:
@@ -50,7 +49,7 @@ def test_gauged_energies_are_equal(problem):
     rng = np.random.default_rng(1)
     gauge = rng.choice([-1, 1], problem.n)
     states = rng.choice([-1, 1], (20, problem.n))
-    other = gauged(problem, gauge)
+    other = problem.gauged(gauge)
     assert other.layout == problem.layout
     np.testing.assert_allclose(other.energies(states * gauge), problem.energies(states), atol=1e-12)
 
@@ -158,8 +157,34 @@ def test_cache_asks_once(tmp_path):
     np.testing.assert_array_equal(fresh.states, first.states)
     for path in (tmp_path / "answers").iterdir():
         path.write_bytes(b"broken")
-    with pytest.raises(InputError, match="damaged"):
-        Cache(Counting(), folder=tmp_path / "answers").draw(problem, 10, seed=1)
+    redrawn = Cache(Counting(), folder=tmp_path / "answers").draw(problem, 10, seed=1)
+    assert Counting.calls == 5 and not redrawn.info["cached"]
+    np.testing.assert_array_equal(redrawn.states, first.states)
+
+
+def test_samplers_that_share_a_cache_folder_do_not_share_answers(tmp_path):
+    problem = gaussian(6, 1.0, 0)
+
+    class Private(samplers.Sampler):
+        def __init__(self, sign):
+            self._sign = sign
+
+        def _draw(self, request):
+            return np.full((request.num_reads, request.problem.n), self._sign)
+
+    different = [
+        "gibbs", "gibbs?num_sweeps=3", "exact", Correction("gibbs", 1), Correction("gibbs", 2), Private(1), Private(-1),
+        samplers.from_dimod(dimod.RandomSampler()), samplers.from_dimod(dimod.ExactSolver()),
+        Quantise("gibbs", bits=3), Quantise("gibbs", bits=4),
+    ]  # fmt: skip
+    for sampler in different:
+        cache = Cache(sampler, folder=tmp_path)
+        assert not cache.draw(problem, 20, seed=1).info["cached"], sampler
+        assert Cache(sampler, folder=tmp_path).draw(problem, 20, seed=1).info["cached"], sampler
+    child = samplers.get("gibbs")
+    cache = Cache(child, folder=tmp_path)
+    child.num_sweeps = 77
+    assert not cache.draw(problem, 20, seed=1).info["cached"]
 
 
 def test_reweighted_reads_have_the_new_moments():

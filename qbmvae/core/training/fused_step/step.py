@@ -1,8 +1,8 @@
 """A whole training step without the autograd engine: the fused layers' forward and backward functions, one after another.
 
 It is the objective of `VAE.losses` in its commonest form (see `applies`), made of the kernels that `VAE.losses` itself runs
-through autograd; tests hold the two to the same gradients. On a small minibatch most of a step is not arithmetic: each
-step walks through more memory than the caches hold, and finds its own code cold again. Few calls are what counts.
+through autograd; tests hold the two to the same gradients. Call overhead and cache misses dominate at small batches, so the
+step makes few calls.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from qbmvae.core.fused import bits, count_output, hidden_layer, noise
 from qbmvae.core.fused.prior import code_gradient, prior_gradient
 from qbmvae.core.networks import ConditionalLinear, Hidden
 from qbmvae.core.priors.boltzmann import BoltzmannPrior
+from qbmvae.core.training.fused_step.pointers import Held
 from qbmvae.core.training.fused_step.tables import Tables
 from qbmvae.core.vae import VAE
 
@@ -44,12 +45,14 @@ class Step:
     Parameters
     ----------
     vae
-        The model, in training mode when called; its parameters must stay where they are in memory.
+        The model, in training mode when called. The step works on the memory that its parameters have now, and keeps it
+        alive; `moved` says which of them use other memory since: then the step is of no use any more.
     """
 
     def __init__(self, vae: VAE):
         assert isinstance(vae.prior, BoltzmannPrior)
         self.vae, self.prior = vae, vae.prior
+        self.moved = Held(vae).moved
         self._encoder, self._decoder = _Network(vae.encoder), _Network(vae.decoder)
         outputs = [vae.output, vae.dropout_output] if vae.gene_likelihood == "zinb" else [vae.output]
         self._heads = [_Layer(layer) for layer in outputs]

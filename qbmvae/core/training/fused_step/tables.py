@@ -1,4 +1,4 @@
-"""The tables of bias and covariates of several layers, filled and their gradients handed on in one call each."""
+"""Gathers bias and covariate rows of all layers into one table, and scatters the table's gradient back."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 from qbmvae.core.fused.elementary import FAST
 from qbmvae.core.networks import ConditionalLinear
-from qbmvae.core.training.fused_step.pointers import floats
+from qbmvae.core.training.fused_step.pointers import Held, floats
 
 
 class Tables:
-    """Fills the tables of layers, see `ConditionalLinear.table`, and hands on their gradients.
+    """Fills the tables of layers, see `ConditionalLinear.table`, and returns their gradients to the parameters.
 
     The parameters' gradients are views of the tables' gradients, but for the bias, which rides on the first covariate's
     rows and is their sum.
@@ -21,7 +21,7 @@ class Tables:
     Parameters
     ----------
     layers
-        The layers; their parameters must stay where they are.
+        The layers; what is read and written is the memory that their parameters have now.
     tables
         For each layer a table and the place of its gradient, `(n_rows, n_out)` each.
 
@@ -32,7 +32,8 @@ class Tables:
     """
 
     def __init__(self, layers: list[ConditionalLinear], tables: list[tuple[Tensor, Tensor]]):
-        self._kept = tables
+        # memory used by its address must stay alive
+        self._kept = [tables, *(Held(layer) for layer in layers)]
         self.parameters: list[tuple[Tensor, Tensor]] = []
         parts, biases = [], []
         for layer, (table, gradient) in zip(layers, tables, strict=True):

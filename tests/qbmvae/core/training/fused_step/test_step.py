@@ -12,6 +12,7 @@ from qbmvae.core.training.fused_step.step import applies
 from qbmvae.core.training.trainer import Trainer, TrainingConfig
 from qbmvae.core.vae import VAE
 from qbmvae.data.memory_source import MemorySource
+from samplers import InputError
 
 CELLS, GENES = 200, 40
 
@@ -25,6 +26,7 @@ MODELS = {
     "covariates": {"n_categories": (2, 3), "n_continuous": 2, "encode_covariates": True, "dispersion": "gene-batch"},
     "zinb with covariates": {"n_categories": (3, 2), "n_continuous": 1, "gene_likelihood": "zinb", "n_layers": 1},
     "hardware graph": {"topology": "pegasus", "n_latent": 24},
+    "dropout both ways": {"decoder_dropout_rate": 0.3},
     "without dropout": {"dropout_rate": 0.0, "n_layers": 3, "estimator_parameter": 0.3},
 }
 
@@ -150,3 +152,61 @@ def test_what_the_step_does_not_know_goes_through_autograd():
     vae.output.weight.requires_grad_(False)
     assert not applies(vae)
     assert not applies(VAE(GENES, (2,), n_latent=8, n_hidden=4).double())
+
+
+def _replace(how: str, vae: VAE) -> None:
+    parameter, half = vae.output.weight, vae.decoder.layers[0].bias
+    if how == "data":
+        # as weight averaging and pruning do
+        parameter.data = 0.5 * parameter.data
+        half.data = half.data.clone()
+    elif how == "parameter":
+        vae.output.weight = torch.nn.Parameter(0.5 * parameter.data)
+    else:
+        vae.encoder.norms[0].running_mean = vae.encoder.norms[0].running_mean.clone()
+    # whatever the allocator makes of freed memory now must not be read
+    del parameter, half
+    torch.full((4096, 64), float("nan"))
+
+
+@pytest.mark.parametrize("how", ["data", "parameter", "buffer"])
+def test_replaced_memory_is_noticed_and_trained_on(how):
+    trained = {}
+    for fused in ("auto", "off"):
+        trainer = _trainer(max_epochs=4, fused=fused)
+
+        def replace(trainer, how=how):
+            if trainer.epoch == 2:
+                _replace(how, trainer.vae)
+
+        if fused == "auto":
+            assert trainer.step is not None
+            with pytest.warns(UserWarning, match="data of .* were replaced"):
+                trainer.fit(replace)
+        assert fused == "auto" or trainer.fit(replace)
+        assert trainer.step is None
+        trained[fused] = trainer
+    one, two = trained.values()
+    for name, points in one.history.items():
+        np.testing.assert_allclose(points, two.history[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    if how != "parameter":
+        # a new parameter object is unknown to the optimiser, as it would be to torch's own
+        moved = (one.vae.output.weight - two.vae.output.weight).abs().max()
+        assert moved < 1e-4
+
+
+def test_memory_that_stays_is_not_replaced(recwarn):
+    trainer = _trainer(max_epochs=3)
+
+    def write(trainer):
+        trainer.vae.output.weight.data.mul_(0.5)
+
+    trainer.fit(write)
+    assert trainer.step is not None
+    assert not [w for w in recwarn if "replaced" in str(w.message)]
+
+
+def test_the_step_can_be_turned_off():
+    assert _trainer(fused="off").step is None
+    with pytest.raises(InputError, match="fused"):
+        TrainingConfig(fused="on")

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
+from experiments.comparison.sweep import divide, sweep, trial
 from experiments.data.synthetic import synthetic
-from experiments.sweep import divide, sweep, trial
 from samplers import InputError
 
 

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments.comparison.config import load_config
-from experiments.comparison.grid import run_grid
+from experiments.comparison.grid import entry_path
+from experiments.comparison.integration import run_comparison
 from experiments.comparison.report import write_report
-from experiments.comparison.results import cell_path
 from experiments.data.synthetic import synthetic
 from samplers.errors import InputError
 
@@ -40,35 +41,35 @@ def test_a_grid_runs_resumes_and_reports(config, tmp_path):
     out = tmp_path / "out"
     lines: list[str] = []
     comparison = load_config(config)
-    first = run_grid(comparison, out, say=lines.append)
+    first = run_comparison(comparison, out, say=lines.append)
     # two seeds of ours, one of PCA, which has no randomness
-    assert first == {"cells": 3, "ran": 3, "failed": 0, "out": str(out)}
+    assert first == {"fits": 3, "ran": 3, "failed": 0, "out": str(out)}
     assert any("absent is left out" in line for line in lines)
     results = pd.read_parquet(out / "results.parquet")
-    stored = json.loads(cell_path(out, "cells", "qbmvae", 0).read_text())
+    stored = json.loads(entry_path(out, "cells/qbmvae__0").read_text())
     assert {"preparation", "fit", "clustering", "novelty"} <= set(stored["costs"])
     assert set(results.model) == {"qbmvae", "pca"} and {"generation", "novelty"} <= set(results.task)
     assert not results.duplicated(["dataset", "model", "seed", "task", "metric", "epoch"]).any()
     page = (out / "report.html").read_text()
-    assert (
-        "Where the claim holds" in page
-        and page.count("data:image/png") >= 3
-        and "http" not in page.split("</style>")[1]
-    )
-    with np.load(out / "cells" / "cells" / "pca__0.npz") as stored:
+    assert "Where the claim holds" in page and page.count("data:image/png") >= 3
+    # nothing is loaded from elsewhere
+    assert not re.search(r'(src|href)="(?!data:|#)', re.sub(r"<script>.*?</script>", "", page, flags=re.S))
+    # colours of the explorer: the data set's annotations and genes
+    assert {"batch", "cell_type", "time"} <= set(pd.read_parquet(out / "fits" / "cells" / "cells.parquet").columns)
+    with np.load(out / "fits" / "cells" / "pca__0.npz") as stored:
         assert len(stored["obs_names"]) == len(stored["embedding"]) == 150
 
     # a kill: one result lost, one half-written; the others are not run again
-    kept = cell_path(out, "cells", "qbmvae", 0).stat().st_mtime_ns
-    cell_path(out, "cells", "qbmvae", 1).write_text('{"dataset": "ce')
-    cell_path(out, "cells", "pca", 0).unlink()
-    again = run_grid(comparison, out, say=lines.append)
-    assert again["ran"] == 2 and cell_path(out, "cells", "qbmvae", 0).stat().st_mtime_ns == kept
+    kept = entry_path(out, "cells/qbmvae__0").stat().st_mtime_ns
+    entry_path(out, "cells/qbmvae__1").write_text('{"dataset": "ce')
+    entry_path(out, "cells/pca__0").unlink()
+    again = run_comparison(comparison, out, say=lines.append)
+    assert again["ran"] == 2 and entry_path(out, "cells/qbmvae__0").stat().st_mtime_ns == kept
     pd.testing.assert_frame_equal(
         pd.read_parquet(out / "results.parquet").drop(columns=["seconds", "cpu_seconds"]),
         results.drop(columns=["seconds", "cpu_seconds"]),
     )
-    assert run_grid(comparison, out, say=lines.append)["ran"] == 0
+    assert run_comparison(comparison, out, say=lines.append)["ran"] == 0
     write_report(out, tmp_path / "again.html")
     assert (tmp_path / "again.html").stat().st_size > 50_000
 
@@ -79,12 +80,12 @@ def test_a_failing_model_does_not_stop_the_grid(config, tmp_path):
         config, {"models": [{"name": "qbmvae", "options": {"prior": "none"}}, "pca"], "ours": "pca", "seeds": [0]}
     )
     out = tmp_path / "out"
-    summary = run_grid(broken, out, say=lambda _: None)
-    assert summary["failed"] == 1 and summary["cells"] == 1
-    assert "error" in json.loads(cell_path(out, "cells", "qbmvae", 0).read_text())
+    summary = run_comparison(broken, out, say=lambda _: None)
+    assert summary["failed"] == 1 and summary["fits"] == 1
+    assert "error" in json.loads(entry_path(out, "cells/qbmvae__0").read_text())
     assert "Failures" in (out / "report.html").read_text()
     # mended settings are another cell; PCA's result stays
-    assert run_grid(comparison, out, say=lambda _: None)["ran"] == 1
+    assert run_comparison(comparison, out, say=lambda _: None)["ran"] == 1
 
 
 def test_settings_are_checked(config):
@@ -97,7 +98,7 @@ def test_settings_are_checked(config):
         ({"seeds": []}, "seeds"),
         ({"max_epochs": "many"}, "whole number"),
         ({"task_seeds": {"noveltie": [0]}}, "no task 'noveltie'"),
-        ({"task_seeds": {"novelty": 0}}, "seeds of 'novelty'"),
+        ({"task_seeds": {"novelty": 0}}, "task_seeds.novelty takes a list"),
         ({"task_seeds": [0]}, "takes a mapping"),
         ({"models": ["qbmvae", {"name": "vae", "seeds": []}]}, "seeds of 'vae'"),
         ({"datasets": ["cell"]}, "no dataset 'cell'"),
@@ -110,41 +111,41 @@ def test_settings_are_checked(config):
 
 def test_what_a_cell_depends_on_is_in_its_hash(config):
     base = load_config(config)
-    data, model, _ = base.cells()[0]
+    data, model, _ = base.fits()[0]
     for overrides in ({"max_epochs": 3}, {"tasks": ["clustering"]}, {"max_cells": 50}):
-        assert load_config(config, overrides).cell_hash(data, model, 0) != base.cell_hash(data, model, 0)
-    assert load_config(config, {"name": "other"}).cell_hash(data, model, 0) == base.cell_hash(data, model, 0)
-    assert base.cell_hash(data, model, 1) != base.cell_hash(data, model, 0)
+        assert load_config(config, overrides).fit_hash(data, model, 0) != base.fit_hash(data, model, 0)
+    assert load_config(config, {"name": "other"}).fit_hash(data, model, 0) == base.fit_hash(data, model, 0)
+    assert base.fit_hash(data, model, 1) != base.fit_hash(data, model, 0)
 
 
 def test_models_and_tasks_may_run_with_some_of_the_seeds(config):
     models = ["qbmvae", {"name": "vae", "seeds": [1], "tasks": ["clustering", "novelty"]}]
     comparison = load_config(config, {"models": models, "task_seeds": {"novelty": [0]}})
-    assert [(m.name, s) for _, m, s in comparison.cells() if _.name == "cells"] == [
+    assert [(m.name, s) for _, m, s in comparison.fits() if _.name == "cells"] == [
         ("qbmvae", 0),
         ("qbmvae", 1),
         ("vae", 1),
     ]
     data, (ours, vae) = comparison.datasets[0], comparison.models
-    assert "novelty" in comparison.cell_tasks(data, ours, 0) and "novelty" not in comparison.cell_tasks(data, ours, 1)
-    assert comparison.cell_tasks(data, vae, 1) == ("clustering",)
+    assert "novelty" in comparison.fit_tasks(data, ours, 0) and "novelty" not in comparison.fit_tasks(data, ours, 1)
+    assert comparison.fit_tasks(data, vae, 1) == ("clustering",)
     # a cell's result depends on its own tasks alone: another's do not cost it
     before = load_config(config, {"models": models})
-    assert before.cell_hash(data, vae, 1) != comparison.cell_hash(data, vae, 1)
-    assert before.cell_hash(data, ours, 0) == comparison.cell_hash(data, ours, 0)
+    assert before.fit_hash(data, vae, 1) != comparison.fit_hash(data, vae, 1)
+    assert before.fit_hash(data, ours, 0) == comparison.fit_hash(data, ours, 0)
 
 
 def test_a_subsample_is_every_models(config):
     from dataclasses import replace
 
-    from experiments.comparison.grid import prepared
+    from experiments.comparison.integration import prepared
 
     comparison = load_config(config)
     data = replace(comparison.datasets[0], n_cells=60)
-    adata, rows, *_ = prepared(data, comparison.data_root, ("clustering",), 10_000)
-    assert abs(adata.n_obs - 60) <= 4 and len(rows) == adata.n_obs
-    assert adata.obs.cell_type.nunique() == 5
-    assert comparison.cell_hash(data, comparison.models[0], 0) != comparison.cell_hash(
+    ready = prepared(data, comparison.data_root, ("clustering",), 10_000)
+    assert abs(ready.adata.n_obs - 60) <= 4 and len(ready.rows) == ready.adata.n_obs
+    assert ready.adata.obs.cell_type.nunique() == 5
+    assert comparison.fit_hash(data, comparison.models[0], 0) != comparison.fit_hash(
         comparison.datasets[0], comparison.models[0], 0
     )
 
@@ -156,10 +157,10 @@ def test_the_configurations_that_ship_can_be_read(name):
     import experiments
 
     comparison = load_config(Path(experiments.__file__).parent / "configs" / f"{name}.yaml")
-    assert comparison.seeds == (0, 1, 2, 3, 4) and len(comparison.cells()) > 50
+    assert comparison.seeds == (0, 1, 2, 3, 4) and len(comparison.fits()) > 50
 
 
 def test_a_set_that_must_be_there_is_named(config, tmp_path):
     (tmp_path / "cells.h5ad").unlink()
     with pytest.raises(InputError, match=r"cells\.h5ad"):
-        run_grid(load_config(config), tmp_path / "out", say=lambda _: None)
+        run_comparison(load_config(config), tmp_path / "out", say=lambda _: None)

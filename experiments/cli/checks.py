@@ -1,0 +1,171 @@
+"""What can be known to be wrong with paths, keys and names before torch, scvi-tools or scanpy are imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from experiments import run_folder
+from samplers.errors import InputError, nearest
+
+
+def suffix(path: Path, known: Sequence[str]) -> None:
+    """Refuse an output whose name does not say one of the known formats, or whose folder is a file."""
+    if path.suffix not in known:
+        raise InputError(f"--out {path} must end in {', '.join(known)}")
+    if path.is_dir():
+        raise InputError(f"--out {path} is a folder: name a file in it")
+    folder(path.parent)
+
+
+def folder(path: Path) -> None:
+    """Refuse a folder to write into that is a file, or that lies in one."""
+    for part in (path, *path.parents):
+        if part.exists():
+            if not part.is_dir():
+                raise InputError(f"{part} is a file: --out needs a folder there")
+            return
+
+
+def new_folder(path: Path) -> None:
+    """Refuse a folder that holds something."""
+    folder(path)
+    run_folder.require_empty(path)
+
+
+def trained(run: Path) -> dict[str, Any]:
+    """Return the configuration of a complete run folder."""
+    return run_folder.open_run(run)
+
+
+def resumable(run: Path) -> dict[str, Any]:
+    """Return the configuration of a run folder, complete or not; its data must still be there."""
+    config = run_folder.open_run(run, complete=False)
+    if config["status"]["state"] != "complete":
+        cells(config["data"], **needed(config["setup"]))
+    return config
+
+
+def needed(setup: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the data's keys that cells to embed must have as well."""
+    return {k: v for k, v in setup.items() if k not in ("labels_key", "unlabeled_category")}
+
+
+def cells(
+    data: str,
+    *,
+    layer: str | None = None,
+    batch_key: str | None = None,
+    labels_key: str | None = None,
+    size_factor_key: str | None = None,
+    categorical_covariate_keys: Iterable[str] | None = None,
+    continuous_covariate_keys: Iterable[str] | None = None,
+    keys: Iterable[str | None] = (),
+    **_: Any,
+) -> None:
+    """Refuse a file of cells that is missing, damaged, or lacks a layer or a column of obs; nothing of it is loaded.
+
+    Parameters
+    ----------
+    data
+        The file.
+    layer
+        Must be among its layers.
+    batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys, keys
+        Must be columns of obs; None is skipped.
+    """
+    wanted = [batch_key, labels_key, size_factor_key, *(categorical_covariate_keys or ())]
+    wanted += [*(continuous_covariate_keys or ()), *keys]
+    with _opened(Path(data)) as file:
+        if "X" not in file and not len(file.get("layers", ())):
+            raise InputError(f"{data} holds no expression matrix: write counts to .X or to a layer")
+        if layer is not None and layer != "raw" and layer not in file.get("layers", ()):
+            raise InputError(f"{data} has no layer {layer!r}{nearest(layer, file.get('layers', ()))}")
+        known = columns(file)
+        for key in wanted:
+            if key is not None and key not in known:
+                raise InputError(f"obs of {data} has no column {key!r}{nearest(key, known)}")
+
+
+def columns(file: Any) -> list[str]:
+    """Return the names of obs' columns of an open HDF5 file or zarr group."""
+    obs = file["obs"]
+    if "column-order" not in obs.attrs:
+        # written by anndata before 0.7: one compound data set
+        return list(getattr(obs.dtype, "names", ()) or ()) if hasattr(obs, "dtype") else list(obs)
+    return [str(name) for name in obs.attrs["column-order"]]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if not path.exists():
+        close = nearest(path.name, [p.name for p in path.parent.glob("*.h5ad")]) if path.parent.is_dir() else ""
+        raise InputError(f"there is no file {path}{close if close.startswith('; nearest') else ''}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give an .h5ad file")
+    import h5py
+
+    try:
+        file = h5py.File(path, "r")
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except OSError as error:
+        raise InputError(f"{path} is damaged or not an .h5ad file: {str(error).splitlines()[0]}") from None
+    with file:
+        if "obs" not in file:
+            raise InputError(f"{path} is damaged or not an .h5ad file: it has no obs")
+        yield file
+
+
+def sampler(parts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse the name of a sampler that there is not, wherever among the parts of a training it is given."""
+    from samplers import registry
+
+    for part in parts.values():
+        name = part.get("sampler")
+        if isinstance(name, str) and (bare := name.partition("?")[0]) not in registry.names():
+            raise InputError(f"there is no sampler {bare!r}{nearest(bare, registry.names())}")
+
+
+def training(options: Mapping[str, Any]) -> None:
+    """Refuse settings of a training that are out of range."""
+    from dataclasses import fields
+
+    from qbmvae.core.training.config import TrainingConfig
+
+    known = {f.name for f in fields(TrainingConfig)}
+    TrainingConfig(**{k: v for k, v in options.items() if k in known})
+
+
+def files(*paths: Path | None) -> None:
+    """Refuse the first file that is not there."""
+    for path in paths:
+        if path is not None and not path.is_file():
+            raise InputError(f"{path} is a folder: give a file" if path.is_dir() else f"there is no file {path}")
+
+
+def unfinished(run: Path, last: str) -> None:
+    """Refuse to resume a folder that is no run, or one that holds the file that is written last."""
+    if (run / last).is_file():
+        raise InputError(f"{run} is finished: there is nothing to resume")
+    run_folder.read_config(run)
+
+
+def finished(run: Path, needed_file: str, command: str) -> None:
+    """Refuse a folder that lacks the model of a command's run."""
+    if not run.is_dir():
+        raise InputError(f"there is no run folder {run}")
+    if not (run / needed_file).is_file():
+        raise InputError(f"{run} holds no model of `{command}`: {needed_file} is missing")
+
+
+@contextmanager
+def resumes(command: str) -> Iterator[None]:
+    """Let an interruption say how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"go on with `{command}`")
+        raise

@@ -1,0 +1,106 @@
+"""Fitting a QBM-VAE and its conditional machine to a perturbation screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from qbmvae.perturbation import audit
+from qbmvae.perturbation.boltzmann.conditions import reduced
+from qbmvae.perturbation.boltzmann.counts import count_matrix
+from qbmvae.perturbation.boltzmann.model import BoltzmannPerturbation
+from qbmvae.perturbation.boltzmann.options import BoltzmannOptions
+from qbmvae.perturbation.boltzmann.training import train
+from qbmvae.perturbation.features import Features
+from qbmvae.perturbation.fitting import resolve_features
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+VISITS = 600_000
+
+
+def fit(
+    adata: AnnData,
+    *,
+    pert_key: str = "target_gene",
+    control: str = "non-targeting",
+    features: Features | str | Path | None = None,
+    options: BoltzmannOptions | None = None,
+    separator: str = "+",
+    seed: int = 0,
+    report: Callable[[dict[str, Any]], None] | None = None,
+) -> BoltzmannPerturbation:
+    """Train on perturbed and control cells.
+
+    Parameters
+    ----------
+    adata
+        Cells with counts in X.
+    pert_key, control
+        Column of obs with each cell's perturbation, and the label of the controls.
+    features
+        None or "one-hot", "genes", a file, or `Features`; see `qbmvae.perturbation.fit`.
+    options
+        See `BoltzmannOptions`.
+    separator
+        Joins the names of a combination's parts.
+    seed
+        Of everything random.
+    report
+        Called with a row of progress.
+
+    Raises
+    ------
+    InputError
+        No control cells, a perturbation without features, X without counts.
+    """
+    from qbmvae import QBMVAE
+
+    options = options or BoltzmannOptions()
+    labels = audit.labels(adata, pert_key)
+    audit.require_control(labels, control, pert_key)
+    audit.unique_genes(adata)
+    counts = count_matrix(adata)
+    target_sum = audit.median_total(counts) or 1.0
+    with torch.random.fork_rng(devices=[]):
+        QBMVAE.setup_anndata(counts)
+        vae = QBMVAE(counts, n_latent=options.n_latent, n_hidden=options.n_hidden, n_layers=options.n_layers)
+        epochs = options.epochs or int(np.clip(round(VISITS / counts.n_obs), 20, 200))
+        vae.train(max_epochs=epochs, kl_weight=options.kl_weight, seed=seed, progress_bar=False)
+        q = vae.get_latent_representation(counts, representation="probabilities")
+    if report:
+        report({"stage": "vae", "epoch": epochs, "loss": float(vae.history["elbo_validation"].iloc[-1, 0])})
+    _, x = counts, audit.log_normalised(counts, target_sum=target_sum)
+    table = resolve_features(features, adata, labels, control, x, separator)
+    names, condition = np.unique(labels, return_inverse=True)
+    conditions = reduced(table, names, control)
+    history: list[dict[str, Any]] = []
+
+    def row(step: int, error: float) -> None:
+        history.append({"stage": "machine", "epoch": step, "loss": error})
+        if report:
+            report(history[-1])
+
+    machine = train(
+        q,
+        condition,
+        conditions.rows(names),
+        rank=options.rank,
+        steps=options.steps,
+        learning_rate=options.machine_learning_rate,
+        n_chains=options.n_chains,
+        n_sweeps=options.n_sweeps,
+        shift_scale=options.shift_scale,
+        seed=seed,
+        report=row,
+    )
+    notes = {"features": table.kind, "n_perturbations": len(names) - 1, "vae_epochs": epochs}
+    genes = adata.var_names.astype(str).tolist()
+    return BoltzmannPerturbation(
+        vae, machine, conditions, genes, pert_key, control, target_sum, options, seed, history, notes
+    )

@@ -1,0 +1,146 @@
+"""Cells of a bimodal screen, whose mean shift is a cell that does not exist."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.perturbation.distribution_table import CEILING, cells_of, controls, distribution_scores
+from experiments.perturbation.splits import split
+from experiments.perturbation.synthetic import bimodal_screen
+from qbmvae.perturbation.boltzmann import BoltzmannOptions, BoltzmannPerturbation, fit
+from qbmvae.perturbation.boltzmann.conditions import reduced
+from qbmvae.perturbation.features import Features
+from qbmvae.perturbation.fitting import training_groups
+from samplers.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def screen():
+    adata, share = bimodal_screen(n_perturbations=2, n_cells=400, n_control=500, n_genes=80, responders=(0.4, 0.6))
+    parts = split(adata.obs["target_gene"].to_numpy().astype(str), "non-targeting", "cells", share=0.5, seed=0)
+    return adata[parts.train].copy(), adata[parts.test].copy(), share
+
+
+@pytest.fixture(scope="module")
+def model(screen):
+    before = torch.get_rng_state()
+    model = fit(screen[0], options=BoltzmannOptions(n_latent=24, n_hidden=64, epochs=200, steps=1500), seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
+    return model
+
+
+def test_a_mean_shift_fails_where_the_machine_does_not(screen, model):
+    train, test, share = screen
+    _, x = model.expression(train)
+    _, y = model.expression(test)
+    rows = np.flatnonzero(test.obs["target_gene"] == "non-targeting")
+    names = [part.obs["target_gene"].to_numpy().astype(str) for part in (train, test)]
+    groups = training_groups(train, x, "target_gene", "non-targeting")
+    predictors = controls(x, names[0], y[rows], groups, model.features, "non-targeting", 0)
+    predicted = model.predict(dict.fromkeys(share, 100), test[rows], n_control=1, seed=1)
+    predictors["machine"] = cells_of(predicted, model.expression(predicted)[1], "target_gene")
+    table = distribution_scores(predictors, y, names[1], "non-targeting")
+    accuracy = table.groupby("predictor")["two_sample"].mean()
+    assert accuracy["mean shift"] > 0.8
+    assert accuracy["machine"] < max(accuracy[CEILING], 0.5) + 0.07
+    mmd = table.groupby("predictor")["mmd"].mean()
+    assert mmd["machine"] < mmd["mean shift"] and mmd["machine"] < mmd["no change"] / 3
+
+
+def responding(model, cells, screen):
+    """Share of cells that express the programme of their perturbation, by the observed genes of responders."""
+    train, _, _ = screen
+    out = {}
+    for name in np.unique(cells.obs["target_gene"].astype(str)):
+        own = train[(train.obs["target_gene"] == name).to_numpy() & train.obs["responds"].to_numpy()]
+        rest = train[~train.obs["responds"].to_numpy()]
+        if own.n_obs:
+            genes = np.argsort(np.asarray(rest.X.mean(0) - own.X.mean(0)).ravel())[:5]
+            level = (np.asarray(own.X[:, genes].mean()) + np.asarray(rest.X[:, genes].mean())) / 2
+            made = cells[(cells.obs["target_gene"] == name).to_numpy()]
+            out[str(name)] = float((np.asarray(made.X[:, genes].mean(1)).ravel() > level).mean())
+    return out
+
+
+def test_shares_of_responders_and_the_dose(screen, model):
+    train, _, share = screen
+    base = train[(train.obs["target_gene"] == "non-targeting").to_numpy()]
+    found = [
+        responding(model, model.predict(dict.fromkeys(share, 400), base, n_control=0, seed=0, dose=dose), screen)
+        for dose in (0.0, 1.0)
+    ]
+    for name, expected in share.items():
+        assert abs(found[1][name] - expected) < 0.15
+        assert found[0][name] < found[1][name] - 0.1
+
+
+def test_transport_moves_cells_and_leaves_controls_alone(screen, model):
+    train, _, share = screen
+    base = train[(train.obs["target_gene"] == "non-targeting").to_numpy()]
+    q, rng = model.encode(base), np.random.default_rng(0)
+    n = len(q)
+    still = model.bits(["non-targeting"], [n], q, np.random.default_rng(1), how="transport")
+    own = (np.random.default_rng(1).random(q.shape) < q).astype(np.uint8)
+    np.testing.assert_array_equal(still, own)
+    moved = model.bits(["P1"], [n], q, rng, how="transport")
+    assert (moved != own).any(1).mean() > 0.3
+    cells = model.predict({"P1": 400}, base, how="transport", n_control=0, seed=0)
+    assert abs(responding(model, cells, screen)["P1"] - share["P1"]) < 0.4
+
+
+def test_clamped_bits_and_combinations(screen, model):
+    train, _, _ = screen
+    base = train[(train.obs["target_gene"] == "non-targeting").to_numpy()]
+    for how in ("generate", "transport"):
+        cells = model.predict({"P0+P1": 30}, base, n_control=2, seed=0, clamp={0: 1, 3: 0}, how=how)
+        bits = cells.obsm["X_bits"][:30]
+        assert bits[:, 0].all() and not bits[:, 3].any()
+    rows = model.conditions.rows(["P0", "P1", "P0+P1", "non-targeting"])
+    np.testing.assert_allclose(rows[2], rows[0] + rows[1])
+    assert not rows[3].any()
+
+
+def test_saved_models_predict_the_same(screen, model, tmp_path):
+    _, test, _ = screen
+    base = test[(test.obs["target_gene"] == "non-targeting").to_numpy()]
+    model.save(tmp_path)
+    again = BoltzmannPerturbation.load(tmp_path)
+    for how in ("generate", "transport"):
+        one, two = (m.predict({"P0": 20}, base[:, ::-1], n_control=5, seed=3, how=how) for m in (model, again))
+        np.testing.assert_array_equal(one.X.toarray(), two.X.toarray())
+    assert one.obs["target_gene"].value_counts().to_dict() == {"P0": 20, "non-targeting": 5}
+    shifts = model.predict_delta(["P0", "P1"], base)
+    assert shifts.shape == (2, 80) and np.isfinite(shifts).all()
+
+
+def test_bad_input_is_named(screen, model):
+    train, test, _ = screen
+    with pytest.raises(InputError, match="'P9' has no features"):
+        model.predict({"P9": 3}, test)
+    with pytest.raises(InputError, match="bits 0 to 23"):
+        model.predict({"P0": 3}, test, clamp={24: 1})
+    with pytest.raises(InputError, match="bits take 0 or 1"):
+        model.predict({"P0": 3}, test, clamp={1: 2})
+    with pytest.raises(InputError, match="how='teleport'"):
+        model.predict({"P0": 3}, test, how="teleport")
+    with pytest.raises(InputError, match="dose is nan"):
+        model.predict({"P0": 3}, test, dose=float("nan"))
+    fractions = train.copy()
+    fractions.X = fractions.X * 0.5
+    with pytest.raises(InputError, match="models counts"):
+        fit(fractions)
+    with pytest.raises(InputError, match="no option 'ranks'"):
+        BoltzmannOptions.from_dict({"ranks": 3})
+    with pytest.raises(InputError, match="rank=0"):
+        BoltzmannOptions(rank=0)
+
+
+def test_vectors_of_combinations_are_sums_of_their_parts():
+    rng = np.random.default_rng(0)
+    table = Features(tuple(f"P{i}" for i in range(9)), rng.normal(size=(9, 5)).astype(np.float32), "file")
+    conditions = reduced(table, [*table.names, "control"], "control")
+    rows = conditions.rows(["P0", "P3", "P0+P3", "control"])
+    np.testing.assert_allclose(rows[2], rows[0] + rows[1], atol=1e-6)
+    assert rows[0, 0] == 1 and rows[2, 0] == 2 and not rows[3].any()
