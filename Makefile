@@ -31,8 +31,8 @@ browser: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python .ci/signatures.py --check && $(BIN)/mypy
 
-signatures:
-	$(PYTHON) .ci/signatures.py
+signatures: $(STAMP)
+	$(BIN)/python .ci/signatures.py && $(BIN)/python .ci/command_reference.py
 
 bench: $(STAMP)
 	$(THREADS) $(BIN)/python -m experiments.benchmarks

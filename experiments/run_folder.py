@@ -10,7 +10,7 @@ import platform
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,12 +68,34 @@ def versions() -> dict[str, str]:
     return found
 
 
-def data_fingerprint(adata: AnnData) -> str:
-    """Return a short hash of the names of cells and genes: whether a resumed run sees the same data."""
-    digest = hashlib.sha256()
-    for names in (adata.obs_names, adata.var_names):
-        digest.update("\x00".join(map(str, names)).encode())
-    return digest.hexdigest()[:16]
+def names_hash(names: Any) -> str:
+    """Return a short hash of names: whether they are the same, in the same order."""
+    return hashlib.sha256("\x00".join(map(str, names)).encode()).hexdigest()[:16]
+
+
+def absolute(data: str | Path | Sequence[str | Path]) -> str | list[str]:
+    """Return paths as they are found from any folder; URLs stay as they are."""
+    if isinstance(data, str | Path):
+        return str(data) if "://" in str(data) else os.path.abspath(data)
+    made = [str(absolute(one)) for one in data]
+    return made[0] if len(made) == 1 else made
+
+
+@contextmanager
+def stages(names: Sequence[str], show: bool) -> Iterator[Callable[[str], None]]:
+    """Show a bar over named stages on stderr while this lasts; what it yields is called as a stage begins."""
+    from tqdm.auto import tqdm
+
+    with tqdm(total=len(names), disable=not show, bar_format="{desc}: {n_fmt}/{total_fmt} [{elapsed}]") as bar:
+
+        def begin(name: str) -> None:
+            bar.n = list(names).index(name)
+            bar.set_description_str(name)
+            bar.refresh()
+
+        yield begin
+        bar.n = len(names)
+        bar.set_description_str("done")
 
 
 def fresh_folder(path: str | os.PathLike[str]) -> Path:

@@ -1,49 +1,60 @@
-"""One training run, from a file of counts to a run folder."""
+"""One training run, from cells to a run folder, and what a run's model does with other cells."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments import run_folder
-from experiments.data.datasets import read_h5ad, select_hvgs
+from experiments.data.datasets import select_hvgs
 from samplers.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
+
+#: What follows the training, in order.
+STAGES = ("model", "embedding", "bounds and log Z", "UMAP and report")
 
 
 def train_run(
     out: str | Path,
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     setup: dict[str, Any],
     model: dict[str, Any],
     train: dict[str, Any],
     seed: int = 0,
     n_top_genes: int | None = None,
+    in_memory: str = "auto",
     progress: bool = True,
     report: bool = True,
+    reference: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Train a model on a file and fill a run folder.
+    """Train a model on cells and fill a run folder.
 
     Parameters
     ----------
     out
         The run folder, new or empty.
     data
-        An .h5ad file of counts.
+        The cells: whatever `qbmvae.data.open_cells` opens.
     setup, model, train
         Arguments of `QBMVAE.setup_anndata`, `QBMVAE` and `QBMVAE.train`.
     seed
         Seed of everything random.
     n_top_genes
         Train on that many highly variable genes; on all by default.
+    in_memory
+        "auto", "yes" or "no", see `qbmvae.data.open_cells`.
     progress
         Whether to show a progress bar on stderr.
     report
         Whether to write report.html.
+    reference
+        A run whose model is extended to these cells, see `QBMVAE.load_query_data`; `setup` and `model` are its own.
 
     Returns
     -------
@@ -51,20 +62,24 @@ def train_run(
         The metrics that are also in metrics.json.
     """
     config = {
-        "data": str(Path(data).resolve()),
+        "data": run_folder.absolute(data),
         "n_top_genes": n_top_genes,
+        "in_memory": in_memory,
         "setup": setup,
         "model": model,
         "train": train,
         "seed": seed,
     }
+    if reference is not None:
+        its = run_folder.open_run(reference)
+        config |= {"reference": str(Path(reference).resolve()), "setup": its["setup"], "model": its["model"]}
     adata = _prepared(config)
     made = _model(adata, config)
     path = run_folder.fresh_folder(out)
     with run_folder.undo_on_error(path, keep_if=lambda: _checkpointed(path)):
-        run_folder.start(path, {**config, "fingerprint": run_folder.data_fingerprint(adata)})
-        made.train(**train, seed=seed, checkpoint_dir=path / "checkpoint", progress_bar=progress)
-        return finish(path, made, adata, config, report)
+        run_folder.start(path, {**config, "contents": _contents(made, adata)})
+        _fit(made, path, progress, checkpoint_dir=path / "checkpoint", **{**train, "seed": seed})
+        return finish(path, made, adata, config, report, progress)
 
 
 def resume_run(path: str | Path, progress: bool = True, report: bool = True) -> dict[str, Any]:
@@ -81,14 +96,26 @@ def resume_run(path: str | Path, progress: bool = True, report: bool = True) -> 
         run_folder.open_run(path)
         return run_folder.read_json(path / run_folder.METRICS)
     adata = _prepared(config)
-    if run_folder.data_fingerprint(adata) != config.get("fingerprint"):
-        raise InputError(f"{config['data']} has changed since {path} began: its cells or genes have other names")
     model = _model(adata, config)
+    now = _contents(model, adata)
+    for name, value in config.get("contents", {}).items():
+        if now.get(name) != value:
+            raise InputError(f"the {name} of {config['data']} have changed since {path} began: train anew")
     options: dict[str, Any] = {"checkpoint_dir": path / "checkpoint"}
     if _checkpointed(path):
         options = {"resume_from": path / "checkpoint"}
-    model.train(**{**config["train"], **options}, seed=config["seed"], progress_bar=progress)
-    return finish(path, model, adata, config, report)
+    _fit(model, path, progress, **{**config["train"], **options, "seed": config["seed"]})
+    return finish(path, model, adata, config, report, progress)
+
+
+def _fit(model: Any, path: Path, progress: bool, **options: Any) -> None:
+    """Train; an interruption says how to go on, where there is something to go on from."""
+    try:
+        model.train(**options, progress_bar=progress)
+    except KeyboardInterrupt as stop:
+        if _checkpointed(path):
+            stop.add_note(f"go on with `qbmvae train --resume {path}`")
+        raise
 
 
 def _checkpointed(path: Path) -> bool:
@@ -98,36 +125,62 @@ def _checkpointed(path: Path) -> bool:
 
 
 def _prepared(config: dict[str, Any]) -> AnnData:
-    adata = read_h5ad(config["data"])
-    if config["n_top_genes"] is None:
+    """Return the cells of a run, with the genes that it trains on."""
+    from qbmvae.data import open_atlas, open_cells
+    from qbmvae.data.opening import select_genes
+
+    layer, batch_key, n = config["setup"].get("layer"), config["setup"].get("batch_key"), config["n_top_genes"]
+    adata = open_cells(config["data"], in_memory=config.get("in_memory", "auto"), layer=layer)
+    if n is None:
         return adata
-    if config["n_top_genes"] < 1:
-        raise InputError(f"n-top-genes must be at least 1, not {config['n_top_genes']}")
-    return select_hvgs(adata, config["n_top_genes"], config["setup"].get("batch_key"), config["setup"].get("layer"))
+    if hasattr(adata, "store"):
+        return select_genes(adata, n, batch_key)
+    if layer == "raw" and "raw" not in adata.layers:
+        # the genes of .raw are not those of the file
+        return select_genes(open_atlas(config["data"], layer=layer, by_columns=True), n, batch_key).to_memory(
+            layer=layer
+        )
+    return select_hvgs(adata, n, batch_key, layer)
 
 
 def _model(adata: AnnData, config: dict[str, Any]) -> Any:
     from qbmvae import QBMVAE
 
+    if "reference" in config:
+        return QBMVAE.load_query_data(adata, Path(config["reference"]) / "model")
     QBMVAE.setup_anndata(adata, **config["setup"])
     return QBMVAE(adata, **config["model"])
 
 
-def finish(path: Path, model: Any, adata: AnnData, config: dict[str, Any], report: bool) -> dict[str, Any]:
-    """Write model, curves, embedding, metrics and report of a trained model into its run folder."""
-    model.save(path / "model", overwrite=True)
-    history = run_folder.history_table(model.history)
-    run_folder.write_table(path / run_folder.HISTORY, history)
-    embedding = model.get_latent_representation()
-    run_folder.write_table(path / run_folder.EMBEDDING, run_folder.embedding_table(adata.obs_names, embedding))
-    metrics = training_metrics(model, history, adata)
-    run_folder.write_json(path / run_folder.METRICS, metrics)
-    if report:
-        from experiments.report.training import training_report
+def _contents(model: Any, adata: AnnData) -> dict[str, Any]:
+    """Return checksums of what the run trains on, by what they are of."""
+    from qbmvae.model.cells import contents
 
-        shown = {k: v for k, v in config.items() if k != "status"}
-        page = training_report(path.name, shown, metrics, history, embedding, adata)
-        run_folder.write_text(path / "report.html", page)
+    return {"cells": run_folder.names_hash(adata.obs_names), **contents(model)}
+
+
+def finish(
+    path: Path, model: Any, adata: AnnData, config: dict[str, Any], report: bool, progress: bool = False
+) -> dict[str, Any]:
+    """Write model, curves, embedding, metrics and report of a trained model into its run folder."""
+    with run_folder.stages(STAGES if report else STAGES[:-1], progress) as stage:
+        stage("model")
+        model.save(path / "model", overwrite=True)
+        history = run_folder.history_table(model.history)
+        run_folder.write_table(path / run_folder.HISTORY, history)
+        stage("embedding")
+        embedding = model.get_latent_representation()
+        run_folder.write_table(path / run_folder.EMBEDDING, run_folder.embedding_table(adata.obs_names, embedding))
+        stage("bounds and log Z")
+        metrics = training_metrics(model, history, adata)
+        run_folder.write_json(path / run_folder.METRICS, metrics)
+        if report:
+            from experiments.report.training import training_report
+
+            stage("UMAP and report")
+            shown = {k: v for k, v in config.items() if k != "status"}
+            page = training_report(path.name, shown, metrics, history, embedding, adata)
+            run_folder.write_text(path / "report.html", page)
     run_folder.write_status(path, "complete", epochs=metrics["epochs"])
     return metrics
 
@@ -156,23 +209,68 @@ def training_metrics(model: Any, history: Any, adata: AnnData) -> dict[str, Any]
 
 
 def embed_file(
-    run: str | Path, data: str | Path, out: str | Path, representation: str = "expression"
+    run: str | Path,
+    data: str | Path | Sequence[str | Path],
+    out: str | Path,
+    representation: str = "expression",
+    in_memory: str = "auto",
 ) -> tuple[int, int]:
-    """Write the embedding of a file's cells by a run's model; return its shape.
+    """Write the embedding of cells by a run's model; return its shape.
 
     Parameters
     ----------
     run
         A complete run folder.
     data
-        The cells.
+        The cells: whatever `qbmvae.data.open_cells` opens.
     out
         The file to write, in the format that its suffix names.
     representation
         As in `QBMVAE.get_latent_representation`.
+    in_memory
+        "auto", "yes" or "no".
     """
-    adata = read_h5ad(data)
+    adata = cells_for(run, data, in_memory)
     return run_folder.load_model(run).write_latent_representation(out, adata, representation)
+
+
+def predict_file(
+    run: str | Path,
+    data: str | Path | Sequence[str | Path],
+    out: str | Path,
+    method: str = "machine",
+    in_memory: str = "auto",
+) -> pd.DataFrame:
+    """Write and return the most probable label of each cell by a run's model: "label" and "probability" by obs_names.
+
+    Parameters
+    ----------
+    run
+        A complete run folder, trained with labels.
+    data
+        The cells: whatever `qbmvae.data.open_cells` opens.
+    out
+        The CSV file to write.
+    method
+        As in `QBMVAE.predict`.
+    in_memory
+        "auto", "yes" or "no".
+    """
+    import pandas as pd
+
+    adata = cells_for(run, data, in_memory)
+    p = run_folder.load_model(run).predict(adata, soft=True, method=method)
+    table = pd.DataFrame({"label": p.idxmax(axis=1), "probability": p.max(axis=1)})
+    table.index.name = "obs_names"
+    run_folder.write_table(out, table)
+    return table
+
+
+def cells_for(run: str | Path, data: str | Path | Sequence[str | Path], in_memory: str = "auto") -> AnnData:
+    """Return cells for the model of a run, their counts where the run's were."""
+    from qbmvae.data import open_cells
+
+    return open_cells(data, in_memory=in_memory, layer=run_folder.open_run(run)["setup"].get("layer"))
 
 
 def report_again(path: str | Path, target: str | Path) -> None:
@@ -183,7 +281,9 @@ def report_again(path: str | Path, target: str | Path) -> None:
 
     path = Path(path)
     config = run_folder.open_run(path)
-    adata = read_h5ad(config["data"])
+    from qbmvae.data import open_cells
+
+    adata = open_cells(config["data"], in_memory=config.get("in_memory", "auto"), layer=config["setup"].get("layer"))
     try:
         embedding = pd.read_parquet(path / run_folder.EMBEDDING)
         history = pd.read_csv(path / run_folder.HISTORY, index_col="epoch")

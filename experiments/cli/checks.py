@@ -54,39 +54,49 @@ def needed(setup: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cells(
-    data: str,
+    data: str | Sequence[str],
     *,
     layer: str | None = None,
     batch_key: str | None = None,
     labels_key: str | None = None,
     size_factor_key: str | None = None,
-    categorical_covariate_keys: Iterable[str] | None = None,
-    continuous_covariate_keys: Iterable[str] | None = None,
+    categorical_covariate_keys: Iterable[str] = (),
+    continuous_covariate_keys: Iterable[str] = (),
+    unlabeled_category: str | None = None,
     keys: Iterable[str | None] = (),
-    **_: Any,
 ) -> None:
-    """Refuse a file of cells that is missing, damaged, or lacks a layer or a column of obs; nothing of it is loaded.
+    """Refuse cells that are missing, damaged, or lack a layer or a column of obs; no counts are read.
 
     Parameters
     ----------
     data
-        The file.
+        Whatever `qbmvae.data.open_cells` opens; what lies on other machines is looked at when it is opened.
     layer
-        Must be among its layers.
+        Must be among the layers of each file; "raw" is `.raw`.
     batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys, keys
-        Must be columns of obs; None is skipped.
+        Must be columns of each file's obs; None is skipped.
+    unlabeled_category
+        Goes with `labels_key`.
     """
     wanted = [batch_key, labels_key, size_factor_key, *(categorical_covariate_keys or ())]
     wanted += [*(continuous_covariate_keys or ()), *keys]
-    with _opened(Path(data)) as file:
-        if "X" not in file and not len(file.get("layers", ())):
-            raise InputError(f"{data} holds no expression matrix: write counts to .X or to a layer")
-        if layer is not None and layer != "raw" and layer not in file.get("layers", ()):
-            raise InputError(f"{data} has no layer {layer!r}{nearest(layer, file.get('layers', ()))}")
-        known = columns(file)
-        for key in wanted:
-            if key is not None and key not in known:
-                raise InputError(f"obs of {data} has no column {key!r}{nearest(key, known)}")
+    if unlabeled_category is not None and labels_key is None:
+        raise InputError("--unlabeled-category is a word of --labels-key, which is missing")
+    from qbmvae.data.sources import expand
+
+    for path in expand(data):
+        if "://" in str(path):
+            continue
+        with _opened(Path(path)) as file:
+            if "X" not in file and not len(file.get("layers", ())):
+                raise InputError(f"{path} holds no expression matrix: write counts to .X or to a layer")
+            layers = [*file.get("layers", ()), *(["raw"] if "raw" in file else [])]
+            if layer is not None and layer not in layers:
+                raise InputError(f"{path} has no layer {layer!r}{nearest(layer, layers)}")
+            known = columns(file)
+            for key in wanted:
+                if key is not None and key not in known:
+                    raise InputError(f"obs of {path} has no column {key!r}{nearest(key, known)}")
 
 
 def columns(file: Any) -> list[str]:
@@ -101,10 +111,19 @@ def columns(file: Any) -> list[str]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     if not path.exists():
-        close = nearest(path.name, [p.name for p in path.parent.glob("*.h5ad")]) if path.parent.is_dir() else ""
+        close = nearest(path.name, [p.name for p in path.parent.glob("*.*")]) if path.parent.is_dir() else ""
         raise InputError(f"there is no file {path}{close if close.startswith('; nearest') else ''}")
     if path.is_dir():
-        raise InputError(f"{path} is a folder: give an .h5ad file")
+        import zarr
+
+        try:
+            file = zarr.open_group(str(path), mode="r")
+        except Exception as error:  # noqa: BLE001 - zarr fails in many ways on a damaged store
+            raise InputError(f"{path} is damaged or not a .zarr store: {str(error).splitlines()[0]}") from None
+        if "obs" not in file:
+            raise InputError(f"{path} is damaged or not a .zarr store of cells: it has no obs")
+        yield file
+        return
     import h5py
 
     try:

@@ -14,12 +14,12 @@ from typing import Any
 import cyclopts
 from cyclopts import App, Group
 
-from experiments.cli import drug, evaluate, models, perturb, samplers, simulate
+from experiments.cli import drug, evaluate, models, perturb, queries, samplers, simulate
 from experiments.cli.settings import FillOptions
 from samplers.errors import InputError, SamplerError
 
 #: Each family is a module whose `register(app)` adds its commands.
-FAMILIES = (models, evaluate, samplers, simulate, drug, perturb)
+FAMILIES = (models, queries, evaluate, samplers, simulate, drug, perturb)
 
 OURS = ("samplers", "qbmvae", "experiments")
 

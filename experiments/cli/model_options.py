@@ -23,8 +23,26 @@ from experiments.cli.common import DATA, MODEL, TRAINING, by_commas
 #: Given by the command itself, or of no use on a command line.
 LEFT_OUT = {
     "self", "cls", "adata", "registry", "kwargs", "seed", "external_indexing", "on_epoch", "progress_bar",
-    "stream", "checkpoint_dir", "resume_from", "logger", "callbacks", "plan_kwargs",
+    "stream", "source_registry", "extend_categories", "checkpoint_dir", "resume_from", "logger", "callbacks", "plan_kwargs",
 }  # fmt: skip
+#: What the command line says of options that take objects in Python.
+WORDS = {
+    "sampler": 'Sampler of the prior\'s bits while training: a name of `qbmvae samplers list`, or "name?option=value&...".',
+    "topology": "Which bits of the Boltzmann prior are coupled: dense, bipartite (a restricted Boltzmann machine), or the "
+    "graph of a machine: pegasus, zephyr, chimera.",
+    "precision": 'Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) on processors that have it.',
+    "train_size": "Share of the cells that train; 0.9 by default.",
+    "validation_size": "Share of the cells that are held out; the rest by default.",
+    "accelerator": "Where to compute: auto, cpu or gpu.",
+    "devices": "How many devices, or which, as in [0,1]; several train one model together.",
+    "learning_rate": "Adam's, for the network.",
+    "prior_learning_rate": "Adam's, for the prior.",
+    "weight_decay": "Adam's, for the network.",
+    "early_stopping_patience": "Validations without an improvement before it stops.",
+    "early_stopping_min_delta": "What counts as an improvement, in nats.",
+    "categorical_covariate_keys": "Columns of obs with categories that the decoder sees, besides the batch.",
+    "continuous_covariate_keys": "Columns of obs with numbers that the decoder sees.",
+}
 PANELS = {"setup": DATA, "model": MODEL, "train": TRAINING}
 #: part: (class, function) in `qbmvae/model`; the first class that has the function is read.
 WHERE = {"setup": "setup_anndata", "model": "__init__", "train": "train"}
@@ -78,7 +96,7 @@ def options() -> dict[str, Option]:
             if argument.arg in LEFT_OUT or argument.arg in found:
                 continue
             annotation = ast.unparse(argument.annotation) if argument.annotation else "str"
-            text = " ".join((texts.get(argument.arg) or "").split())
+            text = WORDS.get(argument.arg) or " ".join((texts.get(argument.arg) or "").split())
             found[argument.arg] = Option(argument.arg, part, annotation, default, text)
     return found
 

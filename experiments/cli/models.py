@@ -15,6 +15,7 @@ from experiments.cli.model_options import divide, model_options
 from samplers.errors import InputError
 
 Representation = Literal["expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
+InMemory = Literal["auto", "yes", "no"]
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 
 
@@ -29,13 +30,12 @@ def register(app: App) -> None:
 
 
 def train(
-    data: str | None = None,
-    /,
-    *,
+    *data: str,
     out: Path | None = None,
     resume: Path | None = None,
     seed: int = 0,
     n_top_genes: Positive | None = None,
+    in_memory: InMemory = "auto",
     report: bool = True,
     threads: Positive | None = None,
     options: Any = None,
@@ -52,7 +52,8 @@ def train(
     Parameters
     ----------
     data
-        An .h5ad file with counts in X or in a layer.
+        Cells with counts in X or in a layer: an .h5ad file, a .zarr store, several of them, a pattern ("shards/*.h5ad"), a
+        folder of shards, a text file (.txt) of paths, or a URL (s3://...).
     out
         Run folder to make; new or empty.
     resume
@@ -61,6 +62,9 @@ def train(
         The same seed gives the same model.
     n_top_genes
         Train on this many highly variable genes; on all by default.
+    in_memory
+        Whether to read all counts into memory, or in blocks as they are needed; auto reads them where they take less than
+        half of the free memory.
     report
         Write report.html.
     threads
@@ -75,8 +79,8 @@ def train(
             raise InputError(f"--resume goes on with the run's own settings: leave out {extra}")
         checks.resumable(resume)
     else:
-        if data is None or out is None:
-            missing = "DATA.h5ad" if data is None else "--out RUN"
+        if not data or out is None:
+            missing = "--out RUN" if data else "DATA.h5ad"
             raise InputError(f"{missing} is missing: qbmvae train DATA.h5ad --batch-key KEY --out RUN")
         checks.new_folder(out)
         checks.sampler(parts)
@@ -91,26 +95,32 @@ def train(
     else:
         path = out
         metrics = train_run(
-            path, data, **parts, seed=seed, n_top_genes=n_top_genes, progress=common.shows_progress, report=report
-        )
+            path, data, **parts, seed=seed, n_top_genes=n_top_genes, in_memory=in_memory,
+            progress=common.shows_progress, report=report,
+        )  # fmt: skip
+    common.answer({"run": str(path), **metrics}, trained_text(path, metrics, report))
+
+
+def trained_text(path: Path, metrics: dict[str, Any], report: bool) -> str:
+    """Return what a training says when it is done."""
     held = metrics.get("held_out_elbo")
     bound = f", held-out ELBO {held:.1f} nats a cell" if held is not None else ""
+    verdict = f"\n{metrics['verdict']}" if metrics.get("verdict") else ""
     where = f"\nreport: {path / 'report.html'}" if report else ""
-    text = f"{path}: {metrics['cells']} cells, {metrics['epochs']} epochs{bound}{where}"
-    common.answer({"run": str(path), **metrics}, text)
+    return f"{path}: {metrics['cells']} cells, {metrics['epochs']} epochs{bound}{verdict}{where}"
 
 
 def embed(
     run: Path,
-    data: str,
     /,
-    *,
+    *data: Annotated[str, Parameter(required=True)],
     out: Path,
     representation: Representation = "expression",
+    in_memory: InMemory = "auto",
     threads: Positive | None = None,
     common: Common = DEFAULTS,
 ) -> None:
-    """Embed the cells of a file with a trained model; every format is keyed by obs_names.
+    """Embed cells with a trained model; every format is keyed by obs_names.
 
     .h5ad: X and obsm["X_qbmvae"] hold the embedding, obsm["codes"] the bits, obs is copied. .parquet: one row a cell,
     indexed by obs_names. .npz: arrays "obs_names", "X_qbmvae" and, for priors over bits, "codes".
@@ -122,11 +132,13 @@ def embed(
     run
         A run folder of `qbmvae train`.
     data
-        Cells to embed; genes are matched by name.
+        Cells to embed, named as for `train`; genes are matched by name.
     out
         File to write: .h5ad, .parquet or .npz.
     representation
         What to write of each cell.
+    in_memory
+        Whether to read all counts into memory, as for `train`.
     threads
         Threads of torch; OMP_NUM_THREADS, or else 1, by default.
     """
@@ -136,7 +148,7 @@ def embed(
     use_threads(threads)
     from experiments.training import embed_file
 
-    shape = embed_file(run, data, out, representation)
+    shape = embed_file(run, data, out, representation, in_memory)
     result = {"out": str(out), "cells": shape[0], "dimensions": shape[1]}
     common.answer(result, f"{out}: {shape[0]} cells")
 

@@ -88,7 +88,7 @@ def _with_files(comparison: Comparison, say: Callable[[str], None]) -> Compariso
         else:
             raise InputError(f"data set {data.name!r}: there is no file {Path(comparison.data_root) / data.source}")
     if not kept:
-        raise InputError("none of the comparison's data sets is there: set data_root")
+        raise InputError("none of the comparison's data sets is there: name their folder with --data-root")
     return replace(comparison, datasets=tuple(kept))
 
 

@@ -41,6 +41,13 @@ class CsrBlock:
         """Share of the values that are stored."""
         return len(self.data) / max(1, len(self) * self.n_columns)
 
+    def __getitem__(self, rows: slice) -> CsrBlock:
+        """Return consecutive rows, without a copy of their values."""
+        start, stop, _ = rows.indices(len(self))
+        first, last = self.indptr[start], self.indptr[stop]
+        indptr = self.indptr[start : stop + 1] - first
+        return CsrBlock(indptr, self.indices[first:last], self.data[first:last], self.n_columns)
+
     def log1p(self) -> CsrBlock:
         """Return the rows with log(1 + x) in the place of x."""
         logs = np.empty_like(self.data)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused.hidden_layer import hidden_layer
+from qbmvae.core.fused.products import mm
 from qbmvae.core.fused.sparse_linear import sparse_linear
 
 
@@ -150,6 +151,8 @@ class ConditionalLinear(nn.Module):
         shift = self.shift(covariates)
         if isinstance(x, CsrBlock):
             return sparse_linear(x, self.weight) + shift
+        if not torch.is_grad_enabled():
+            return mm(x, self.weight).add_(shift)
         return torch.addmm(shift, x, self.weight)
 
 

@@ -137,9 +137,13 @@ class VAE(nn.Module):
 
     def decode_logits(self, z: Tensor, covariates: Covariates) -> tuple[Tensor, Tensor]:
         """Return the output layer's logits and the last hidden layer."""
-        # bits enter as spins: a centred input
-        hidden = self.decoder(2 * z - 1 if self.prior.discrete else z, covariates)
+        hidden = self.decode_hidden(z, covariates)
         return self.output(hidden, covariates), hidden
+
+    def decode_hidden(self, z: Tensor, covariates: Covariates) -> Tensor:
+        """Return the decoder's last hidden layer."""
+        # bits enter as spins: a centred input
+        return self.decoder(2 * z - 1 if self.prior.discrete else z, covariates)
 
     def scale(self, logits: Tensor) -> Tensor:
         """Return expected frequencies (rows sum to 1), or the Gaussian's mean."""

@@ -228,9 +228,8 @@ def _coordinates(
     space, (mean, components) = _space_and_axes(module, parts)
     for parameters, batch in parts():
         code = module.vae.code(parameters)
-        alone = representation == "denoised" or batch is None
-        rates = space.decoded(code) if alone else space.expected(code, batch, counts_weight)
-        yield parameters, batch, expression_space.coordinates(rates, mean, components)
+        near = None if representation == "denoised" else batch
+        yield parameters, batch, space.coordinates(code, near, mean, components, counts_weight)
 
 
 def _space(module: QBMVAEModule, library: float) -> ExpressionSpace:

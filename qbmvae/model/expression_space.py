@@ -15,22 +15,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from qbmvae.core.batch import Batch
 from qbmvae.core.csr import CsrBlock
+from qbmvae.core.fused import rates
+from qbmvae.core.fused.products import mm
 from qbmvae.core.networks import Covariates
 from qbmvae.core.vae import VAE
 
 #: Training cells whose decoded expression fixes the components, and the cells decoded at once.
-CELLS, CHUNK = 3000, 512
+CELLS, CHUNK = 3000, 256
 
 
 @dataclass
 class ExpressionSpace:
-    """Where cells are placed.
+    """Where cells are placed; made anew for weights that have changed.
 
     Attributes
     ----------
@@ -55,7 +59,7 @@ class ExpressionSpace:
 
         The rows of the covariates' categories are averaged in every layer: one decoding a cell, however many batches.
         """
-        parts = [self._stabilise(self._averaged(part)).cpu() for part in code.split(CHUNK)]
+        parts = [self._decoded(part) for part in code.split(CHUNK)]
         return torch.cat(parts) if parts else torch.zeros(0, self.vae.n_input)
 
     @torch.inference_mode()
@@ -73,36 +77,94 @@ class ExpressionSpace:
         -----
         Equal to `decoded` for a likelihood without a rate of its own in each cell (Poisson, Gaussian).
         """
-        if self.vae.gene_likelihood not in ("nb", "zinb"):
-            return self.decoded(code)
-        parts = []
-        x = batch.x.dense(self.device) if isinstance(batch.x, CsrBlock) else batch.x.to(self.device)
-        for start in range(0, len(code), CHUNK):
-            rows = slice(start, start + CHUNK)
-            averaged = self._averaged(code[rows])
-            cells = code[rows].to(self.device), x[rows], batch.library[rows], batch.covariates.rows(rows)
-            ratio = self._ratio(*cells, counts_weight)
-            parts.append(self._stabilise(averaged * ratio).cpu())
+        parts = [self._expected(code[rows], batch, rows, counts_weight) for rows in _chunks(len(code))]
         return torch.cat(parts) if parts else torch.zeros(0, self.vae.n_input)
 
-    def _averaged(self, code: Tensor) -> Tensor:
-        nowhere = Covariates((), averaged=tuple(self.categories))
-        return self.vae.scale(self.vae.decode_logits(code.to(self.device), nowhere)[0])
-
-    def _ratio(
-        self, code: Tensor, x: Tensor, library: Tensor, covariates: Covariates, counts_weight: float = 1.0
+    @torch.inference_mode()
+    def coordinates(
+        self, code: Tensor, batch: Batch | None, mean: Tensor, components: Tensor, counts_weight: float = 1.0
     ) -> Tensor:
-        """Return the expected rate given the counts over that without them."""
-        logits, hidden = self.vae.decode_logits(code, covariates)
-        mean = library.to(self.device).unsqueeze(-1) * torch.softmax(logits, -1)
-        theta = self.vae.log_dispersions(covariates).exp() / counts_weight
-        ratio = (theta + x) / (theta + mean)
-        if self.vae.gene_likelihood == "zinb":
-            # a zero that was dropped says nothing about the rate
-            log_zero = theta * torch.log(theta / (theta + mean))
-            dropped = torch.sigmoid(self.vae.dropout_output(hidden, covariates) - log_zero)
-            ratio = torch.where(x < 0.5, ratio + dropped * (1 - ratio), ratio)
-        return ratio
+        """Return coordinates of rates on axes, `(n_cells, n_components)` on the CPU, a few cells at a time.
+
+        Parameters
+        ----------
+        code, batch
+            Codes, and the cells that they belong to; None for the rates that the code alone lets expect.
+        mean, components
+            See `principal_components`.
+        counts_weight
+            As in `expected`.
+        """
+        components = components.cpu()
+        offset = components @ mean.cpu()
+        found = torch.empty(len(code), len(components))
+        for rows in _chunks(len(code)):
+            part = code[rows]
+            near = self._decoded(part) if batch is None else self._expected(part, batch, rows, counts_weight)
+            found[rows] = mm(near, components.T)
+        return found.sub_(offset)
+
+    def _decoded(self, code: Tensor) -> Tensor:
+        if not self._fused:
+            return self._stabilise(
+                self.vae.scale(self.vae.decode_logits(code.to(self.device), self._averaged)[0])
+            ).cpu()
+        logits, shift = self._product(code)
+        rates.decoded(logits.numpy(), shift, np.float32(self.library), *self._scale)
+        return logits
+
+    def _expected(self, code: Tensor, batch: Batch, rows: slice, counts_weight: float) -> Tensor:
+        """Return `expected` of the rows of a batch, whose codes are given."""
+        if self.vae.gene_likelihood not in ("nb", "zinb"):
+            return self._decoded(code)
+        covariates, library = batch.covariates.rows(rows), batch.library[rows].to(self.device)
+        own, hidden = self.vae.decode_logits(code.to(self.device), covariates)
+        inflated = self.vae.gene_likelihood == "zinb"
+        dropout = self.vae.dropout_output(hidden, covariates) if inflated else own
+        x = batch.x[rows]
+        if not (self._fused and isinstance(x, CsrBlock)):
+            x = x.dense(self.device) if isinstance(x, CsrBlock) else x.to(self.device)
+            theta = self.vae.log_dispersions(covariates).exp() / counts_weight
+            scale = self.vae.scale(self.vae.decode_logits(code.to(self.device), self._averaged)[0])
+            return self._stabilise(scale * _ratio(own, dropout if inflated else None, x, library, theta)).cpu()
+        logits, shift = self._product(code)
+        theta = self.vae.log_dispersion.exp() / counts_weight
+        dispersion_rows = covariates.categories[0].numpy() if len(theta) > 1 else np.zeros(len(code), dtype=np.int64)
+        rates.expected(
+            logits.numpy(), shift, own.numpy(), dropout.numpy(), inflated, np.float32(self.library),
+            library.float().numpy(), *self._scale, dispersion_rows, (1 / theta).numpy(), theta.numpy(),
+            x.indptr, x.indices, x.data,
+        )  # fmt: skip
+        return logits
+
+    @cached_property
+    def _averaged(self) -> Covariates:
+        return Covariates((), averaged=tuple(self.categories))
+
+    @cached_property
+    def _fused(self) -> bool:
+        weight = self.vae.output.weight
+        return (
+            self.vae.gene_likelihood in ("nb", "zinb") and weight.device.type == "cpu" and weight.dtype == torch.float32
+        )
+
+    def _product(self, code: Tensor) -> tuple[Tensor, np.ndarray]:
+        """Return the decoder's logits, the covariates averaged out, without the shift that all cells share; and this."""
+        hidden = self.vae.decode_hidden(code, self._averaged)
+        return mm(hidden, self.vae.output.weight), self._shift
+
+    @cached_property
+    def _shift(self) -> np.ndarray:
+        return self.vae.output.shift(self._averaged).numpy()
+
+    @cached_property
+    def _theta(self) -> Tensor:
+        """The dispersion of the scale, `(n_genes,)`: of dispersions by batch, the geometric mean."""
+        return self.vae.log_dispersion[: self.categories[0]].mean(0).exp()
+
+    @cached_property
+    def _scale(self) -> tuple[np.ndarray, np.ndarray]:
+        return (1 / self._theta).numpy(), self._theta.sqrt().numpy()
 
     def _stabilise(self, scale: Tensor) -> Tensor:
         likelihood = self.vae.gene_likelihood
@@ -111,9 +173,31 @@ class ExpressionSpace:
         mean = self.library * scale
         if likelihood == "poisson":
             return 2 * mean.sqrt()
-        # of dispersions by batch, the geometric mean
-        root = (0.5 * self.vae.log_dispersion[: self.categories[0]].mean(0)).exp()
+        root = self._theta.sqrt()
         return 2 * root * torch.asinh(mean.sqrt() / root)
+
+
+def _chunks(n: int) -> list[slice]:
+    return [slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK)]
+
+
+def _ratio(own: Tensor, dropout: Tensor | None, x: Tensor, library: Tensor, theta: Tensor) -> Tensor:
+    """Return the expected rate given the counts over that without them, `(n_cells, n_genes)`.
+
+    Parameters
+    ----------
+    own, dropout
+        Logits under the cells' own covariates, and those of a dropped zero (None without inflation).
+    x, library, theta
+        Counts, total counts, dispersions.
+    """
+    mean = library.unsqueeze(-1) * torch.softmax(own, -1)
+    ratio = (theta + x) / (theta + mean)
+    if dropout is None:
+        return ratio
+    # a zero that was dropped says nothing about the rate
+    dropped = torch.sigmoid(dropout + theta * torch.log1p(mean / theta))
+    return torch.where(x < 0.5, ratio + dropped * (1 - ratio), ratio)
 
 
 @torch.inference_mode()
@@ -134,9 +218,3 @@ def principal_components(expression: Tensor, n_components: int, seed: int = 0) -
     largest = found.gather(1, found.abs().argmax(1, keepdim=True))
     components[:rank] = found * torch.where(largest < 0, -1.0, 1.0)
     return mean, components
-
-
-@torch.inference_mode()
-def coordinates(expression: Tensor, mean: Tensor, components: Tensor) -> Tensor:
-    """Return the coordinates of expression, `(n_cells, n_components)`."""
-    return (expression - mean.cpu()) @ components.cpu().T

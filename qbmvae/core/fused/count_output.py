@@ -22,6 +22,7 @@ from torch import Tensor
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused import counts
 from qbmvae.core.fused.dispersion import Dispersion
+from qbmvae.core.fused.products import mm
 
 #: Cells whose logits are held at once: with 2,000 genes they stay in a core's second cache.
 CHUNK = 256
@@ -60,7 +61,7 @@ def evaluate(
     gradients: Gradients | None,
 ) -> tuple[float, np.ndarray]:
     """Return what `count_output` does, in float64, and write the gradients, if they are wanted; no autograd."""
-    n, n_genes = len(hidden), log_theta.shape[1]
+    n = len(hidden)
     dispersion = Dispersion(log_theta.numpy(), factor)
     values, sizes = np.empty(n), library.numpy()
     tables = [table.numpy() for _, table in heads]
@@ -68,15 +69,12 @@ def evaluate(
     for dtable in dtables:
         dtable.fill(0.0)
     chunk = min(n, CHUNK if torch.get_float32_matmul_precision() == "highest" else ROUNDED_CHUNK)
-    # torch's memory is aligned to 64 bytes, numpy's is not: MKL's products differ in the last bit with alignment
-    buffers = [torch.empty(chunk, n_genes) for _ in heads]
     kernel: Any = counts.negative_binomial if len(heads) == 1 else counts.zero_inflated
     for start in range(0, n, chunk):
         part = slice(start, min(start + chunk, n))
         edges = slice(start, part.stop + 1)
-        x, logits = (hidden, buffers) if chunk == n else (hidden[part], [b[: part.stop - start] for b in buffers])
-        for out, (weight, _) in zip(logits, heads, strict=True):
-            torch.mm(x, weight, out=out)
+        x = hidden if chunk == n else hidden[part]
+        logits = [mm(x, weight) for weight, _ in heads]
         kernel(
             *(b.numpy() for b in logits), sizes[part], rows[part], block.indptr[edges], block.indices, block.data,
             design.indptr[edges], design.indices, design.data, *tables, *dtables, *dispersion.arguments, values[part],
@@ -85,14 +83,9 @@ def evaluate(
             continue
         dx = gradients.hidden if chunk == n else gradients.hidden[part]
         for k, (slope, (weight, _), (dweight, _)) in enumerate(zip(logits, heads, gradients.heads, strict=True)):
-            if k:
-                dx.addmm_(slope, weight.T)
-            else:
-                torch.mm(slope, weight.T, out=dx)
-            if start:
-                dweight.addmm_(x.T, slope)
-            else:
-                torch.mm(x.T, slope, out=dweight)
+            back, own = mm(slope, weight.T), mm(x.T, slope)
+            dx.add_(back) if k else dx.copy_(back)
+            dweight.add_(own) if start else dweight.copy_(own)
     if gradients is not None:
         dispersion.write_gradient(gradients.log_theta.numpy())
     return factor * float(values.sum()), values

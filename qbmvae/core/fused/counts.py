@@ -49,7 +49,8 @@ def _scale(values, factor, out):
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
-def _softmax(logits, library, mean):
+def softmax(logits, library, mean):
+    """Write library * softmax(logits)."""
     _exponentials(logits, _row_max(logits), mean)
     _scale(mean, library / _sum(mean), mean)
 
@@ -163,7 +164,7 @@ def negative_binomial(
     for i in range(n_cells):
         r, out = rows[i], logits[i]
         _pick(picked[i], picked[i + 1], columns, values, table_of_logits, out)
-        _softmax(out, library[i], mean)
+        softmax(out, library[i], mean)
         _zeros(mean, inverse[r], theta32[r], part, slopes[r])
         _residuals(mean, inverse[r], out)
         total, residual = np.float64(_sum(part)), np.float64(_sum(out))
@@ -238,7 +239,7 @@ def zero_inflated(
         r, out = rows[i], logits[i]
         _pick(picked[i], picked[i + 1], columns, values, table_of_logits, out)
         _pick(picked[i], picked[i + 1], columns, values, table_of_dropout, dropout[i])
-        _softmax(out, library[i], mean)
+        softmax(out, library[i], mean)
         _inflate(mean, inverse[r], theta32[r], dropout[i], part, slopes[r], kept)
         _inflate_residuals(mean, inverse[r], kept, out)
         total, residual = np.float64(_sum(part)), np.float64(_sum(out))

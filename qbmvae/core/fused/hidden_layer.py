@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused.elementary import FAST
 from qbmvae.core.fused.noise import stream
+from qbmvae.core.fused.products import mm
 from qbmvae.core.fused.sparse_linear import accumulate_rows, multiply_rows
 from samplers.kernels.rng import LANES, fill_bits
 
@@ -52,7 +53,7 @@ def forward(
         y = torch.empty(len(x), weight.shape[1])
         multiply_rows(x.indptr, x.indices, x.data, weight.numpy(), y.numpy())
     else:
-        y = torch.mm(x, weight)
+        y = mm(x, weight)
     out, inverse = torch.empty_like(y), np.empty(y.shape[1], dtype=np.float32)
     _normalise(
         y.numpy(), design.indptr, design.indices, design.data, table.numpy(), *norm, np.uint32(dropout * 2**32),
@@ -87,7 +88,7 @@ def weight_gradient(x: Tensor | CsrBlock, dy: Tensor, out: Tensor) -> None:
     if isinstance(x, CsrBlock):
         accumulate_rows(x.indptr, x.indices, x.data, dy.numpy(), out.zero_().numpy())
     else:
-        torch.mm(x.T, dy, out=out)
+        out.copy_(mm(x.T, dy))
 
 
 def _factor(dropout: float) -> np.float32:
@@ -112,7 +113,7 @@ class _HiddenLayer(torch.autograd.Function):
         dy = backward(
             grad.contiguous(), out, normalised, ctx.inverse, scale.numpy(), ctx.dropout, ctx.design, dnorm, dt
         )
-        dx = torch.mm(dy, weight.T) if wanted[0] else None
+        dx = mm(dy, weight.detach().T) if wanted[0] else None
         dw = None
         if wanted[2]:
             dw = torch.empty_like(weight)

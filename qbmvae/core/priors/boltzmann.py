@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qbmvae.core.fused import prior as prior_kernels
+from qbmvae.core.fused.products import mm
 from qbmvae.core.priors.base import DiscretePrior
 from samplers.problem import Ising
 
@@ -106,9 +107,9 @@ class BoltzmannPrior(DiscretePrior):
         if self.W.device.type == "cpu" and self.W.dtype == torch.float32:
             first, z = torch.empty_like(self.bias), torch.empty(states.shape)
             prior_kernels.bits_of(states.numpy(), z.numpy())
-            mu = torch.mm(z, self.W)
+            mu = mm(z, self.W)
             prior_kernels.conditional_means(mu.numpy(), self.bias.numpy(), weights.numpy(), first.numpy())
-            return first, torch.mm(z.T, mu)
+            return first, mm(z.T, mu)
         z = states.to(self.W).add(1).mul_(0.5)
         mu = torch.addmm(self.bias, z, self.W).sigmoid_().mul_(weights[:, None])
         # E[z_i mu_j]: the gradient's projection makes it symmetric

@@ -85,3 +85,31 @@ def test_compare_from_the_shell(trained, tmp_path, qbmvae):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
     assert qbmvae("compare", tmp_path / "c.yaml", "--out", tmp_path / "full", "--data-root", trained)[0] == 2
+
+
+def test_compare_needs_no_configuration_for_one_file(trained, tmp_path, qbmvae):
+    words = [
+        "compare",
+        trained / "cells.h5ad",
+        "--batch-key",
+        "batch",
+        "--label-key",
+        "cell_type",
+        "--models",
+        "qbmvae,pca",
+    ]
+    words += ["--out", tmp_path / "cmp", "--seed", 0, "--set", "max_epochs=1", "--set", "tasks=[clustering]", "--json"]
+    code, out, err = qbmvae(*words)
+    assert code == 0 and not err and json.loads(out)["ran"] == 2, err
+    assert "report.html" in {p.name for p in (tmp_path / "cmp").iterdir()}
+    assert json.loads(qbmvae(*words)[1])["ran"] == 0
+
+
+def test_shipped_configurations_go_by_name(tmp_path, qbmvae, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = qbmvae("compare", "gate", "--out", "o")
+    assert code == 2 and "--data-root" in err
+    monkeypatch.setenv("QBMVAE_DATA", str(tmp_path / "there"))
+    code, _, err = qbmvae("compare", "gate", "--out", "o", "--set", "datasets=[kang]")
+    assert code == 2 and "nearest: 'kang-ifnb'" in err
+    assert not list(tmp_path.iterdir())

@@ -76,7 +76,8 @@ def test_an_interrupted_run_goes_on_to_the_same_end(trained, tmp_path, qbmvae, m
     words = ["train", trained / "cells.h5ad", "--batch-key", "batch", "--sampler", "gibbs", "--n-latent", 16, "--n-hidden", 16,
              "--max-epochs", 2, "--out", tmp_path / "run", "--quiet"]  # fmt: skip
     monkeypatch.setattr(Trainer, "_run_epoch", interrupted)
-    assert qbmvae(*words)[0] == 1
+    code, _, err = qbmvae(*words)
+    assert code == 1 and err == f"qbmvae: error: interrupted; go on with `qbmvae train --resume {tmp_path / 'run'}`\n"
     monkeypatch.undo()
     code, _, err = qbmvae(*words)
     assert code == 2 and "--resume" in err
@@ -241,3 +242,104 @@ def test_training_takes_one_thread_unless_told_otherwise(trained, tmp_path, monk
         assert qbmvae(*words)[0] == 2 and torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_run_goes_on_with_the_same_counts_only(trained, tmp_path, qbmvae, monkeypatch):
+    from qbmvae.core.training.trainer import Trainer
+
+    cells = ad.read_h5ad(trained / "cells.h5ad")
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    words = ["train", tmp_path / "cells.h5ad", "--batch-key", "batch", "--n-latent", 8, "--max-epochs", 2, "--quiet"]
+    saved = Trainer._run_epoch
+    monkeypatch.setattr(Trainer, "_run_epoch", lambda self: interrupted(self) if self.epoch == 1 else saved(self))
+    assert qbmvae(*words, "--out", tmp_path / "run")[0] == 1
+    monkeypatch.undo()
+    changed = cells.copy()
+    changed.X[3, 2] += 1
+    changed.write_h5ad(tmp_path / "cells.h5ad")
+    code, _, err = qbmvae("train", "--resume", tmp_path / "run", "--quiet", "--no-report")
+    assert code == 2 and "the counts of" in err and "changed" in err
+    cells[::-1].copy().write_h5ad(tmp_path / "cells.h5ad")
+    code, _, err = qbmvae("train", "--resume", tmp_path / "run", "--quiet", "--no-report")
+    assert code == 2 and "changed" in err
+    # the same cells in another container are the same cells
+    dense = cells.copy()
+    dense.X = dense.X.toarray().astype(np.int64)
+    dense.write_h5ad(tmp_path / "cells.h5ad")
+    assert qbmvae("train", "--resume", tmp_path / "run", "--quiet", "--no-report")[0] == 0
+
+
+def test_cells_come_in_every_form(trained, tmp_path, qbmvae):
+    cells = ad.read_h5ad(trained / "cells.h5ad")
+    cells.write_zarr(tmp_path / "cells.zarr")
+    (tmp_path / "shards").mkdir()
+    for i in range(3):
+        cells[50 * i : 50 * i + 50].copy().write_h5ad(tmp_path / "shards" / f"{i}.h5ad")
+    (tmp_path / "list.txt").write_text("shards/0.h5ad\nshards/1.h5ad\nshards/2.h5ad\n")
+    stored = pd.read_parquet(trained / "run" / "embedding.parquet")
+    shards = sorted((tmp_path / "shards").iterdir())
+    for given in (
+        [tmp_path / "cells.zarr"],
+        [f"{tmp_path}/shards/*.h5ad"],
+        [tmp_path / "shards"],
+        shards,
+        [tmp_path / "list.txt"],
+    ):
+        for how in ("yes", "no"):
+            code, _, err = qbmvae("embed", trained / "run", *given, "--out", tmp_path / "e.parquet", "--in-memory", how)
+            assert code == 0, err
+            pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "e.parquet"), stored, atol=1e-4)
+    words = ["--batch-key", "batch", "--max-epochs", 1, "--n-latent", 8, "--n-top-genes", 20, "--no-report", "--quiet"]
+    code, _, err = qbmvae("train", tmp_path / "shards", "--in-memory", "no", *words, "--out", tmp_path / "disk")
+    assert code == 0 and json.loads((tmp_path / "disk" / "metrics.json").read_text())["genes"] == 20, err
+    code, _, err = qbmvae("train", tmp_path / "shards", tmp_path / "none.h5ad", *words, "--out", tmp_path / "o")
+    assert code == 2 and "none.h5ad" in err
+    code, _, err = qbmvae("train", tmp_path / "shards", "--batch-key", "bach", "--out", tmp_path / "o")
+    assert code == 2 and "'batch'" in err
+
+
+def test_a_query_of_another_chemistry_is_mapped_and_labelled_at_the_first_try(tmp_path, qbmvae):
+    """Two chemistries train; a third comes as the instrument wrote it: other genes, another order, genes without counts."""
+    cells = synthetic(240, 50, n_types=3, seed=1)
+    chemistry = cells.obs["batch"].astype(str).to_numpy()
+    first, second, third = sorted(set(chemistry))
+    reference = cells[np.isin(chemistry, [first, second])].copy()
+    label = reference.obs["cell_type"].astype(str)
+    label.iloc[::4] = "Unknown"
+    reference.obs["label"] = label.astype("category")
+    reference.write_h5ad(tmp_path / "reference.h5ad")
+    query = cells[chemistry == third].copy()
+    truth = query.obs["cell_type"].astype(str)
+    more = ad.AnnData(np.ones((query.n_obs, 3), dtype=np.float32), obs=query.obs[[]].copy())
+    more.var_names = ["extra1", "extra2", "extra3"]
+    query = ad.concat([query, more], axis=1, merge="first")
+    query.X = query.X.toarray() if hasattr(query.X, "toarray") else query.X
+    query.X[:, 4] = 0
+    del query.obs["cell_type"]
+    query = query[:, np.random.default_rng(0).permutation(query.n_vars)].copy()
+    query.write_h5ad(tmp_path / "query.h5ad")
+    words = ["--labels-key", "label", "--unlabeled-category", "Unknown", "--batch-key", "batch", "--max-epochs", 150]
+    out = ["--out", tmp_path / "ref", "--no-report", "--quiet", "--n-latent", 16]
+    assert qbmvae("train", tmp_path / "reference.h5ad", *words, *out)[0] == 0
+    code, _, err = qbmvae("embed", tmp_path / "ref", tmp_path / "query.h5ad", "--out", tmp_path / "e.h5ad")
+    assert code == 2 and "qbmvae map" in err
+    words = ["--out", tmp_path / "mapped", "--max-epochs", 3, "--no-report", "--quiet"]
+    assert qbmvae("map", tmp_path / "ref", tmp_path / "query.h5ad", *words) == (0, "", "")
+    assert qbmvae("predict", tmp_path / "mapped", tmp_path / "query.h5ad", "--out", tmp_path / "labels.csv")[0] == 0
+    found = pd.read_csv(tmp_path / "labels.csv", index_col="obs_names")
+    assert list(found.columns) == ["label", "probability"] and found["probability"].between(0, 1).all()
+    assert list(found.index) == list(query.obs_names) and "Unknown" not in set(found["label"])
+    assert (found["label"] == truth.reindex(found.index)).mean() > 0.5
+    assert qbmvae("embed", tmp_path / "mapped", tmp_path / "query.h5ad", "--out", tmp_path / "e.h5ad")[0] == 0
+    # a query without a new batch has nothing to train, and is refused by the reason
+    code, _, err = qbmvae("map", tmp_path / "ref", tmp_path / "reference.h5ad", "--out", tmp_path / "same")
+    assert code == 2 and "embed it as it is" in err and not (tmp_path / "same").exists()
+
+
+def test_predictions_need_labels(trained, tmp_path, qbmvae):
+    code, _, err = qbmvae("predict", trained / "run", trained / "cells.h5ad", "--out", tmp_path / "l.csv")
+    assert code == 2 and "--unlabeled-category" in err

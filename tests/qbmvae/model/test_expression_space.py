@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from scipy import integrate, stats
 from scipy.spatial.distance import pdist
@@ -9,6 +12,7 @@ from scipy.spatial.distance import pdist
 from qbmvae import QBMVAE
 from qbmvae.core.networks import Covariates
 from qbmvae.core.vae import VAE, Batch
+from qbmvae.data.memory_source import MemorySource
 from qbmvae.model import cells
 from qbmvae.model.expression_space import ExpressionSpace, principal_components
 
@@ -171,3 +175,39 @@ def test_few_cells_or_genes_leave_zero_components(shape):
     mean, components = principal_components(x, 6)
     assert mean.shape == (shape[1],) and components.shape == (6, shape[1])
     assert not components[min(shape) :].any() and components.isfinite().all()
+
+
+@pytest.mark.parametrize("likelihood", ["nb", "zinb"])
+@pytest.mark.parametrize("dispersion", ["gene", "gene-batch"])
+def test_the_fused_pass_says_what_torch_says(likelihood, dispersion):
+    """Against the same formulas through torch, in float64."""
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    options = {"n_latent": 8, "n_hidden": 16, "gene_likelihood": likelihood, "dispersion": dispersion}
+    vae = VAE(300, (3,), **options).eval()
+    with torch.no_grad():
+        # from overdispersed to near-Poisson genes, and far from uniform frequencies
+        vae.log_dispersion.uniform_(-3, 9)
+        vae.output.bias.normal_(0, 2)
+        for rows in vae.output.rows:
+            rows.normal_(0, 0.5)
+    counts = sp.csr_matrix(rng.poisson(0.3, size=(700, 300)).astype(np.float32) + np.eye(700, 300, dtype=np.float32))
+    source = MemorySource(counts, np.asarray(counts.sum(1)).ravel(), [rng.integers(3, size=700)])
+    batch = source.take(np.arange(700))
+    code = torch.rand(700, 8)
+    exact = copy.deepcopy(vae).double()
+    for weight in (1.0, 0.3):
+        fused, plain = (ExpressionSpace(v, (3,), 500.0, "cpu") for v in (vae, exact))
+        assert fused._fused and not plain._fused
+        dense = Batch(batch.x.dense().double(), batch.library.double(), batch.covariates)
+        for found, expected in (
+            (fused.expected(code, batch, weight), plain.expected(code.double(), dense, weight)),
+            (fused.decoded(code), plain.decoded(code.double())),
+        ):
+            assert found.shape == expected.shape == (700, 300)
+            np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+        mean, components = principal_components(fused.decoded(code), 5)
+        for near in (None, batch):
+            z = fused.coordinates(code, near, mean, components, weight)
+            whole = fused.decoded(code) if near is None else fused.expected(code, near, weight)
+            np.testing.assert_allclose(z, (whole - mean) @ components.T, atol=1e-3 * float(z.std()))

@@ -19,6 +19,7 @@ from qbmvae.core.batch import Batch
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused import bits, count_output, hidden_layer, noise
 from qbmvae.core.fused.prior import code_gradient, prior_gradient
+from qbmvae.core.fused.products import mm
 from qbmvae.core.networks import ConditionalLinear, Hidden
 from qbmvae.core.priors.boltzmann import BoltzmannPrior
 from qbmvae.core.training.fused_step.pointers import Held
@@ -94,7 +95,7 @@ class Step:
         # forward
         design = self._encoder.design(batch)
         encoded = self._encoder.forward(vae.transform(batch.x), design, streams)
-        logits = torch.addmm(bias, encoded[-1].out, weight.T)
+        logits = mm(encoded[-1].out, weight.T).add_(bias)
         temperature = vae.estimator_parameter or relaxations.DEFAULTS["straight-through"]
         spins, q, entropy, slope = bits.forward(logits, temperature, next(streams), off=-1.0)
         conditions = self._decoder.design(batch)
@@ -116,18 +117,18 @@ class Step:
             pull = 2.0 * batch_matching / n
         back = torch.empty_like(logits)
         kl = code_gradient(
-            logits.numpy(), slope.numpy(), q.numpy(), torch.mm(q, couplings).numpy(), fields.numpy(), entropy.numpy(),
+            logits.numpy(), slope.numpy(), q.numpy(), mm(q, couplings).numpy(), fields.numpy(), entropy.numpy(),
             grad.numpy(), gaps, codes, share, np.float32(pull), back.numpy(), dfields.numpy(),
         )  # fmt: skip
         first, second = self.prior.moments(*reads)
         surrogate = prior_gradient(
-            first.numpy(), second.numpy(), torch.mm(q.T, q).numpy(), share, np.float32(kl_weight), fields.numpy(),
+            first.numpy(), second.numpy(), mm(q.T, q).numpy(), share, np.float32(kl_weight), fields.numpy(),
             couplings.numpy(), self.prior.mask.numpy(), dfields.numpy(), dcouplings.numpy(),
         )  # fmt: skip
         # back through the encoder
-        torch.mm(back.T, encoded[-1].out, out=dweight)
+        dweight.copy_(mm(back.T, encoded[-1].out))
         torch.sum(back, 0, out=dbias)
-        self._encoder.backward(encoded, design, torch.mm(back, weight), to_input=False)
+        self._encoder.backward(encoded, design, mm(back, weight), to_input=False)
         self._tables.sum_biases()
         self._hand_over()
         total = loss + kl_weight * (kl / n + surrogate) + batch_matching * penalty
@@ -194,5 +195,5 @@ class _Network:
             )
             hidden_layer.weight_gradient(at.x, grad, own.dweight)
             if k or to_input:
-                grad = torch.mm(grad, own.weight.T)
+                grad = mm(grad, own.weight.T)
         return grad
