@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from samplers.checks import number, seed_of, whole
+from samplers.checks import integer, number, seed_of
 from samplers.couplings import numbers
 from samplers.draws import Draws, Seed
 from samplers.errors import InputError
@@ -95,7 +95,7 @@ class BatchRequest:
                 raise InputError("initial_states need one row a problem, or one a read, (k, num_reads, n)")
             initial_states = np.stack(rows)
         return cls(
-            problem, table, np.full(len(table), problem.offset), whole("num_reads", num_reads),
+            problem, table, np.full(len(table), problem.offset), integer("num_reads", num_reads),
             number("beta", beta, least=0, words="a finite number >= 0"), initial_states, held, seed_of(seed),
         )  # fmt: skip
 
@@ -153,7 +153,7 @@ class DrawsBatch:
     beta
         The inverse temperature that was asked for.
     info
-        What the sampler says of the call; lists of k values speak of each problem ("log_z", "ess").
+        What the sampler reports; lists of k values hold one value a problem ("log_z", "ess").
     request
         What was asked for.
     """
@@ -174,6 +174,9 @@ class DrawsBatch:
         own = {name: v[k] if isinstance(v, list) and len(v) == len(self) else v for name, v in self.info.items()}
         draws = Draws(self.states[k], weights, beta=self.beta, info=own)
         return draws if self.request is None else draws.of(self.request.one(k))
+
+    def __iter__(self) -> Iterator[Draws]:
+        return (self[k] for k in range(len(self)))
 
     @property
     def weights(self) -> np.ndarray:

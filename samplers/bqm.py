@@ -31,8 +31,10 @@ def parts_of(bqm: dimod.BinaryQuadraticModel) -> tuple[np.ndarray, np.ndarray | 
     """
     if not isinstance(bqm, dimod.BinaryQuadraticModel):
         constrained = isinstance(bqm, dimod.ConstrainedQuadraticModel)
-        cure = "turn constraints into penalties with dimod.cqm_to_bqm" if constrained else "give h and J to Ising(h, J)"
-        raise InputError(f"this takes a dimod.BinaryQuadraticModel, not {type(bqm).__name__}: {cure}")
+        advice = (
+            "turn constraints into penalties with dimod.cqm_to_bqm" if constrained else "give h and J to Ising(h, J)"
+        )
+        raise InputError(f"this takes a dimod.BinaryQuadraticModel, not {type(bqm).__name__}: {advice}")
     spin, labels = bqm.spin, list(bqm.variables)
     n, index = len(labels), {v: i for i, v in enumerate(labels)}
     fields = numbers("the model", [spin.linear[v] for v in labels])

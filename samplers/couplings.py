@@ -42,7 +42,13 @@ def read(h: Any, J: Any, labels: Any) -> tuple[np.ndarray, np.ndarray | sp.csr_a
 
 
 def numbers(name: str, value: Any) -> np.ndarray:
-    """Return real numbers as a float64 array; complex ones, booleans, texts, masked and missing values are refused."""
+    """Return real numbers as a float64 array; complex ones, booleans, texts, masked and missing values are refused.
+
+    Raises
+    ------
+    InputError
+        For what holds anything but real numbers; the message begins with `name`.
+    """
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = (value.to_dense() if value.layout != _strided(value) else value).numpy()
@@ -68,7 +74,13 @@ def _strided(tensor: Any) -> Any:
 
 
 def checked_fields(h: Any) -> np.ndarray:
-    """Return the fields as float64, `(n,)`."""
+    """Return the fields as float64, `(n,)`.
+
+    Raises
+    ------
+    InputError
+        For another shape, and for a field that is not a finite real number.
+    """
     if h is None or sp.issparse(h):
         raise InputError("fields h must be an array (n,), zeros where there are none, or a mapping from spin to field")
     fields = numbers("h", h)
@@ -81,7 +93,13 @@ def checked_fields(h: Any) -> np.ndarray:
 
 
 def symmetric_dense(J: Any, n: int) -> np.ndarray:
-    """Return couplings given in full or as a triangle as a symmetric `(n, n)` float64 array."""
+    """Return couplings given in full or as a triangle as a symmetric `(n, n)` float64 array.
+
+    Raises
+    ------
+    InputError
+        For a wrong shape, a self-loop, two different triangles, or a value that is not a finite real number.
+    """
     if hasattr(J, "adj") and hasattr(J, "nodes"):
         raise InputError("J is a graph: give networkx.to_scipy_sparse_array(graph), or {(i, j): value}")
     couplings = numbers("J", J)
@@ -110,7 +128,13 @@ def symmetric_dense(J: Any, n: int) -> np.ndarray:
 
 
 def symmetric_csr(J: Any, n: int) -> sp.csr_array:
-    """Return couplings given in full or as a triangle as a symmetric CSR array with sorted indices and no zeros."""
+    """Return couplings given in full or as a triangle as a symmetric CSR array with sorted indices and no zeros.
+
+    Raises
+    ------
+    InputError
+        For a wrong shape, a self-loop, two different triangles, or a value that is not a finite real number.
+    """
     if J.dtype.kind not in "iuf":
         raise InputError(f"J is of type {J.dtype}: give real numbers")
     if J.shape != (n, n):
@@ -152,7 +176,17 @@ def checked_labels(labels: Any) -> Labels:
 
 
 def upper_csr(i: np.ndarray, j: np.ndarray, values: np.ndarray, n: int) -> sp.csr_array:
-    """Return couplings of pairs as an upper triangular CSR array; a pair that comes twice is summed, as `dimod` does."""
+    """Return couplings of pairs as an upper triangular CSR array; a pair that comes twice is summed, as `dimod` does.
+
+    Parameters
+    ----------
+    i, j
+        Spins of each pair, in either order.
+    values
+        Their couplings.
+    n
+        Number of spins.
+    """
     low, high = np.minimum(i, j), np.maximum(i, j)
     return sp.csr_array(sp.coo_array((values, (low, high)), shape=(n, n)))
 

@@ -42,7 +42,7 @@ class FromDimod(Sampler):
 
     @property
     def properties(self) -> dict[str, Any]:
-        """The child's properties under "child", beside our own."""
+        """Our own properties, and the child's under "child"."""
         return {**super().properties, "child": dict(getattr(self.child, "properties", {}) or {})}
 
     def _draw(self, request: Request) -> Draws:

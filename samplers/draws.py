@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from samplers.checks import seed_of, whole
+from samplers.checks import integer, seed_of
 
 if TYPE_CHECKING:
     import dimod
@@ -91,7 +91,7 @@ class Draws:
         """
         if self.log_weights is None and num_reads in (None, len(self)):
             return self
-        num = len(self) if num_reads is None else whole("num_reads", num_reads)
+        num = len(self) if num_reads is None else integer("num_reads", num_reads)
         rows = systematic(self.weights, num, np.random.default_rng(seed_of(seed)))
         energies = None if self.energies is None else self.energies[rows]
         return Draws(self.states[rows], None, energies, self.beta, {**self.info, "resampled": True})  # type: ignore[arg-type]

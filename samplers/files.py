@@ -68,6 +68,11 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = True, folder: boo
     ----------
     path, durable, folder
         As in `write_atomically`.
+
+    Raises
+    ------
+    InputError, OSError
+        As `write_atomically`.
     """
     given, path = Path(path), Path(os.path.realpath(path))
     if folder and path.exists() and not path.is_dir():
@@ -106,17 +111,41 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = True, folder: boo
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, durable: bool = True) -> Path:
-    """Write bytes atomically."""
+    """Write bytes atomically.
+
+    Parameters
+    ----------
+    path, durable
+        As in `write_atomically`.
+    data
+        The content.
+    """
     return write_atomically(path, lambda p: p.write_bytes(data), durable=durable)
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = True) -> Path:
-    """Write text as UTF-8 atomically."""
+    """Write text as UTF-8 atomically.
+
+    Parameters
+    ----------
+    path, durable
+        As in `write_atomically`.
+    text
+        The content.
+    """
     return write_bytes(path, text.encode(), durable=durable)
 
 
 def write_json(path: str | os.PathLike[str], value: Any, *, durable: bool = True) -> Path:
-    """Write JSON atomically; arrays become lists, and numbers that are not finite become null."""
+    """Write JSON atomically; arrays become lists, and numbers that are not finite become null.
+
+    Parameters
+    ----------
+    path, durable
+        As in `write_atomically`.
+    value
+        Nested dicts, lists, arrays, numbers and texts.
+    """
     return write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n", durable=durable)
 
 

@@ -28,13 +28,14 @@ class Coupled:
     def __init__(self, values: np.ndarray | sp.csr_array, n_visible: int | None = None):
         self.values: Any = values
         self.n_visible = n_visible
+        if n_visible is None:
+            # what is given needs no derivation, which would cost a lock a problem
+            self.__dict__["sparse" if sp.issparse(values) else "dense"] = values
         self.layout: Layout = "bipartite" if n_visible is not None else "sparse" if sp.issparse(values) else "dense"
 
     @cached_property
     def dense(self) -> np.ndarray:
         """Couplings as a symmetric `(n, n)` float64 array."""
-        if self.layout == "dense":
-            return self.values
         if self.layout == "sparse":
             return self.values.toarray()
         n, visible = sum(self.values.shape), self.n_visible
@@ -45,15 +46,19 @@ class Coupled:
     @cached_property
     def sparse(self) -> sp.csr_array:
         """Couplings as a symmetric CSR array with sorted indices."""
-        if self.layout == "sparse":
-            return self.values
         matrix = sp.csr_array(self.dense)
         matrix.sort_indices()
         return matrix
 
     @property
     def block(self) -> np.ndarray:
-        """Couplings of a bipartite problem, `(n_visible, n_hidden)`."""
+        """Couplings of a bipartite problem, `(n_visible, n_hidden)`.
+
+        Raises
+        ------
+        InputError
+            For couplings of another layout.
+        """
         if self.layout != "bipartite":
             raise InputError(f"a {self.layout} problem has no bipartite block: make it with Ising.bipartite")
         return self.values

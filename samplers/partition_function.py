@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from samplers.batch import BatchRequest
-from samplers.checks import whole
+from samplers.checks import integer
 from samplers.draws import Seed
 from samplers.errors import InputError, nearest
 from samplers.kernels.dispatch import Kernel
@@ -99,8 +99,8 @@ def log_partition(
     """
     if method not in METHODS:
         raise InputError(f"log_partition knows no method {method!r}{nearest(method, METHODS)}")
-    whole("num_chains", num_chains, least=2 * POPULATIONS)
-    whole("num_sweeps", num_sweeps)
+    integer("num_chains", num_chains, least=2 * POPULATIONS)
+    integer("num_sweeps", num_sweeps)
     single = fields is None and (clamped is None or isinstance(clamped, Mapping))
     if single and isinstance(problem, Ising):
         fields = problem.h[None]

@@ -226,7 +226,13 @@ class Ising:
         return -(self.h + self.couple(states))
 
     def energies(self, states: np.ndarray) -> np.ndarray:
-        """Return E(s) of each state; `(..., n)` spins to `(...)` float64."""
+        """Return E(s) of each state; `(..., n)` spins to `(...)` float64.
+
+        Raises
+        ------
+        InputError
+            For states of another width.
+        """
         states = np.asarray(states)
         if states.shape[-1:] != (self.n,):
             raise InputError(f"states have shape {states.shape}; the problem has {self.n} spins")
@@ -262,6 +268,11 @@ class Ising:
             Fields, `(n,)`.
         offset
             The constant; this problem's by default.
+
+        Raises
+        ------
+        InputError
+            For fields of another shape, or that are not finite real numbers.
         """
         fields = checked_fields(h)
         if fields.shape != self.h.shape:

@@ -96,7 +96,7 @@ def clip(
 
 
 def quantise(matrix: np.ndarray, gain: float, bits: int) -> tuple[np.ndarray, ClipReport]:
-    """Return `gain * matrix` as whole numbers of `bits` bits, sign included, and the report.
+    """Return `gain * matrix` as integers of `bits` bits, sign included, and the report.
 
     Parameters
     ----------
@@ -109,13 +109,13 @@ def quantise(matrix: np.ndarray, gain: float, bits: int) -> tuple[np.ndarray, Cl
     """
     most = 2 ** (bits - 1) - 1
     exact = matrix * gain
-    whole = np.clip(np.rint(exact), -most, most)
+    rounded = np.clip(np.rint(exact), -most, most)
     count = max(1, int(np.count_nonzero(matrix)))
     over = np.abs(exact) > most + 0.5
     power = float(np.sqrt(np.square(exact).sum()))
-    lost = float(np.sqrt(np.square((whole - exact)[~over]).sum())) / power if power else 0.0
+    lost = float(np.sqrt(np.square((rounded - exact)[~over]).sum())) / power if power else 0.0
     report = ClipReport(float(over.sum()) / count, float(np.abs(exact).max(initial=0.0)) / most, lost)
-    return whole.astype(np.int64), report
+    return rounded.astype(np.int64), report
 
 
 def _grid(values: np.ndarray, bits: int | None, limits: Range | None) -> tuple[np.ndarray, int]:

@@ -25,7 +25,7 @@ TEXTS = ("token", "url")
 
 @dataclass(frozen=True)
 class Backend:
-    """What `available` says of a backend.
+    """What `available` returns for a backend.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class _Builtin:
     remote: bool = False
     package: str = ""  # import that it needs beyond the dependencies
     extra: str = ""
-    cure: str = ""  # what to do where no extra installs it
+    install: str = ""  # what to do where no extra installs it
     credentials: tuple[str, ...] = ()  # environment variables without which it answers nobody
 
 
@@ -91,6 +91,11 @@ def register(name: str, factory: Callable[..., Sampler]) -> None:
         The name; a later registration replaces an earlier one, built-in names are refused.
     factory
         A `Sampler` subclass, or any callable that returns a `Sampler`.
+
+    Raises
+    ------
+    InputError
+        For a built-in name, and for what is no callable.
     """
     if name in _BUILTIN:
         raise InputError(f"{name!r} is a built-in sampler: register yours under another name")
@@ -110,7 +115,9 @@ def available() -> dict[str, Backend]:
     for name in names():
         if name in _BUILTIN:
             b = _BUILTIN[name]
-            why_not = [] if not b.package or _importable(b.package) else [b.cure or f"pip install 'qbmvae[{b.extra}]'"]
+            why_not = (
+                [] if not b.package or _importable(b.package) else [b.install or f"pip install 'qbmvae[{b.extra}]'"]
+            )
             why_not += [f"set {variable}" for variable in b.credentials if not os.environ.get(variable, "").strip()]
             backends[name] = Backend(b.description, b.kind, b.remote, not why_not, "; ".join(why_not))
             continue

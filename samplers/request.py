@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from samplers.checks import number, seed_of, whole
+from samplers.checks import integer, number, seed_of
 from samplers.draws import Seed
 from samplers.errors import InputError
 from samplers.problem import Ising
@@ -69,7 +69,7 @@ class Request:
         if initial_states is not None:
             initial_states = check_states(initial_states, problem.labels)
         beta = number("beta", beta, least=0, words="a finite number >= 0")
-        return cls(problem, whole("num_reads", num_reads), beta, initial_states, clamped, seed_of(seed))
+        return cls(problem, integer("num_reads", num_reads), beta, initial_states, clamped, seed_of(seed))
 
     def replace(self, **changes: Any) -> Request:
         """Return the request with some arguments changed."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from samplers.draws import Draws
 from samplers.errors import BadAnswerError, InputError
+from samplers.problem import Ising
 from samplers.request import Request
 
 #: Arguments that a backend may leave out: they are then served for it, or refused by name.
@@ -92,46 +93,59 @@ def complete(backend: Named, request: Request, draws: Draws, seconds: float) -> 
         The answer; energies in it must be the problem's, and are replaced by those to full precision.
     seconds
         How long it took.
+
+    Raises
+    ------
+    BadAnswerError
+        For another shape or number of reads, values other than -1 and +1, NaN weights, or other energies.
     """
-    problem, states = request.problem, np.asarray(draws.states)
-    who = f"{type(backend).__name__} returned"
-    if states.ndim != 2 or states.shape[1] != problem.n:
-        raise BadAnswerError(f"{who} states of shape {states.shape} for a problem of {problem.n} spins")
-    if len(states) != request.num_reads:
-        raise BadAnswerError(f"{who} {len(states)} reads, {request.num_reads} were asked for")
-    if states.size and not (np.abs(states) == 1).all():
-        raise BadAnswerError(f"{who} values other than -1 and +1")
-    # after the check: a cast would turn 1.7 into 1, and NaN into anything
-    states = states.astype(np.int8, copy=False)
-    weights = draws.log_weights
-    if weights is not None and (np.shape(weights) != (len(states),) or np.isnan(weights).any()):
-        raise BadAnswerError(f"{who} log_weights of shape {np.shape(weights)} that are no {len(states)} numbers")
+    problem = request.problem
+    states = checked_reads(draws, problem, request.num_reads, f"{type(backend).__name__} returned")
     info = {"sampler": backend.name, "kind": backend.kind, **draws.info}
     info.setdefault("timing", {}).setdefault("total", seconds)
-    completed = Draws(states, weights, beta=request.beta, info=info).of(problem)
-    if draws.given_energies is not None:
-        check_energies(draws.given_energies, completed.energies, problem.magnitude, who)
-    return completed
+    return Draws(states, draws.log_weights, beta=request.beta, info=info).of(problem)
 
 
-def check_energies(given: np.ndarray, exact: np.ndarray, magnitude: float, who: str) -> None:
-    """Raise `BadAnswerError` where a backend's energies are not those of its states.
+def checked_reads(draws: Draws, problem: Ising, num_reads: int, who: str) -> np.ndarray:
+    """Return the states of an answer as int8, if answer and problem fit.
 
     Parameters
     ----------
-    given, exact
-        The backend's energies and the problem's, `(num_reads,)`.
-    magnitude
-        The largest energy that the problem could have.
+    draws
+        The answer; energies in it must be the problem's, to float32.
+    problem, num_reads
+        What was asked for.
     who
         The message's beginning: "X returned".
+
+    Raises
+    ------
+    BadAnswerError
+        For a wrong number of reads or spins, values other than -1 and +1, weights or energies that are NaN or belong to
+        other states.
     """
-    if np.shape(given) != exact.shape or not np.isfinite(given).all():
-        raise BadAnswerError(f"{who} energies that are NaN, infinite or of the wrong number")
-    off = np.abs(given - exact)
-    # a backend may compute energies in float32
-    if off.max(initial=0.0) > 1e-5 * magnitude + 1e-3:
-        raise BadAnswerError(f"{who} the energy of another state or problem for read {int(off.argmax())}")
+    states, weights, energies = np.asarray(draws.states), draws.log_weights, draws.given_energies
+    if states.ndim != 2 or states.shape[1] != problem.n:
+        raise BadAnswerError(f"{who} states of shape {states.shape}, asked for {problem.n} spins")
+    if len(states) != num_reads:
+        raise BadAnswerError(f"{who} {len(states)} reads, asked for {num_reads}")
+    if states.size and not (np.abs(states) == 1).all():
+        read, spin = np.argwhere(~(np.abs(states) == 1))[0]
+        raise BadAnswerError(f"{who} {states[read, spin]} for spin {spin} of read {read}: not -1 or +1")
+    # after the check: a cast would turn 1.7 into 1, and NaN into anything
+    states = states.astype(np.int8, copy=False)
+    if weights is not None and (
+        np.shape(weights) != (len(states),) or np.isnan(weights).any() or not np.isfinite(np.max(weights))
+    ):
+        raise BadAnswerError(f"{who} weights of shape {np.shape(weights)} that are NaN, infinite, all zero or too few")
+    if energies is not None:
+        if np.shape(energies) != (len(states),) or not np.isfinite(energies).all():
+            raise BadAnswerError(f"{who} energies that are NaN, infinite or of the wrong number")
+        off = np.abs(problem.energies(states) - energies)
+        # a backend may compute energies in float32
+        if off.max(initial=0.0) > 1e-5 * problem.magnitude + 1e-3:
+            raise BadAnswerError(f"{who} the energy of another state or problem for read {int(off.argmax())}")
+    return states
 
 
 def served_draw(write: Callable[..., Any]) -> Callable[..., Draws]:

@@ -82,7 +82,7 @@ def clamped_spins(
     index = _index(labels)
     found: dict[int, int] = {}
     for name, value in clamped.items():
-        spin = _spin(name, len(labels), index, by_label)
+        spin = _spin(name, len(labels), index, by_label, "clamped spin")
         known = isinstance(value, int | float | np.number | np.bool_) and value in allowed
         if not known or (vartype == "SPIN" and isinstance(value, bool | np.bool_)):
             raise InputError(
@@ -104,12 +104,12 @@ def _index(labels: Sequence[Hashable]) -> dict[Hashable, int]:
     return {} if labels == range(len(labels)) else {label: k for k, label in enumerate(labels)}
 
 
-def _spin(name: Any, n: int, index: Mapping[Hashable, int], by_label: bool) -> int:
+def _spin(name: Any, n: int, index: Mapping[Hashable, int], by_label: bool, what: str = "spin") -> int:
     integer = isinstance(name, int | np.integer) and not isinstance(name, bool)
     if integer and not (by_label and index):
         if 0 <= name < n:
             return int(name)
-        raise InputError(f"spin {name} is out of range: the problem has spins 0 to {n - 1}")
+        raise InputError(f"{what} {name} is out of range: the problem has spins 0 to {n - 1}")
     if isinstance(name, Hashable) and name in index:
         return index[name]
     raise InputError(f"the problem has no spin {name!r}{nearest(name, index or range(n))}")

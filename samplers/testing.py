@@ -54,7 +54,17 @@ def problems() -> dict[str, Ising]:
 
 
 def largest_z(draws: Draws, problem: Ising, beta: float) -> float:
-    """Return the largest deviation of the draws' means and second moments from the exact ones, in standard errors."""
+    """Return the largest deviation of the draws' means and second moments from the exact ones, in standard errors.
+
+    Parameters
+    ----------
+    draws
+        The reads.
+    problem
+        The problem, of at most 24 spins.
+    beta
+        Inverse temperature.
+    """
     mean, second = exact_moments(problem, beta)
     got_second = draws.second_moments()
     pairs = np.triu_indices(problem.n, 1)
@@ -96,8 +106,7 @@ def check_draws(make: Make) -> None:
             assert states.shape == (num_reads, problem.n), f"{name}: states {states.shape} for {num_reads} reads"
             assert states.dtype == np.int8, f"{name}: states are {states.dtype}, not int8"
             assert (np.abs(states) == 1).all(), f"{name}: states hold values other than -1 and +1"
-            # 1e-3: a kernel may track energies in float32
-            np.testing.assert_allclose(draws.energies, problem.energies(states), rtol=1e-5, atol=1e-3)
+            np.testing.assert_allclose(draws.energies, problem.energies(states), rtol=1e-9, atol=1e-9)
             if draws.log_weights is not None:
                 assert draws.log_weights.shape == (num_reads,), f"{name}: log_weights {draws.log_weights.shape}"
                 assert np.isfinite(draws.log_weights).all(), f"{name}: log_weights are not finite"
@@ -113,7 +122,7 @@ def check_clamped(make: Make) -> None:
         draws = make().draw(problem, NUM_READS // 4, 1.0, clamped=clamped, seed=4)
         for spin, value in clamped.items():
             assert (draws.states[:, spin] == value).all(), f"{name}: clamped spin {spin} moved"
-        np.testing.assert_allclose(draws.energies, problem.energies(draws.states), rtol=1e-5, atol=1e-3)
+        np.testing.assert_allclose(draws.energies, problem.energies(draws.states), rtol=1e-9, atol=1e-9)
         if make().kind == "sampler":
             rest, free = problem.condition(clamped)
             z = largest_z(Draws(draws.states[:, free], draws.log_weights), rest, 1.0)
@@ -122,8 +131,34 @@ def check_clamped(make: Make) -> None:
         assert (make().draw(problem, 5, clamped=everything, seed=4).states == -1).all(), f"{name}: all spins clamped"
 
 
+def check_batch(make: Make) -> None:
+    """Problems that share couplings follow each its own fields and clamped spins."""
+    problem = problems()["dense"]
+    fields = np.stack([problem.h, -2 * problem.h])
+    clamped: list[dict[int, int]] = [{2: 1}, {5: -1, 2: -1}]
+    batch = make().draw_batch(problem, fields, NUM_READS // 8, clamped=clamped, seed=8)
+    assert batch.states.shape == (2, NUM_READS // 8, problem.n), f"a batch of states {batch.states.shape}"
+    for k, (draws, held) in enumerate(zip(batch, clamped, strict=True)):
+        own = problem.with_fields(fields[k])
+        for spin, value in held.items():
+            assert (draws.states[:, spin] == value).all(), f"problem {k} of a batch: clamped spin {spin} moved"
+        np.testing.assert_allclose(draws.energies, own.energies(draws.states), rtol=1e-9, atol=1e-9)
+        if make().kind == "sampler":
+            rest, free = own.condition(held)
+            z = largest_z(Draws(draws.states[:, free], draws.log_weights), rest, 1.0)
+            assert z < LARGEST_Z, f"problem {k} of a batch: a moment is {z:.1f} standard errors off"
+
+
+def check_empty(make: Make) -> None:
+    """A problem without spins has one energy, its offset, and an empty sample set."""
+    draws = make().draw(Ising([], {}, offset=1.5), 3)
+    assert draws.states.shape == (3, 0), f"states {draws.states.shape} of a problem without spins"
+    assert (draws.energies == 1.5).all(), "the energy of a problem without spins is not its offset"
+    assert len(make().sample_ising({}, {})) == 0, "the sample set of a model without variables is not empty"
+
+
 def check_seed(make: Make) -> None:
-    """A backend that takes a seed gives the same reads for the same one, others for another, and never twins."""
+    """A backend that takes a seed gives the same reads for the same one, others for another, and no two reads that are copies."""
     problem = problems()["dense"]
     sampler = make()
     if "seed" in sampler._taken():
@@ -142,7 +177,7 @@ def check_errors(make: Make) -> None:
     """Wrong arguments and unknown options are refused, not ignored."""
     problem = problems()["dense"]
     refused: list[dict[str, Any]] = [
-        {"num_reads": 0}, {"beta": -1.0}, {"beta": float("nan")}, {"clamped": {99: 1}}, {"clamped": {0: 0}}, {"num_read": 5},
+        {"num_reads": 0}, {"beta": -1.0}, {"beta": float("nan")}, {"clamped": {99: 1}}, {"clamped": {0: 0}}, {"num_read": 5}, {"seed": 1.5}, {"clamped": {0.5: 1}},
     ]  # fmt: skip
     for wrong in refused:
         _refused(functools.partial(make().draw, problem, **wrong), f"draw(..., {wrong})")
@@ -174,7 +209,7 @@ def check_dimod(make: Make) -> None:
 
 
 CHECKS: tuple[Callable[[Make], None], ...] = (
-    check_draws, check_moments, check_beta, check_clamped, check_seed, check_errors, check_dimod,
+    check_draws, check_moments, check_beta, check_clamped, check_batch, check_empty, check_seed, check_errors, check_dimod,
 )  # fmt: skip
 
 

@@ -114,7 +114,13 @@ def problem_arrays(problem: Ising) -> tuple[dict[str, Any], dict[str, np.ndarray
 
 
 def problem_from(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Ising:
-    """Return the Ising problem that a message holds; the inverse of `problem_arrays`."""
+    """Return the Ising problem that a message holds; the inverse of `problem_arrays`.
+
+    Raises
+    ------
+    WireError
+        For header and arrays that are no problem.
+    """
     try:
         n, layout, offset, h = header["n"], header["layout"], header["offset"], arrays["h"]
         if h.shape != (n,):
@@ -144,7 +150,13 @@ def pack_spins(states: np.ndarray) -> np.ndarray:
 
 
 def unpack_spins(packed: np.ndarray, n: int) -> np.ndarray:
-    """Return the spins that `pack_spins` packed, `(reads, n)` int8."""
+    """Return the spins that `pack_spins` packed, `(reads, n)` int8.
+
+    Raises
+    ------
+    WireError
+        For bytes that do not hold `n` spins a row.
+    """
     if packed.ndim != 2 or packed.dtype != np.uint8 or packed.shape[1] != (n + 7) // 8:
         raise WireError(f"packed spins of shape {packed.shape} do not hold {n} spins")
     bits = np.unpackbits(packed, axis=1, count=n).astype(np.int8)
@@ -152,7 +164,7 @@ def unpack_spins(packed: np.ndarray, n: int) -> np.ndarray:
 
 
 def pack_draws(draws: Draws, header: Mapping[str, Any]) -> bytes:
-    """Return an ANSWER that holds reads, weights, energies and `info`, beside the fields of `header`."""
+    """Return an ANSWER that holds reads, weights, energies and `info`, and the fields of `header`."""
     arrays = {"spins": pack_spins(draws.states)}
     if draws.log_weights is not None:
         arrays["log_weights"] = np.asarray(draws.log_weights, dtype=np.float64)
@@ -169,7 +181,13 @@ def pack_draws(draws: Draws, header: Mapping[str, Any]) -> bytes:
 
 
 def unpack_draws(data: bytes) -> tuple[Draws, dict[str, Any]]:
-    """Return the reads of an ANSWER, and its header."""
+    """Return the reads of an ANSWER, and its header.
+
+    Raises
+    ------
+    WireError
+        For bytes that are not an undamaged ANSWER.
+    """
     header, arrays = unpack(ANSWER, data)
     try:
         states = unpack_spins(arrays["spins"], int(header["n"]))

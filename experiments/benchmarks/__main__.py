@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 #: What takes minutes or needs a GPU and is asked for by name, and helpers without a table of their own.
-NOT_BY_DEFAULT = {"gpu", "kill_resume", "large_priors", "soak"}
+NOT_BY_DEFAULT = {"gpu", "kill_resume", "large_priors", "overfitting", "soak"}
 HELPERS = {"__main__", "cells", "equal_time", "report"}
 
 

@@ -76,8 +76,8 @@ class Option:
         members = {m.strip() for m in self.annotation.split("|")} - {"None"}
         if members in ({"bool"}, {"int"}, {"float"}):
             return {"bool": bool, "int": int, "float": float}[members.pop()]
-        if self.annotation.startswith("Literal[") and len(members) == 1:
-            return Literal[ast.literal_eval(f"({members.pop()[8:-1]},)")]
+        if len(members) == 1 and (words := _words().get(next(iter(members)))):
+            return Literal[words]
         if "list[str]" in members:
             return Annotated[tuple[str, ...], Parameter(converter=by_commas, n_tokens=1, negative=())]
         return str
@@ -130,9 +130,28 @@ def divide(given: Any) -> dict[str, dict[str, Any]]:
     return parts
 
 
+@functools.cache
+def _words() -> dict[str, tuple[str, ...]]:
+    """Return the words of each `Literal` that the options are annotated with, by its name."""
+    found = {}
+    for node in ast.parse((_package() / "core" / "options.py").read_text(encoding="utf-8")).body:
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Subscript)
+            and isinstance(node.targets[0], ast.Name)
+        ):
+            words = ast.literal_eval(node.value.slice)
+            found[node.targets[0].id] = words if isinstance(words, tuple) else (words,)
+    return found
+
+
+def _package() -> Path:
+    return Path(str(importlib.util.find_spec("qbmvae").origin)).parent  # type: ignore[union-attr]
+
+
 def _function(name: str) -> tuple[ast.FunctionDef, str]:
     """Return a method of `QBMVAE` or of one of its bases, and the docstring that describes its arguments."""
-    folder = Path(str(importlib.util.find_spec("qbmvae").origin)).parent / "model"  # type: ignore[union-attr]
+    folder = _package() / "model"
     files = [folder / "model.py", *sorted(folder.glob("*.py"))]
     for file in files:
         for node in ast.parse(file.read_text(encoding="utf-8")).body:

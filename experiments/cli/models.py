@@ -14,7 +14,7 @@ from experiments.cli.common import DEFAULTS, Common, Words, use_threads
 from experiments.cli.model_options import divide, model_options
 from samplers.errors import InputError
 
-Representation = Literal["expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
+Representation = Literal["aligned", "expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
 InMemory = Literal["auto", "yes", "no"]
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 

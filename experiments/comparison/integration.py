@@ -166,6 +166,7 @@ def score_fit(
         "ceilings": ready.ceilings,
         "seconds": fitted.seconds,
         "cpu_seconds": fitted.cpu_seconds,
+        "compile_seconds": fitted.compile_seconds,
         "costs": clock.seconds,
         "cells": adata.n_obs,
         "genes": adata.n_vars,

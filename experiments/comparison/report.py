@@ -17,6 +17,7 @@ from experiments.comparison.config import Comparison
 from experiments.comparison.grid import entry_path
 from experiments.comparison.results import CONFIG, entries, results_table
 from experiments.config import build
+from experiments.evaluation.report import bounds_sections
 from experiments.methods.registry import METHODS
 from experiments.report import plots
 from experiments.report.page import figure, page
@@ -91,6 +92,7 @@ def write_report(folder: str | Path, target: str | Path) -> None:
         *report_figures.embedding_sections(done, ours),
         *report_figures.curve_sections(done),
         *details.ceiling_section(done),
+        *bounds_sections({f["dataset"]: f["ceilings"] for f in done}),
         *details.control_section(results),
         *details.part_section(done),
         *details.failure_section(fits),

@@ -79,7 +79,7 @@ def ceiling_section(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the noise ceilings of each data set, and of each batch."""
     names = {"classification_f1": "macro-F1 within batches", "pseudotime_spearman": "pseudotime, split halves"}
     found = {c["dataset"]: c["ceilings"] for c in done}
-    rows = {d: {names[k]: v.get("mean") for k, v in scores.items()} for d, scores in found.items()}
+    rows = {d: {names[k]: v.get("mean") for k, v in scores.items() if k in names} for d, scores in found.items()}
     frame = pd.DataFrame.from_dict(rows, orient="index").astype(float)
     if frame.empty or frame.isna().all(axis=None):
         return []
@@ -92,6 +92,7 @@ def ceiling_section(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {"data set": d, "batch": b, "score": names[k], "ceiling": np.nan if v is None else round(v, 3)}
         for d, scores in found.items()
         for k, values in scores.items()
+        if k in names
         for b, v in values.items()
         if b != "mean"
     ]

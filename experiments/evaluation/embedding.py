@@ -283,7 +283,8 @@ def trajectory_scores(x: np.ndarray, found: Reference, seed: int = 0) -> dict[st
 
 
 def ceilings(adata: AnnData, found: Reference, layer: str | None = None, seed: int = 0) -> dict[str, Any]:
-    """Return the noise ceilings of classification and pseudotime, batch by batch."""
+    """Return the noise ceilings of classification and pseudotime, batch by batch, and the bounds of the integration scores."""
+    from experiments.evaluation.bounds import integration_bounds
     from experiments.tasks import ceilings as c
 
     counts = counts_of(adata, layer)
@@ -291,6 +292,7 @@ def ceilings(adata: AnnData, found: Reference, layer: str | None = None, seed: i
     result: dict[str, Any] = {}
     if found.label is not None and len(np.unique(found.label)) > 1:
         result["classification_f1"] = c.label_ceiling(counts, batch, found.label, seed=seed)
+        result["integration"] = integration_bounds(found.pca, found.batch, found.label, counts, seed)
     if found.has_time:
         result["pseudotime_spearman"] = c.pseudotime_ceiling(counts, batch, found.roots[0][0], seed=seed)
     return result

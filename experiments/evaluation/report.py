@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from experiments.evaluation.bounds import ROWS
 from experiments.evaluation.embedding import TASKS
 from experiments.report import plots
 from experiments.report.explorer import explorer, some_cells, variable_genes
 from experiments.report.page import figure, page
 from experiments.report.tables import table
 from experiments.report.values import Spread
-from experiments.tasks.metrics import SHORT, find, in_group
+from experiments.tasks.metrics import METRICS, SHORT, find, in_group
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -96,6 +97,7 @@ def evaluation_report(
     sections: list[dict[str, Any]] = []
     if "integration" in tables:
         sections.append(_integration(tables["integration"]))
+        sections += bounds_sections({"": metrics["ceilings"]})
     for task, text in TEXTS.items():
         if task in tables:
             title = {"scgraph": "scGraph"}.get(task, task.capitalize())
@@ -160,6 +162,7 @@ def _list(words: list[str]) -> str:
 def _integration(frame: pd.DataFrame) -> dict[str, Any]:
     groups = (
         ("total", "the means"),
+        ("more", "further scores, none part of the means"),
         ("bio", "bio conservation"),
         ("batch", "batch correction"),
         ("beside", "not part of the means"),
@@ -173,6 +176,26 @@ def _integration(frame: pd.DataFrame) -> dict[str, Any]:
     if "Total" not in frame or frame["Total"].isna().all():
         text = "scib-metrics. There is one batch, so nothing is said of batch correction."
     return {"title": "Integration", "texts": [text], "tables": tables}
+
+
+def bounds_sections(ceilings: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what the integration scores are without signal and with perfect mixing, a table a data set.
+
+    Parameters
+    ----------
+    ceilings
+        Name of a data set to its noise ceilings.
+    """
+    tables = []
+    for name, found in ceilings.items():
+        frame = pd.DataFrame.from_dict(found.get("integration", {}), orient="index").astype(float)
+        if len(frame):
+            order = [n for n in (m.name for m in METRICS.values() if m.task == "integration") if n in frame]
+            frame.index.name = "reference"
+            tables.append(table(frame[order].dropna(axis=1, how="all"), name, best=None, task="integration"))
+    texts = [f"{row[0].upper()}{row[1:]}: {text}." for row, text in ROWS.items()]
+    title = "What the integration scores can be"
+    return [{"title": title, "list": texts, "tables": tables}] if tables else []
 
 
 def _trajectory(metrics: dict[str, Any], frame: pd.DataFrame) -> dict[str, Any]:

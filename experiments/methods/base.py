@@ -28,7 +28,9 @@ class Fitted:
     history
         Training curves by epoch; empty for methods without epochs.
     seconds, cpu_seconds
-        Wall-clock and processor time of the fit.
+        Wall-clock and processor time of the fit; the latter without compilation.
+    compile_seconds
+        Processor time of compiling kernels, which a machine spends once.
     model
         The fitted object; None where there is none.
     by_epoch
@@ -47,6 +49,7 @@ class Fitted:
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    compile_seconds: float = 0.0
     model: Any = None
     by_epoch: dict[int, np.ndarray] = field(default_factory=dict)
     generate: Callable[[int, int], Any] | None = None

@@ -33,17 +33,22 @@ def spike_and_exponential(logits: Tensor, noise: Tensor, b: float = 0.5) -> Tens
 class Preset(nn.Module):
     """Encoder and decoder of widths 1,024 and 512, layer-normalised, 256 bits, batch one-hot at the decoder's input."""
 
-    def __init__(self, n_genes: int, n_batches: int, n_bits: int, widths: tuple[int, ...]):
+    def __init__(self, n_genes: int, n_batches: int, n_bits: int, widths: tuple[int, ...], restricted: bool = False):
         super().__init__()
         self.n_batches = n_batches
         self.encoder = nn.Sequential(*_layers(n_genes, widths), nn.Linear(widths[-1], n_bits))
         self.decoder = nn.Sequential(*_layers(n_bits + n_batches, widths[::-1]), nn.Linear(widths[0], n_genes))
         self.fields = nn.Parameter(torch.zeros(n_bits))
         self.couplings = nn.Parameter(torch.randn(n_bits, n_bits) * 0.01)
+        pairs = torch.ones(n_bits, n_bits)
+        if restricted:
+            # a restricted machine: couplings between the two halves of the bits alone
+            pairs[: n_bits // 2, : n_bits // 2] = pairs[n_bits // 2 :, n_bits // 2 :] = 0
+        self.register_buffer("pairs", pairs)
 
     def symmetric(self) -> Tensor:
         """Couplings of the prior, symmetric with zero diagonal."""
-        w = torch.triu(self.couplings, 1)
+        w = torch.triu(self.couplings * self.pairs, 1)
         return w + w.T
 
     def score(self, z: Tensor) -> Tensor:
@@ -67,6 +72,7 @@ def fit_preset(
     kl_weight: float = 1e-4,
     batch_size: int = 256,
     patience: int = 10,
+    restricted: bool = False,
 ) -> Fitted:
     """Train the preset.
 
@@ -82,6 +88,9 @@ def fit_preset(
     n_bits, widths, kl_weight, batch_size, patience
         As in the authors' defaults: squared error on log-normalised counts, Adam at 1e-3, early stopping on the
         held-out loss.
+    restricted
+        Couplings between the first and the second half of the bits only, as in the preset of the coherent Ising machine
+        vendor's public plugin (written from its description: 128 + 128 bits, KL weight 1e-5).
     """
     batch_names = _batches(task.adata, task.batch_key)
     x, onehot = _inputs(task.adata, task, batch_names)
@@ -90,7 +99,7 @@ def fit_preset(
     rows, held = order[:cut], order[cut:]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
-        model = Preset(x.shape[1], onehot.shape[1], n_bits, tuple(widths))
+        model = Preset(x.shape[1], onehot.shape[1], n_bits, tuple(widths), restricted)
         optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
         chains = torch.bernoulli(torch.full((512, n_bits), 0.5))
         best, best_value, waited, curve = copy.deepcopy(model.state_dict()), np.inf, 0, []

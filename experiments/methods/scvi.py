@@ -1,4 +1,4 @@
-"""What the models of scvi-tools need beside their own methods: snapshots, curves, generation, bounds."""
+"""Models of scvi-tools: their fit, snapshots, generation, bounds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from experiments.methods.base import Fitted
 from experiments.run_folder import history_table, quiet
+from samplers.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -34,6 +35,69 @@ def snapshot_callback(model: Any, epochs: Sequence[int], store: dict[int, np.nda
             pl_module.train()
 
     return Snapshots()
+
+
+def fit_scvi(
+    task: Task,
+    variant: str = "SCVI",
+    n_latent: int = 10,
+    kl_warmup: float | None = 0.25,
+    max_epochs: int | None = None,
+    gene_likelihood: str = "nb",
+) -> Fitted:
+    """Fit a model of scvi-tools: SCVI, LinearSCVI (LDVAE), AUTOZI or SCANVI,.
+
+    Parameters
+    ----------
+    task
+        The cells.
+    variant
+        Which; SCANVI is SCVI for the whole budget and a fifth of it more with the labels.
+    n_latent
+        Latent dimensions.
+    kl_warmup
+        Share of the training over which the KL's weight rises; None for scvi-tools' default of 400 epochs, which a
+        shorter training never completes.
+    max_epochs
+        In the place of the task's.
+    gene_likelihood
+        "nb", as ours has, or "zinb", scvi-tools' default; AUTOZI has its own.
+    """
+    import scvi
+
+    scvi.settings.seed = task.seed
+    epochs = max_epochs or task.max_epochs
+    adata = task.adata.copy()
+    keys = {"batch_key": task.batch_key, "layer": task.layer}
+    # AUTOZI's and LDVAE's decoders are linear or fixed; depth counts where there is a choice
+    shape: dict[str, Any] = {"n_hidden": task.n_hidden, "n_latent": n_latent, "n_layers": task.n_layers}
+    if variant != "AUTOZI":
+        shape["gene_likelihood"] = gene_likelihood
+    plan = {} if kl_warmup is None else {"n_epochs_kl_warmup": max(1, round(kl_warmup * epochs))}
+    base = getattr(scvi.model, "SCVI" if variant == "SCANVI" else variant)
+    base.setup_anndata(adata, **keys)
+    model = base(adata, **shape)
+    by_epoch: dict[int, np.ndarray] = {}
+    callbacks = [snapshot_callback(model, task.snapshots, by_epoch)] if task.snapshots else []
+    options = {
+        "batch_size": task.batch_size,
+        "accelerator": "cpu",
+        "enable_progress_bar": False,
+        "logger": None,
+        # a last batch of one cell breaks batch normalisation
+        "datasplitter_kwargs": {"drop_last": 0 < round(0.9 * adata.n_obs) % task.batch_size < 3},
+    }
+    # the curves need no more points; a pass over the held-out cells costs a ninth of an epoch
+    every = max(1, epochs // 25)
+    model.train(max_epochs=epochs, plan_kwargs=plan, check_val_every_n_epoch=every, callbacks=callbacks, **options)
+    if variant == "SCANVI":
+        if task.label_key is None:
+            raise InputError("scANVI needs labels: give label_key")
+        history = model.history
+        model = scvi.model.SCANVI.from_scvi_model(model, unlabeled_category=UNLABELLED, labels_key=task.label_key)
+        model.train(max_epochs=max(5, epochs // 5), **options)
+        model.history_ = {**model.history, **history}
+    return finish(model, task, by_epoch)
 
 
 #: What scANVI calls cells whose type it is not told.

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
-from qbmvae.core import likelihoods, relaxations
+from qbmvae.core import relaxations
 from samplers.errors import InputError, nearest
 
 Options = TypeVar("Options")
+
+# The words that options take; their meanings are with what reads them. The command line shows and checks them without
+# importing torch, from this text.
+GeneLikelihood = Literal["auto", "nb", "zinb", "poisson", "gaussian"]
+Dispersion = Literal["gene", "gene-batch"]
+PriorName = Literal["boltzmann", "bernoulli", "uniform", "random-couplings", "gaussian", "gaussian-mixture", "vamp"]
+Estimator = Literal["straight-through", "gumbolt", "spike-exponential", "overlapping-exponential", "reinmax", "disarm"]
+Normalisation = Literal["batch", "layer", "none"]
 
 
 def pick(kind: type[Options], values: Mapping[str, Any], **changes: Any) -> Options:
@@ -75,21 +83,21 @@ class ModelOptions:
     n_layers: int = 2
     dropout_rate: float = 0.1
     decoder_dropout_rate: float = 0.0
-    gene_likelihood: str = "auto"
-    dispersion: str = "gene"
-    prior: str = "boltzmann"
+    gene_likelihood: GeneLikelihood = "auto"
+    dispersion: Dispersion = "gene"
+    prior: PriorName = "boltzmann"
     topology: Any = "dense"
     n_hidden_units: int | None = None
     n_components: int = 32
-    estimator: str = "straight-through"
+    estimator: Estimator = "straight-through"
     estimator_parameter: float | None = None
     encode_covariates: bool = False
-    normalisation: str = "batch"
+    normalisation: Normalisation = "batch"
 
     def __post_init__(self) -> None:
-        one_of("gene_likelihood", self.gene_likelihood, ("auto", *likelihoods.NAMES))
-        one_of("dispersion", self.dispersion, ("gene", "gene-batch"))
-        one_of("normalisation", self.normalisation, ("batch", "layer", "none"))
+        one_of("gene_likelihood", self.gene_likelihood, get_args(GeneLikelihood))
+        one_of("dispersion", self.dispersion, get_args(Dispersion))
+        one_of("normalisation", self.normalisation, get_args(Normalisation))
         for name in ("n_latent", "n_hidden", "n_layers"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")

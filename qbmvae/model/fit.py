@@ -26,6 +26,8 @@ from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
 from qbmvae.data.stream import Stream, StreamSource
 from qbmvae.model import aligned_space, cells, embedding, expression_space, refit
+from qbmvae.model.lightning import LightningObserver, loggers_of
+from qbmvae.model.split import split_cells
 from samplers.errors import InputError
 
 #: Epochs x cells that a default training sees, as scvi-tools scales its epochs with the data.
@@ -52,6 +54,12 @@ class RunOptions:
         Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
     on_epoch
         Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
+    callbacks
+        Objects with the hooks of Lightning's callbacks, for epochs, steps and validations; the model is ready to answer at
+        the end of epochs and validations. `trainer.should_stop = True` ends the training.
+    logger
+        Gets each epoch's metrics: "csv", "tensorboard", "wandb" (in the checkpoints' folder, or "qbmvae_logs"), or an
+        object of Lightning's loggers' kind; several in a list.
     stream
         Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
         `annbatch_stream` reads an annbatch collection. Genes by name where the pieces name them.
@@ -68,6 +76,8 @@ class RunOptions:
     checkpoint_dir: str | Path | None = None
     resume_from: str | Path | None = None
     on_epoch: Callable[[Trainer], None] | None = None
+    callbacks: Sequence[Any] | None = None
+    logger: Any = None
     stream: Stream | None = None
     progress_bar: bool = True
 
@@ -206,9 +216,26 @@ class Run:
     def on_rank(self, ranks: Ranks, device: torch.device) -> dict[str, Any]:
         """Train on one of several devices and return what the parent needs, as plain arrays."""
         trainer = self.trainer(ranks, device)
-        history = trainer.fit()
+        history = self._fitted(trainer, watched=ranks.rank == 0)
         weights = {name: value.cpu().numpy() for name, value in trainer.vae.state_dict().items()}
         return {"vae": weights, "history": history}
+
+    def _fitted(self, trainer: Trainer, watched: bool = True) -> dict[str, list[tuple[int, float]]]:
+        """Run a trainer to the end, users' functions called where it is `watched`."""
+        options, model = self.options, self.model
+        if not watched:
+            return trainer.fit()
+        loggers = loggers_of(options.logger, Path(options.checkpoint_dir or options.resume_from or "qbmvae_logs"))
+        observer = None
+        if options.callbacks or loggers:
+            observer = LightningObserver(model.module, options.callbacks or (), loggers, model.answering)
+
+        def on_epoch(trainer: Trainer) -> None:
+            if options.on_epoch is not None:
+                with model.answering(trainer):
+                    options.on_epoch(trainer)
+
+        return trainer.fit(on_epoch, observer)
 
     def fit(self) -> tuple[dict[str, pd.DataFrame], Verdict]:
         """Train to the end on one device or several; return the history and a verdict, which is said on stderr too."""
@@ -235,7 +262,7 @@ class Run:
             options.accelerator, options.devices, return_device="torch", validate_single_device=True
         )
         model.trainer = self.trainer(Ranks(), device)
-        history = model.trainer.fit(options.on_epoch)
+        history = self._fitted(model.trainer)
         model.module.to(device)
         return history
 
@@ -282,36 +309,3 @@ def frame(name: str, points: list[tuple[int, float]]) -> pd.DataFrame:
     """Return a curve as scvi-tools does: a one-column DataFrame indexed by epoch."""
     epochs, values = zip(*points, strict=True) if points else ((), ())
     return pd.DataFrame({name: values}, index=pd.Index(epochs, name="epoch"))
-
-
-def split_cells(
-    n: int,
-    train_size: float | None,
-    validation_size: float | None,
-    shuffle: bool,
-    seed: int,
-    external: Sequence[np.ndarray] | None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return training, validation and test indices."""
-    if external is not None:
-        if not 1 <= len(external) <= 3:
-            raise InputError(f"external_indexing takes one to three sets of cells, not {len(external)}")
-        parts = [np.asarray(p, dtype=np.int64) for p in external]
-        parts += [np.array([], dtype=np.int64)] * (3 - len(parts))
-        merged = np.concatenate(parts)
-        if len(merged) and (merged.min() < 0 or merged.max() >= n):
-            raise InputError(f"external_indexing names cell {merged.max()}, but there are {n} cells")
-        if len(np.unique(merged)) != len(merged):
-            raise InputError("external_indexing puts a cell in two sets: the sets must not overlap")
-        return parts[0], parts[1], parts[2]
-    train_size = 0.9 if train_size is None else train_size
-    if not 0 < train_size <= 1:
-        raise InputError(f"train_size must be in (0, 1], not {train_size}")
-    if validation_size is not None and not 0 <= validation_size < 1:
-        raise InputError(f"validation_size must be in [0, 1), not {validation_size}")
-    n_train = int(np.ceil(train_size * n))
-    n_validation = n - n_train if validation_size is None else int(np.floor(validation_size * n))
-    if n_train + n_validation > n:
-        raise InputError(f"train_size {train_size} and validation_size {validation_size} add up to more than 1")
-    order = np.random.default_rng(seed).permutation(n) if shuffle else np.arange(n)
-    return order[:n_train], order[n_train : n_train + n_validation], order[n_train + n_validation :]

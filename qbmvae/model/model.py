@@ -9,7 +9,7 @@ from typing import Any
 from anndata import AnnData
 from scvi.model.base import ArchesMixin
 
-from qbmvae.core.options import ModelOptions, pick
+from qbmvae.core.options import Dispersion, Estimator, GeneLikelihood, ModelOptions, Normalisation, PriorName, pick
 from qbmvae.model import cells, files, query
 from qbmvae.model.door import Door
 from qbmvae.model.training_methods import TrainingMethods
@@ -92,16 +92,16 @@ class QBMVAE(TrainingMethods):
         n_layers: int = 2,
         dropout_rate: float = 0.1,
         decoder_dropout_rate: float = 0.0,
-        gene_likelihood: str = "auto",
-        dispersion: str = "gene",
-        prior: str = "boltzmann",
+        gene_likelihood: GeneLikelihood = "auto",
+        dispersion: Dispersion = "gene",
+        prior: PriorName = "boltzmann",
         topology: Any = "dense",
         n_hidden_units: int | None = None,
         n_components: int = 32,
-        estimator: str = "straight-through",
+        estimator: Estimator = "straight-through",
         estimator_parameter: float | None = None,
         encode_covariates: bool = False,
-        normalisation: str = "batch",
+        normalisation: Normalisation = "batch",
         # written by hand
         sampler: Any = "persistent",
         align_batches: bool = True,

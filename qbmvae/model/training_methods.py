@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from qbmvae.core.options import pick
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.trainer import Trainer
 from qbmvae.data.stream import Stream
-from qbmvae.model import fit, labels, query
+from qbmvae.model import fit, labels, query, split
 from qbmvae.model.bit_methods import BitMethods
+from qbmvae.model.lightning import planned
 from qbmvae.model.module import QBMVAEModule
 
 
@@ -68,12 +69,14 @@ class TrainingMethods(BitMethods):
         self.module.eval()
         self._drawn, self.is_trained_ = False, trained
 
-    def _answer(self, on_epoch: Callable[[Trainer], None], trainer: Trainer) -> None:
-        """Call a user's function in the middle of training, the model ready to answer as it stands."""
+    @contextmanager
+    def answering(self, trainer: Trainer) -> Iterator[None]:
+        """Let the model answer as it stands in the middle of its training: embed, generate, bounds."""
         before, self.is_trained_ = self.is_trained_, True
-        self.module.log_partition.fill_(trainer.history["log_partition"][-1][1])
+        if curve := trainer.history.get("log_partition"):
+            self.module.log_partition.fill_(curve[-1][1])
         try:
-            on_epoch(trainer)
+            yield
         finally:
             self.is_trained_ = before
 
@@ -83,6 +86,7 @@ class TrainingMethods(BitMethods):
         batch_size: int = 128,
         *,
         sampler: Any = None,
+        plan_kwargs: Mapping[str, Any] | None = None,
         # written by .ci/signatures.py from TrainingConfig and RunOptions
         learning_rate: float = 0.001,
         prior_learning_rate: float = 0.001,
@@ -113,6 +117,8 @@ class TrainingMethods(BitMethods):
         checkpoint_dir: str | Path | None = None,
         resume_from: str | Path | None = None,
         on_epoch: Callable[[Trainer], None] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        logger: Any = None,
         stream: Stream | None = None,
         progress_bar: bool = True,
     ) -> None:
@@ -175,6 +181,12 @@ class TrainingMethods(BitMethods):
             Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
         on_epoch
             Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
+        callbacks
+            Objects with the hooks of Lightning's callbacks, for epochs, steps and validations; the model is ready to answer at
+            the end of epochs and validations. `trainer.should_stop = True` ends the training.
+        logger
+            Gets each epoch's metrics: "csv", "tensorboard", "wandb" (in the checkpoints' folder, or "qbmvae_logs"), or an
+            object of Lightning's loggers' kind; several in a list.
         stream
             Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
             `annbatch_stream` reads an annbatch collection. Genes by name where the pieces name them.
@@ -182,6 +194,8 @@ class TrainingMethods(BitMethods):
             Whether to show progress, on stderr.
         sampler
             Replaces the model's sampler for the negative phase: a name, "name?option=value", or an object.
+        plan_kwargs
+            Settings under scvi-tools' names: lr, weight_decay, n_epochs_kl_warmup, n_steps_kl_warmup, max_kl_weight.
 
         Raises
         ------
@@ -192,8 +206,9 @@ class TrainingMethods(BitMethods):
         if max_epochs is None:
             max_epochs = fit.default_epochs(self.adata.n_obs)
         config = pick(TrainingConfig, locals())
-        answering = None if on_epoch is None else partial(self._answer, on_epoch)
-        options = pick(fit.RunOptions, locals(), on_epoch=answering)
+        if plan_kwargs:
+            config = planned(config, plan_kwargs, split.steps(self.adata.n_obs, config, train_size))
+        options = pick(fit.RunOptions, locals())
         if sampler is not None:
             self.sampler = sampler
         run = fit.Run.of(self, config, options)

@@ -51,7 +51,7 @@ class Verdict:
     level
         "good", "fair" or "bad": the worst of the findings.
     summary
-        The verdict in words, with the cure.
+        The verdict in words, and what to do.
     findings
         The findings.
     draws, against, residuals, random_draws
@@ -126,8 +126,8 @@ def summary(verdict: Verdict) -> str:
         cures.append("more sweeps, or population-annealing or parallel-tempering")
     if flagged:
         said.append(f"look at {', '.join(flagged)}")
-    cure = "; ".join(dict.fromkeys(cures))
-    return f"{at}: {'; '.join(said)}{'. To mend it: ' + cure if cure else ''}."
+    advice = "; ".join(dict.fromkeys(cures))
+    return f"{at}: {'; '.join(said)}{'. To mend it: ' + advice if advice else ''}."
 
 
 def _right(verdict: Verdict) -> bool:

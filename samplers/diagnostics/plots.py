@@ -22,6 +22,15 @@ def write_plots(verdict: Verdict, problem: Ising, folder: str | Path) -> list[Pa
     `energies.png`, `moments.png`, `fields.png` (the temperature), `residuals.png`, and `ladder.png` for parallel
     tempering.
 
+    Parameters
+    ----------
+    verdict
+        What `check` found.
+    problem
+        The problem that was checked.
+    folder
+        Where the files go; made where missing.
+
     Raises
     ------
     MissingExtraError

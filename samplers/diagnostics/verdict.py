@@ -42,6 +42,11 @@ def check(
         Seed or generator.
     data
         States to start chains from for R-hat, `(num, n)`; the reference's reads by default.
+
+    Raises
+    ------
+    InputError
+        For fewer than 50 reads, a problem without spins, or what the sampler refuses.
     """
     from samplers.registry import get
 

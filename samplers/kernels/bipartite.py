@@ -60,7 +60,15 @@ def sweep(spins, streams, energies, two_beta, own, block, block_t, fields, num_s
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
 def energy(spins, energies, own, block, block_t, fields):
-    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`."""
+    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`.
+
+    Parameters
+    ----------
+    spins, energies, own
+        As in `sweep`; the energies are written.
+    block, block_t, fields
+        The kernel's arguments as in `sweep`.
+    """
     n_visible, n_hidden = block.shape
     pushed = np.empty((n_visible, LANES), dtype=np.float32)
     for group in range(spins.shape[0]):

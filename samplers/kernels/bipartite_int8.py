@@ -80,7 +80,15 @@ def sweep(
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
 def energy(spins, energies, own, words, row_sums, words_t, row_sums_t, scale, fields):
-    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`."""
+    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`.
+
+    Parameters
+    ----------
+    spins, energies, own
+        As in `sweep`; the energies are written.
+    words, row_sums, words_t, row_sums_t, scale, fields
+        The kernel's arguments as in `sweep`.
+    """
     n_visible, n_hidden = row_sums.shape[0], row_sums_t.shape[0]
     hidden = np.empty((words.shape[1], LANES), dtype=np.uint32)
     raw = np.empty((2, LANES), dtype=np.int32)

@@ -40,7 +40,15 @@ class Chains:
 
     @classmethod
     def random(cls, num: int, n: int, rng: np.random.Generator) -> Chains:
-        """Return `num` chains of `n` fair coins."""
+        """Return `num` chains of `n` fair coins.
+
+        Parameters
+        ----------
+        num, n
+            Chains, and spins of each.
+        rng
+            The generator.
+        """
         groups = -(-num // LANES)
         bits = np.unpackbits(rng.integers(0, 256, size=(groups * n * LANES) // 8, dtype=np.uint8))
         spins = bits.reshape(groups, n, LANES).astype(np.float32) * 2 - 1

@@ -62,7 +62,15 @@ def sweep(spins, streams, energies, two_beta, own, couplings, fields, num_sweeps
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
 def energy(spins, energies, own, couplings, fields):
-    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`."""
+    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`.
+
+    Parameters
+    ----------
+    spins, energies, own
+        As in `sweep`; the energies are written.
+    couplings, fields
+        The kernel's arguments as in `sweep`.
+    """
     n = fields.shape[0]
     pushed = np.empty((n, LANES), dtype=np.float32)
     for group in range(spins.shape[0]):

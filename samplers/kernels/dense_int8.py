@@ -63,7 +63,15 @@ def sweep(spins, streams, energies, two_beta, own, words, rounded, row_sums, sca
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
 def energy(spins, energies, own, words, rounded, row_sums, scale, fields):
-    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`."""
+    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`.
+
+    Parameters
+    ----------
+    spins, energies, own
+        As in `sweep`; the energies are written.
+    words, rounded, row_sums, scale, fields
+        The kernel's arguments as in `sweep`.
+    """
     n = fields.shape[0]
     bytes01 = np.empty((words.shape[1], LANES), dtype=np.uint32)
     raw = np.empty((2, LANES), dtype=np.int32)

@@ -87,7 +87,17 @@ class Kernel:
         )
 
     def sweep(self, chains: Chains, beta: float | np.ndarray, num_sweeps: int = 1) -> None:
-        """Update every spin of every chain `num_sweeps` times at inverse temperature `beta`, a number or `(num,)`."""
+        """Update every spin of every chain `num_sweeps` times at inverse temperature `beta`, a number or `(num,)`.
+
+        Parameters
+        ----------
+        chains
+            The chains; written.
+        beta
+            Inverse temperature, a number or one a chain, `(num,)`.
+        num_sweeps
+            How many.
+        """
         two_beta = np.zeros((len(chains.spins), LANES), dtype=np.float32)
         two_beta.reshape(-1)[: chains.num] = 2.0 * np.asarray(beta)
         form = self.form(float(np.max(beta)))

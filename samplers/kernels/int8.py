@@ -1,6 +1,6 @@
 """Integer matrix products for the kernels: bits of 64 chains times 16-bit couplings, exact, on CPUs with AVX-512 VNNI.
 
-Couplings are rounded once to 16-bit fixed point and split into two signed bytes; spins are kept beside their float
+Couplings are rounded once to 16-bit fixed point and split into two signed bytes; spins are kept next to their float
 form as bytes 0/1, four sites to a 32-bit word. One `vpdpbusd` then multiplies and adds 64 pairs of bytes, about ten
 times what float32 does. Nothing is rounded after the couplings, so that the result does not depend on the order.
 """
@@ -117,7 +117,17 @@ def pack_spins(spins, words):
 
 @numba.njit(fastmath=FAST)
 def set_spin(spins, words, site, place):
-    """Copy the spins of one site, a row of `(n, 64)` float32, to the byte `place` of `words`."""
+    """Copy the spins of one site, a row of `(n, 64)` float32, to the byte `place` of `words`.
+
+    Parameters
+    ----------
+    spins
+        `(n, 64)` float32 in -1/+1.
+    words
+        Packed bits; written.
+    site, place
+        Which spin, and where its bits go.
+    """
     shift = np.uint32(8 * (place % 4))
     keep = np.uint32(~np.uint32(np.uint32(255) << shift))
     word = place // 4

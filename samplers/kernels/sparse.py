@@ -52,7 +52,15 @@ def sweep(spins, streams, energies, two_beta, own, indptr, indices, couplings, f
 
 @numba.njit(fastmath=FAST, cache=True, nogil=True)
 def energy(spins, energies, own, indptr, indices, couplings, fields):
-    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`."""
+    """Write the energies of all chains, without the offset, to `energies`; arguments as in `sweep`.
+
+    Parameters
+    ----------
+    spins, energies, own
+        As in `sweep`; the energies are written.
+    indptr, indices, couplings, fields
+        The kernel's arguments as in `sweep`.
+    """
     n = fields.shape[0]
     pushed = np.empty(LANES, dtype=np.float32)
     for group in range(spins.shape[0]):

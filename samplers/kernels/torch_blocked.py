@@ -107,7 +107,17 @@ class TorchKernel:
         return chains
 
     def sweep(self, chains: TorchChains, beta: float | np.ndarray, num_sweeps: int = 1) -> None:
-        """Update every spin of every chain `num_sweeps` times at `beta`, a number or `(num,)`."""
+        """Update every spin of every chain `num_sweeps` times at `beta`, a number or `(num,)`.
+
+        Parameters
+        ----------
+        chains
+            The chains; written.
+        beta
+            Inverse temperature, a number or one a chain, `(num,)`.
+        num_sweeps
+            How many.
+        """
         two_beta = self._tensor(np.broadcast_to(2.0 * np.asarray(beta), (chains.num,)))
         for _ in range(num_sweeps):
             update = _metropolis if chains.phase % 2 else _gibbs

@@ -55,7 +55,13 @@ def gibbs(stream, work, spins, site):
 
 @numba.njit(fastmath=FAST)
 def metropolis(stream, work, spins, site):
-    """Flip each spin with probability min(1, exp(-2 beta s F)); arguments as in `gibbs`."""
+    """Flip each spin with probability min(1, exp(-2 beta s F)); arguments as in `gibbs`.
+
+    Parameters
+    ----------
+    stream, work, spins, site
+        As in `gibbs`.
+    """
     two = np.float32(2.0)
     for lane in range(LANES):
         s0 = stream[lane]
@@ -96,6 +102,14 @@ def settle(work, energy):
 
 @numba.njit(fastmath=FAST)
 def add_energy(spins, field, energy):
-    """Add the energy of spins in a field, -s F, to `energy`; the three are `(64,)`, the last float64."""
+    """Add the energy of spins in a field, -s F, to `energy`; the three are `(64,)`, the last float64.
+
+    Parameters
+    ----------
+    spins, field
+        `(64,)` float32.
+    energy
+        `(64,)` float64; written.
+    """
     for lane in range(LANES):
         energy[lane] -= np.float64(spins[lane] * field[lane])

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from samplers.checks import non_negative, one_of, positive, whole
+from samplers.checks import integer, non_negative, one_of, positive
 from samplers.draws import Draws
 from samplers.machines.amplitudes import pull, signs
 from samplers.problem import Ising
@@ -59,9 +59,9 @@ class SimulatedBifurcation(Sampler):
     ):
         self.mode = one_of("mode", mode, ("discrete", "ballistic"))
         self.heat = non_negative("heat", heat)
-        self.num_steps = whole("num_steps", num_steps)
+        self.num_steps = integer("num_steps", num_steps)
         self.scale = SCALES[mode] if scale is None else positive("scale", scale)
-        self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
+        self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
 
     def _draw(self, request: Request) -> Draws:
         problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
@@ -84,7 +84,23 @@ def bifurcate(
     discrete: bool,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return the spins of simulated-bifurcation runs, `(num_reads, n)` int8."""
+    """Return the spins of simulated-bifurcation runs, `(num_reads, n)` int8.
+
+    Parameters
+    ----------
+    problem
+        The Ising problem.
+    num_reads, num_steps
+        Runs, and steps of each.
+    gain
+        Factor on the problem, beta included.
+    heat
+        Heating rate.
+    discrete
+        Whether the field sees the signs of the positions.
+    rng
+        The generator.
+    """
     couple, fields = pull(problem, gain), (-gain * problem.h).astype(np.float32)
     step = np.float32(0.7)
     x = rng.uniform(-0.1, 0.1, (num_reads, problem.n)).astype(np.float32)

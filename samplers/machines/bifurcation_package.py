@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from samplers.checks import one_of, whole
+from samplers.checks import integer, one_of
 from samplers.draws import Draws
 from samplers.errors import MissingExtraError
 from samplers.request import Request
@@ -49,8 +49,8 @@ class SimulatedBifurcationPackage(Sampler):
     ):
         self.mode = one_of("mode", mode, ("discrete", "ballistic"))
         self.heated = bool(heated)
-        self.num_steps = whole("num_steps", num_steps)
-        self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
+        self.num_steps = integer("num_steps", num_steps)
+        self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
         try:
             import simulated_bifurcation  # noqa: F401
         except ImportError as error:

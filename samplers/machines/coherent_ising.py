@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from samplers.checks import non_negative, one_of, positive, whole
+from samplers.checks import integer, non_negative, one_of, positive
 from samplers.draws import Draws
 from samplers.machines.amplitudes import pull, signs, with_ancilla, without_ancilla
 from samplers.problem import Ising
@@ -60,10 +60,10 @@ class CoherentIsing(Sampler):
         correction_sweeps: int = 5,
     ):
         self.model = one_of("model", model, ("simcim", "analog"))
-        self.num_steps = whole("num_steps", num_steps)
+        self.num_steps = integer("num_steps", num_steps)
         self.scale = SCALES[model] if scale is None else positive("scale", scale)
         self.noise = NOISES[model] if noise is None else non_negative("noise", noise)
-        self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
+        self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
 
     def _draw(self, request: Request) -> Draws:
         problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
@@ -76,7 +76,21 @@ class CoherentIsing(Sampler):
 def simcim(
     problem: Ising, num_reads: int, num_steps: int, gain: float, noise: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the spins of SimCIM runs, `(num_reads, n)` int8, with Euler steps of .05 photon lifetimes."""
+    """Return the spins of SimCIM runs, `(num_reads, n)` int8, with Euler steps of .05 photon lifetimes.
+
+    Parameters
+    ----------
+    problem
+        The Ising problem.
+    num_reads, num_steps
+        Runs, and steps of each.
+    gain
+        Factor on the problem, beta included.
+    noise
+        Standard deviation of the noise.
+    rng
+        The generator.
+    """
     push, size = with_ancilla(problem, gain)
     step = np.float32(0.05)
     kick = np.float32(noise * np.sqrt(step))
@@ -92,7 +106,21 @@ def simcim(
 def analog(
     problem: Ising, num_reads: int, num_steps: int, gain: float, noise: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the spins of noise-injected analogue runs, `(num_reads, n)` int8."""
+    """Return the spins of noise-injected analogue runs, `(num_reads, n)` int8.
+
+    Parameters
+    ----------
+    problem
+        The Ising problem.
+    num_reads, num_steps
+        Runs, and steps of each.
+    gain
+        Factor on the problem, beta included.
+    noise
+        Standard deviation of the noise.
+    rng
+        The generator.
+    """
     couple, fields = pull(problem, gain), (-0.5 * gain * problem.h).astype(np.float32)
     x = 0.1 * rng.standard_normal((num_reads, problem.n), dtype=np.float32)
     quarter = np.float32(np.pi / 4)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from samplers.checks import interval, non_negative, positive, share, whole
+from samplers.checks import integer, interval, non_negative, positive, share
 from samplers.draws import Draws, Seed
 from samplers.quantisation import Range, quantise_problem
 from samplers.registry import get
@@ -54,7 +54,7 @@ class MockMachine(Sampler):
         drift_seed: Seed = 0,
     ):
         self.gain = positive("gain", gain)
-        self.bits = None if bits is None else whole("bits", bits, 2)
+        self.bits = None if bits is None else integer("bits", bits, 2)
         self.h_range, self.j_range = interval("h_range", h_range), interval("j_range", j_range)
         self.flip_rate = share("flip_rate", flip_rate)
         self.drift = non_negative("drift", drift)

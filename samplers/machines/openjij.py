@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from samplers.checks import one_of, positive, whole
+from samplers.checks import integer, one_of, positive
 from samplers.draws import Draws
 from samplers.errors import MissingExtraError
 from samplers.machines.simulated_annealing import integer_bqm, ordered
@@ -52,9 +52,9 @@ class OpenJij(Sampler):
         correction_sweeps: int = 5,
     ):
         self.algorithm = one_of("algorithm", algorithm, ("sa", "sqa"))
-        self.num_sweeps = whole("num_sweeps", num_sweeps)
+        self.num_sweeps = integer("num_sweeps", num_sweeps)
         self.transverse_field = positive("transverse_field", transverse_field)
-        self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
+        self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
         self._package()
 
     @staticmethod

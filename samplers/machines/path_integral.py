@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplers.checks import positive, whole
+from samplers.checks import integer, positive
 from samplers.draws import Draws
 from samplers.machines.simulated_annealing import integer_bqm, ordered
 from samplers.request import Request
@@ -33,9 +33,9 @@ class PathIntegralAnnealing(Sampler):
     kind = "optimiser"
 
     def __init__(self, num_sweeps: int = 100, *, transverse_field: float = 1.0, correction_sweeps: int = 5):
-        self.num_sweeps = whole("num_sweeps", num_sweeps)
+        self.num_sweeps = integer("num_sweeps", num_sweeps)
         self.transverse_field = positive("transverse_field", transverse_field)
-        self.correction_sweeps = whole("correction_sweeps", correction_sweeps, 0)
+        self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
 
     def _draw(self, request: Request) -> Draws:
         from dwave.samplers import PathIntegralAnnealingSampler

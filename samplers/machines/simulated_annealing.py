@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import dimod
 import numpy as np
 
-from samplers.checks import one_of, share, whole
+from samplers.checks import integer, one_of, share
 from samplers.draws import Draws
 from samplers.problem import Ising
 from samplers.request import Request
@@ -39,7 +40,7 @@ class SimulatedAnnealing(Sampler):
     def __init__(
         self, num_sweeps: int = 100, *, ramp: float = 0.5, acceptance: Literal["gibbs", "metropolis"] = "gibbs"
     ):
-        self.num_sweeps = whole("num_sweeps", num_sweeps)
+        self.num_sweeps = integer("num_sweeps", num_sweeps)
         self.ramp = share("ramp", ramp)
         self.acceptance = one_of("acceptance", acceptance, ("gibbs", "metropolis"))
 
@@ -71,17 +72,15 @@ class SimulatedAnnealing(Sampler):
         return Draws(ordered(answer), info={"num_sweeps": self.num_sweeps})
 
 
-def integer_bqm(problem: Ising, factor: float = 1.0) -> Any:
+def integer_bqm(problem: Ising, factor: float = 1.0) -> dimod.BinaryQuadraticModel:
     """Return the problem times `factor` as a `dimod` model over variables 0 to n - 1."""
-    import dimod
-
     i, j, values = problem.edges
     return dimod.BinaryQuadraticModel.from_numpy_vectors(
         problem.h * factor, (i, j, values * factor), 0.0, dimod.SPIN, variable_order=list(range(problem.n))
     )
 
 
-def ordered(answer: Any) -> np.ndarray:
+def ordered(answer: dimod.SampleSet) -> np.ndarray:
     """Return the reads of a `dimod` sample set over variables 0 to n - 1 as int8 `(reads, n)`, multiplicities as rows."""
     columns = np.empty(len(answer.variables), dtype=np.int64)
     columns[np.asarray(list(answer.variables), dtype=np.int64)] = np.arange(len(answer.variables))

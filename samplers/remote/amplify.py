@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from samplers.checks import positive, whole
+from samplers.checks import integer, positive
 from samplers.draws import Draws
 from samplers.errors import BadAnswerError, InputError, MissingExtraError, RemoteError, RemoteTimeoutError
 from samplers.problem import Ising
@@ -57,7 +57,7 @@ class Amplify(Sampler):
         max_spins: int | None = None,
         client: Any = None,
     ):
-        self.seconds, self.max_calls = positive("seconds", seconds), whole("max_calls", max_calls)
+        self.seconds, self.max_calls = positive("seconds", seconds), integer("max_calls", max_calls)
         self.machine: Machine = machine(device, max_spins=max_spins)
         self._client = client
 

@@ -10,7 +10,7 @@ from scipy.special import gammaln
 from samplers.draws import Draws
 from samplers.errors import BadAnswerError
 from samplers.problem import Ising
-from samplers.serving import check_energies
+from samplers.serving import checked_reads
 
 
 def check_answer(
@@ -43,38 +43,17 @@ def check_answer(
         For a wrong number of reads or spins, values other than ±1, weights or energies that are NaN or belong to other
         states, clamped spins that moved, duplicated reads.
     """
-    states = np.asarray(draws.states)
-    if states.ndim != 2 or states.shape[1] != problem.n:
-        raise BadAnswerError(f"{source} answered with states of shape {states.shape}, asked for {problem.n} spins")
-    if len(states) != num_reads:
-        raise BadAnswerError(f"{source} answered with {len(states)} reads, asked for {num_reads}")
-    bad = ~((states == 1) | (states == -1))
-    if bad.any():
-        read, spin = np.argwhere(bad)[0]
-        raise BadAnswerError(
-            f"{source} answered with {states[read, spin]} for spin {spin} of read {read}: not -1 or +1"
-        )
+    states = checked_reads(draws, problem, num_reads, f"{source} answered with")
     for spin, value in (clamped or {}).items():
         if (states[:, int(spin)] != value).any():
             raise BadAnswerError(f"{source} moved the clamped spin {spin}")
-    _check_numbers(draws, problem, source)
     if independent and _duplicated(states, problem, beta, clamped or {}):
+        unique = len(np.unique(np.packbits(states > 0, axis=1), axis=0))
         raise BadAnswerError(
-            f"{source} answered with {len(np.unique(np.packbits(states > 0, axis=1), axis=0))} different reads among {num_reads}, each "
-            "repeated, where the energies make repeats improbable: duplicated reads"
+            f"{source} answered with {unique} different reads among {num_reads}, each repeated, where the energies make "
+            "repeats improbable: duplicated reads"
         )
     return draws
-
-
-def _check_numbers(draws: Draws, problem: Ising, source: str) -> None:
-    weights, energies = draws.log_weights, draws.energies
-    if weights is not None:
-        if np.shape(weights) != (len(draws.states),):
-            raise BadAnswerError(f"{source} answered with weights of shape {np.shape(weights)}")
-        if np.isnan(weights).any() or not np.isfinite(np.max(weights)):
-            raise BadAnswerError(f"{source} answered with weights that are NaN, infinite or all zero")
-    if energies is not None:
-        check_energies(energies, problem.energies(draws.states), problem.magnitude, f"{source} answered with")
 
 
 def _duplicated(states: np.ndarray, problem: Ising, beta: float, clamped: Mapping[int, int]) -> bool:

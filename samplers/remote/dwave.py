@@ -12,7 +12,7 @@ import networkx as nx
 import numpy as np
 
 from samplers.bqm import model_of
-from samplers.checks import positive, whole
+from samplers.checks import integer, positive
 from samplers.draws import Draws, Seed
 from samplers.errors import InputError, MissingExtraError, RemoteError, RemoteTimeoutError
 from samplers.problem import Ising
@@ -80,7 +80,7 @@ class DWave(Sampler):
     ):
         self.solver, self.machine_beta = solver, positive("machine_beta", machine_beta)
         self.chain_strength, self.annealing_time, self.max_reads = chain_strength, annealing_time, max_reads
-        self.gauges = whole("gauges", gauges)
+        self.gauges = integer("gauges", gauges)
         self.embedding = embedding
         self.cache_folder = Path(cache_folder) if cache_folder is not None else embeddings.default_folder()
         self._qpu = qpu

@@ -101,7 +101,7 @@ class Http(Sampler):
 
     @property
     def properties(self) -> dict[str, Any]:
-        """What the server says of itself, beside our own; without it where it does not answer."""
+        """Our own properties, and the server's where it answers."""
         own = {"kind": "sampler", "remote": True, "url": self.url}
         try:
             return {**own, **self._served()}

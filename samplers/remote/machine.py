@@ -42,7 +42,7 @@ class Machine:
     min_reads
         Reads of the smallest call.
     quota_calls, quota_reads, quota_seconds
-        What may be used altogether; a `Ledger` around the sampler counts and refuses what goes beyond.
+        What may be used in all; a `Ledger` around the sampler counts and refuses what goes beyond.
     price_per_call, price_per_read, price_per_second
         In the account's currency; a `Ledger` adds them up.
     """

@@ -9,16 +9,19 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samplers.errors import InputError, MissingExtraError
 from samplers.registry import get
 from samplers.server.metrics import Metrics
 from samplers.server.pool import Pool, PoolError
 
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
 #: Seconds that a client may take to send its headers, and then its body, which gets one more second per `SLOW_BYTES`.
 SLOW_SECONDS, SLOW_BYTES = 15.0, 1 << 20
-#: Requests and bytes that may wait or run at once; more are told to come back (503).
+#: Requests and bytes that may wait or run at once; more are refused with 503 and a time to come back.
 MAX_PENDING, MAX_PENDING_BYTES = 2048, 1 << 30
 #: Connections that may be open at once.
 MAX_CONNECTIONS = 4096
@@ -93,7 +96,7 @@ def serve(
     )  # fmt: skip
 
     class Announcing(uvicorn.Server):
-        """A server that says where it listens once it does, and for which being told to stop is no error."""
+        """A server that prints its address once it listens, and that stops without an error."""
 
         def handle_exit(self, sig: int, frame: Any) -> None:
             self.force_exit = self.should_exit and sig == signal.SIGINT
@@ -133,10 +136,20 @@ def _check_address(host: str, port: int) -> None:
 
 def application(
     sampler_spec: str, *, token: str | None, max_spins: int, max_reads: int, max_seconds: float, workers: int
-) -> Any:
+) -> Starlette:
     """Return the ASGI application of `serve`, for users who run a server of their own.
 
     It is plain Starlette, which FastAPI is made of: bodies are binary, so that FastAPI's models have nothing to check.
+
+    Parameters
+    ----------
+    sampler_spec, token, max_spins, max_reads, max_seconds, workers
+        As in `serve`.
+
+    Raises
+    ------
+    MissingExtraError
+        Where the extra `server` is not installed.
     """
     try:
         from starlette.applications import Starlette
@@ -244,7 +257,7 @@ async def _body(request: Any, most: int, hold: Callable[[int], None]) -> bytes:
             blocks.append(block)
         return b"".join(blocks)
     except ClientDisconnect:
-        raise PoolError(400, "the body did not arrive whole") from None
+        raise PoolError(400, "the body is incomplete") from None
 
 
 async def _unless_gone(request: Any, work: Any) -> bytes:

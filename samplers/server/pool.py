@@ -82,7 +82,7 @@ class Pool:
         self._tasks = [asyncio.create_task(self._serve(process)) for process in processes]
 
     async def stop(self) -> None:
-        """Stop the workers; what still waits is told so."""
+        """Stop the workers; requests that still wait fail with 503."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -93,7 +93,13 @@ class Pool:
 
     @contextlib.contextmanager
     def room(self) -> Iterator[Callable[[int], None]]:
-        """Hold room for one request's bytes until it is answered; the body calls the function as they arrive."""
+        """Hold room for one request's bytes until it is answered; the body calls the function as they arrive.
+
+        Raises
+        ------
+        PoolError
+            Where the bodies that are held leave no room.
+        """
         held = 0
 
         def hold(size: int) -> None:
@@ -109,7 +115,13 @@ class Pool:
             self.pending_bytes -= held
 
     async def submit(self, body: bytes) -> bytes:
-        """Return the answer to a request's bytes; a cancelled submission that still waits is never drawn."""
+        """Return the answer to a request's bytes; a cancelled submission that still waits is never drawn.
+
+        Raises
+        ------
+        PoolError
+            Where too many requests wait, or the draw fails.
+        """
         if self.pending >= self.max_pending:
             raise PoolError(503, "the server is busy: try again later")
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -137,7 +149,7 @@ class Pool:
                         process = await self._replace(process)
                         _fail(future, 504, f"the draw took longer than {self.max_seconds:g} s, this server's limit")
                     except (OSError, EOFError):
-                        # died under this request or before it: a draw can be done again, but not for ever
+                        # died under this request or before it: a draw can be done again, but not without end
                         process = await self._replace(process)
                         if attempt == 1 and not future.done():
                             continue

@@ -104,7 +104,17 @@ def warm_up(spec: str) -> None:
 
 
 def main(spec: str, limits: dict[str, int], inlet: BinaryIO, outlet: BinaryIO) -> None:
-    """Answer requests until the inlet closes."""
+    """Answer requests until the inlet closes.
+
+    Parameters
+    ----------
+    spec
+        The sampler, as `samplers.get` takes it.
+    limits
+        "max_spins" and "max_reads".
+    inlet, outlet
+        Where requests come from and answers go.
+    """
 
     def send(status: int, data: bytes) -> None:
         outlet.write(start(status, len(data)))
@@ -136,7 +146,7 @@ def main(spec: str, limits: dict[str, int], inlet: BinaryIO, outlet: BinaryIO) -
 
 
 if __name__ == "__main__":
-    # Ctrl-C reaches the whole group; the server decides when a worker goes
+    # Ctrl-C reaches every process of the group; the server decides when a worker goes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     frames = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # what a backend prints must not end up between the frames

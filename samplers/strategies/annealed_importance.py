@@ -13,6 +13,17 @@ def forward(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Anneal fair coins from beta 0 to `beta` in equal steps.
 
+    Parameters
+    ----------
+    problem
+        The Ising problem.
+    num_chains, num_sweeps
+        Chains, and steps of beta with one sweep each.
+    beta
+        The final inverse temperature.
+    rng
+        The generator.
+
     Returns
     -------
     tuple

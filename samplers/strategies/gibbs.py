@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from samplers.batch import BatchRequest, DrawsBatch
-from samplers.checks import whole
+from samplers.checks import integer
 from samplers.draws import Draws
 from samplers.kernels.dispatch import compile_problem
 from samplers.request import Request
@@ -29,7 +29,7 @@ class Gibbs(Sampler):
 
     def __init__(self, *, num_sweeps: int = 100, device: str = "cpu"):
         self.device = device
-        self.num_sweeps = whole("num_sweeps", num_sweeps)
+        self.num_sweeps = integer("num_sweeps", num_sweeps)
 
     def _draw(self, request: Request) -> Draws:
         rng, kernel = request.rng, compile_problem(request.problem, self.device)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from samplers.checks import whole
+from samplers.checks import integer
 from samplers.draws import Draws
 from samplers.kernels.chains import Chains
 from samplers.kernels.dispatch import compile_problem
@@ -65,7 +65,7 @@ class ParallelTempering(Sampler):
 
     def __init__(self, *, num_sweeps: int = 200, device: str = "cpu"):
         self.device = device
-        self.num_sweeps = whole("num_sweeps", num_sweeps, least=8)
+        self.num_sweeps = integer("num_sweeps", num_sweeps, least=8)
 
     def _draw(self, request: Request) -> Draws:
         rng, num_reads, beta = request.rng, request.num_reads, request.beta
@@ -96,7 +96,19 @@ class ParallelTempering(Sampler):
 
 
 def start(kernel: Any, num: int, betas: np.ndarray, rng: np.random.Generator) -> Ladders:
-    """Return `num` ladders of random states."""
+    """Return `num` ladders of random states.
+
+    Parameters
+    ----------
+    kernel
+        The compiled problem.
+    num
+        Ladders.
+    betas
+        Of the rungs, ascending.
+    rng
+        The generator.
+    """
     rungs = len(betas)
     chains = kernel.random(num * rungs, rng)
     kernel.measure(chains)
@@ -105,7 +117,19 @@ def start(kernel: Any, num: int, betas: np.ndarray, rng: np.random.Generator) ->
 
 
 def step(kernel: Any, ladders: Ladders, cooling: float, rng: np.random.Generator) -> None:
-    """One sweep of every replica at `cooling` times its beta, then swaps between every other pair of rungs."""
+    """One sweep of every replica at `cooling` times its beta, then swaps between every other pair of rungs.
+
+    Parameters
+    ----------
+    kernel
+        The compiled problem.
+    ladders
+        The replicas; written.
+    cooling
+        Factor on every beta, 0 to 1.
+    rng
+        The generator.
+    """
     num, rungs = ladders.rung.shape
     betas = ladders.betas * cooling
     of_chain = np.empty((num, rungs))
@@ -143,7 +167,19 @@ def cold_states(ladders: Ladders) -> np.ndarray:
 
 
 def tune(kernel: Any, beta: float, num_sweeps: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a ladder from 0 to `beta` whose neighbours swap equally often, tuned on 8 ladders in two rounds."""
+    """Return a ladder from 0 to `beta` whose neighbours swap equally often, tuned on 8 ladders in two rounds.
+
+    Parameters
+    ----------
+    kernel
+        The compiled problem.
+    beta
+        Of the coldest rung.
+    num_sweeps
+        Sweeps to spend.
+    rng
+        The generator.
+    """
     betas = np.linspace(0.0, beta, FIRST_RUNGS)
     if beta == 0:
         return betas[:2]

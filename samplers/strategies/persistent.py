@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from samplers.batch import BatchRequest, DrawsBatch
-from samplers.checks import whole
+from samplers.checks import integer
 from samplers.draws import Draws
 from samplers.errors import InputError
 from samplers.kernels.dispatch import compile_problem
@@ -37,8 +37,8 @@ class Persistent(Sampler):
     So does a draw of a problem of another size, or of one so different that less than 5 % of the chains stay
     effective, and a draw with an *integer* seed, which therefore gives the same reads for the same seed; a generator,
     or no seed, goes on with the chains there are. `initial_states` replace the cooling. Every `refresh` draws the chains
-    are cooled anew: the noise in the modes' shares adds up from draw to draw, and a mode that no chain holds any more
-    would not be found again (`python -m experiments.benchmarks.samplers_training --only hard`). A draw with clamped spins
+    are cooled anew: mode weights drift from draw to draw, and a mode that no chain holds any more is not
+    found again (`python -m experiments.benchmarks.samplers_training --only hard`). A draw with clamped spins
     is served by population annealing of its own and leaves the chains alone. `draw_batch` keeps chains of its own for each
     problem as long as the numbers of problems and of reads stay the same; `draw` in between starts anew.
 
@@ -50,7 +50,7 @@ class Persistent(Sampler):
         Number of chains; that of the first draw's reads by default. A draw of more reads takes them in rounds of
         `num_sweeps` sweeps each, a draw of fewer picks chains by their weights.
     refresh
-        Draws after which the chains are started anew; None keeps them for ever.
+        Draws after which the chains are started anew; None keeps them until the problem changes size.
     device
         "cpu", or a torch device such as "cuda".
     """
@@ -64,13 +64,14 @@ class Persistent(Sampler):
         self, *, num_sweeps: int = 2, num_chains: int | None = None, refresh: int | None = 200, device: str = "cpu"
     ):
         self.device = device
-        self.num_sweeps = whole("num_sweeps", num_sweeps)
-        self.num_chains = None if num_chains is None else whole("num_chains", num_chains)
-        self.refresh = None if refresh is None else whole("refresh", refresh)
+        self.num_sweeps = integer("num_sweeps", num_sweeps)
+        self.num_chains = None if num_chains is None else integer("num_chains", num_chains)
+        self.refresh = None if refresh is None else integer("refresh", refresh)
         self._chains: Any = None
         self._age = 0  # draws of these chains
         self._beta: float = 1.0
         self._log_weights = np.zeros((0, 0))  # (problems, chains of each)
+        self._shares = np.zeros(0)  # effective shares of each problem's chains
         self._rng = np.random.default_rng()
 
     def _draw(self, request: Request) -> Draws:
@@ -120,8 +121,7 @@ class Persistent(Sampler):
         self._age += 1
         kernel.sweep(self._chains, beta, self.num_sweeps)
         self._beta = beta
-        shares = ess_share(self._log_weights)
-        info["ess"] = shares.tolist() if fields is not None else float(shares[0])
+        info["ess"] = self._shares.tolist() if fields is not None else float(self._shares[0])
         info["num_chains"] = self._chains.num
         return info
 
@@ -135,6 +135,7 @@ class Persistent(Sampler):
             self._log_weights = np.zeros((1 if fields is None else len(fields), each))
             if fields is not None:
                 self._chains.assign(fields)
+        self._shares = ess_share(self._log_weights)
         kernel.measure(self._chains)
 
     def _follow(self, kernel: Any, beta: float, info: dict[str, Any]) -> bool:
@@ -146,9 +147,11 @@ class Persistent(Sampler):
             return False
         self._log_weights = self._log_weights + step
         self._log_weights -= self._log_weights.max(axis=1, keepdims=True)
-        low = np.flatnonzero(ess_share(self._log_weights) < ESS_FLOOR)
+        self._shares = ess_share(self._log_weights)
+        low = np.flatnonzero(self._shares < ESS_FLOOR)
         if len(low):
             resample(chains, self._log_weights, low, self._rng)
+            self._shares[low] = 1.0
             info["resampled"] = True
         return True
 
@@ -165,7 +168,13 @@ class Persistent(Sampler):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on exactly where `state_dict` was taken: the next draw with no seed is equal bit by bit."""
+        """Go on exactly where `state_dict` was taken: the next draw with no seed is equal bit by bit.
+
+        Raises
+        ------
+        InputError
+            For the state of another sampler.
+        """
         if not state:
             self._chains = None
             return

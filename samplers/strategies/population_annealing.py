@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from samplers.batch import BatchRequest, DrawsBatch
-from samplers.checks import whole
+from samplers.checks import integer
 from samplers.draws import Draws
 from samplers.kernels.chains import Chains
 from samplers.kernels.dispatch import compile_problem
@@ -68,7 +68,7 @@ class PopulationAnnealing(Sampler):
 
     def __init__(self, *, num_sweeps: int = 128, device: str = "cpu"):
         self.device = device
-        self.num_sweeps = whole("num_sweeps", num_sweeps)
+        self.num_sweeps = integer("num_sweeps", num_sweeps)
 
     def _draw(self, request: Request) -> Draws:
         rng, kernel = request.rng, compile_problem(request.problem, self.device)

@@ -73,7 +73,17 @@ def _cheapest(near: dict[int, set[int]], remaining: set[int], least: int) -> int
 
 
 def eliminate(problem: Ising, elimination: Elimination, beta: float) -> tuple[float, list[np.ndarray]]:
-    """Return log Z and, in the order of elimination, each spin's table of P(+1 | parents), `(2,) * len(parents)`."""
+    """Return log Z and, in the order of elimination, each spin's table of P(+1 | parents), `(2,) * len(parents)`.
+
+    Parameters
+    ----------
+    problem
+        The Ising problem.
+    elimination
+        Its order of elimination.
+    beta
+        Inverse temperature.
+    """
     position = {spin: k for k, spin in enumerate(elimination.order)}
     couplings = problem.sparse
     # the log factors that wait for the elimination of their first spin: (spins, table)
@@ -108,7 +118,17 @@ def _spread(spins: list[int], table: np.ndarray, scope: list[int]) -> np.ndarray
 
 
 def draw(elimination: Elimination, tables: list[np.ndarray], num_reads: int, rng: np.random.Generator) -> np.ndarray:
-    """Return independent states, `(num_reads, n)` int8."""
+    """Return independent states, `(num_reads, n)` int8.
+
+    Parameters
+    ----------
+    elimination, tables
+        What `plan` and `eliminate` returned.
+    num_reads
+        How many.
+    rng
+        The generator.
+    """
     up = np.zeros((len(elimination.order), num_reads), dtype=np.intp)
     for spin, parents, table in zip(
         reversed(elimination.order), reversed(elimination.parents), reversed(tables), strict=True

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from samplers import wire
-from samplers.checks import whole
+from samplers.checks import integer
 from samplers.draws import Draws
 from samplers.files import plain, write_atomically
 from samplers.request import Request
@@ -42,7 +42,7 @@ class Cache(Wrapper):
 
     def __init__(self, sampler: Sampler | str, size: int = 64, folder: str | Path | None = None):
         super().__init__(sampler)
-        self.size = whole("size", size)
+        self.size = integer("size", size)
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)

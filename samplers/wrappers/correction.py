@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplers.checks import whole
+from samplers.checks import integer
 from samplers.draws import Draws, Seed
 from samplers.problem import Ising
 from samplers.request import Request
@@ -40,7 +40,15 @@ def correct(problem: Ising, states: np.ndarray, num_sweeps: int, beta: float = 1
 
 
 def random_start(problem: Ising, num_reads: int, num_sweeps: int, beta: float = 1.0, seed: Seed = None) -> np.ndarray:
-    """Return reads of `num_sweeps` Gibbs sweeps from uniform spins: what a corrected machine must beat."""
+    """Return reads of `num_sweeps` Gibbs sweeps from uniform spins: what a corrected machine must beat.
+
+    Parameters
+    ----------
+    problem, num_reads, beta, seed
+        As in `Sampler.draw`.
+    num_sweeps
+        Sweeps.
+    """
     rng = np.random.default_rng(seed)
     start = rng.choice(np.array([-1, 1], dtype=np.int8), (num_reads, problem.n))
     return correct(problem, start, num_sweeps, beta, rng)
@@ -61,7 +69,7 @@ class Correction(Wrapper):
 
     def __init__(self, sampler: Sampler | str, num_sweeps: int = 5):
         super().__init__(sampler)
-        self.num_sweeps = whole("num_sweeps", num_sweeps, 0)
+        self.num_sweeps = integer("num_sweeps", num_sweeps, 0)
 
     def _draw(self, request: Request) -> Draws:
         rng = request.rng

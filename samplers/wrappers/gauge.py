@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplers.checks import whole
+from samplers.checks import integer
 from samplers.draws import Draws
 from samplers.request import Request
 from samplers.sampler import Sampler
@@ -26,7 +26,7 @@ class Gauge(Wrapper):
 
     def __init__(self, sampler: Sampler | str, num_gauges: int = 4):
         super().__init__(sampler)
-        self.num_gauges = whole("num_gauges", num_gauges)
+        self.num_gauges = integer("num_gauges", num_gauges)
 
     def _draw(self, request: Request) -> Draws:
         rng, num, start = request.rng, request.num_reads, request.starts()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from samplers.checks import interval, whole
+from samplers.checks import integer, interval
 from samplers.draws import Draws
 from samplers.quantisation import Range, quantise_problem
 from samplers.request import Request
@@ -37,13 +37,13 @@ class Quantise(Wrapper):
         j_range: Range | float | None = None,
     ):
         super().__init__(sampler)
-        self.bits = None if bits is None else whole("bits", bits, 2)
+        self.bits = None if bits is None else integer("bits", bits, 2)
         self.h_range = None if h_range is None else interval("h_range", h_range)
         self.j_range = None if j_range is None else interval("j_range", j_range)
 
     @property
     def properties(self) -> dict[str, Any]:
-        """The limits, beside the child's properties."""
+        """The child's properties, and the limits."""
         return {**super().properties, "bits": self.bits, "h_range": self.h_range, "j_range": self.j_range}
 
     def _draw(self, request: Request) -> Draws:

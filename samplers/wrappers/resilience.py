@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from samplers.checks import non_negative, positive, whole
+from samplers.checks import integer, non_negative, positive
 from samplers.draws import Draws, Seed
 from samplers.errors import InputError, RemoteTimeoutError
 from samplers.registry import get
@@ -91,7 +91,7 @@ class Retry(Wrapper):
         seed: Seed = None,
     ):
         super().__init__(sampler)
-        self.attempts = whole("attempts", attempts)
+        self.attempts = integer("attempts", attempts)
         self.first_wait, self.most_wait = non_negative("first_wait", first_wait), non_negative("most_wait", most_wait)
         self._rng = np.random.default_rng(seed)
 

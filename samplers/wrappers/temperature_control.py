@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from samplers.checks import one_of, positive, share, whole
+from samplers.checks import integer, one_of, positive, share
 from samplers.draws import Draws, Seed
 from samplers.errors import InputError
 from samplers.problem import Ising
@@ -87,7 +87,7 @@ class TemperatureControl(Wrapper):
         """
         rng = np.random.default_rng(seed)
         scales = []
-        for _ in range(whole("rounds", rounds)):
+        for _ in range(integer("rounds", rounds)):
             self.draw(problem, num_reads, beta, seed=rng)
             scales.append(self.scale)
         return scales

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from tqdm.auto import tqdm
@@ -24,24 +24,12 @@ from qbmvae.core.training.fused_step.pointers import Held
 from qbmvae.core.training.fused_step.step import Step, applies
 from qbmvae.core.training.loop import Loop
 from qbmvae.core.training.negative_phase import NegativePhase
+from qbmvae.core.training.observer import Observer
+from qbmvae.core.training.source import Source
 from qbmvae.core.training.state import Position, converted
 from qbmvae.core.vae import VAE, Batch
 from samplers.errors import InputError
 from samplers.sampler import Sampler
-
-
-class Source(Protocol):
-    """Cells that can be handed out in minibatches, see `qbmvae.data.memory_source.MemorySource`."""
-
-    def __len__(self) -> int: ...
-
-    def steps(self, batch_size: int) -> int:
-        """Return the number of minibatches an epoch."""
-        ...
-
-    def epoch(self, batch_size: int, seed: int | None, epoch: int, start: int, device: Any) -> Iterator[Batch]:
-        """Yield the minibatches of an epoch."""
-        ...
 
 
 @contextlib.contextmanager
@@ -122,6 +110,7 @@ class Trainer:
         self.optimiser = Adam(groups)
         for group in self.optimiser.param_groups:
             group["base_lr"] = group["lr"]
+        self.observer = Observer()
         self.position = Position()
         parts = {"optimiser": self.optimiser, "negative_phase": self.negative_phase, "position": self.position}
         self.loop = Loop(
@@ -160,14 +149,19 @@ class Trainer:
         last = self.config.learning_rate_decay * self.total_steps
         return min(1.0, (self.total_steps - step) / last) if last >= 1 else 1.0
 
-    def fit(self, on_epoch: Callable[[Trainer], None] | None = None) -> dict[str, list[tuple[int, float]]]:
+    def fit(
+        self, on_epoch: Callable[[Trainer], None] | None = None, observer: Observer | None = None
+    ) -> dict[str, list[tuple[int, float]]]:
         """Train to the end, from wherever the state stands, and return the history.
 
         Parameters
         ----------
         on_epoch
             Called after each epoch.
+        observer
+            Called at each moment of the training.
         """
+        self.observer = observer or Observer()
         with (
             torch.random.fork_rng(devices=[] if torch.device(self.device).type == "cpu" else None),
             _arithmetic(self.config.precision),
@@ -183,15 +177,18 @@ class Trainer:
                 file=sys.stderr,
                 disable=not self.progress or self.ranks.rank > 0,
             ) as bar:
+                self.observer.start(self)
                 while self.loop.running:
                     self._run_epoch()
                     bar.update()
                     bar.set_postfix(self._summary())
                     if on_epoch:
                         on_epoch(self)
+                    self.observer.epoch_end(self)
             self.position.torch_rng = torch.get_rng_state()
         self.loop.restore_best()
         self.vae.eval()
+        self.observer.end(self)
         return self.history
 
     def _check_memory(self) -> None:
@@ -210,12 +207,15 @@ class Trainer:
 
     def _run_epoch(self) -> None:
         self._check_memory()
+        self.observer.epoch_start(self)
         self.vae.train()
         config, position = self.config, self.position
         first = self.epoch * self.train.steps(config.batch_size)
         for batch in self.train.epoch(config.batch_size, config.seed, self.epoch, position.step, self.device):
             self._step(batch, first + position.step)
             position.step += 1
+            if type(self.observer).step is not Observer.step:
+                self._check_memory()
             if config.checkpoint_every and (first + position.step) % config.checkpoint_every == 0:
                 self.loop.save()
         self._record_training()
@@ -238,6 +238,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = group["base_lr"] * factor
         self.optimiser.step()
+        self.observer.step(self, total, batch, self.position.step)
         n = len(batch)
         for name, value in {"n": n, "loss": total * n, **terms}.items():
             self.position.sums[name] += value
@@ -300,6 +301,7 @@ class Trainer:
         values = held_out.measure(self.vae, batches, log_z, self.config.seed, self.ranks)
         self.loop.record(values)
         self.loop.judge(values["elbo_validation"])
+        self.observer.validated(self)
 
     def _summary(self) -> dict[str, str]:
         show = {

@@ -231,8 +231,8 @@ def test_training_takes_one_thread_unless_told_otherwise(trained, tmp_path, monk
     import torch
 
     before = torch.get_num_threads()
-    # the model refuses its prior, after the threads are set
-    words = ["train", trained / "cells.h5ad", "--out", tmp_path / "run", "--prior", "none"]
+    # the model refuses its topology, after the threads are set
+    words = ["train", trained / "cells.h5ad", "--out", tmp_path / "run", "--topology", "pegasos"]
     try:
         torch.set_num_threads(3)
         monkeypatch.setenv("OMP_NUM_THREADS", "3")

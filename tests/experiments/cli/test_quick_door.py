@@ -68,6 +68,7 @@ def folder(tmp_path_factory):
         (path / name / "config.yaml").write_text(json.dumps(config))
         (path / name / "status.json").write_text(json.dumps({"state": state}))
     (path / "typo.yaml").write_text("n_latnet: 3\n")
+    (path / "gene.yaml").write_text("model: {dispersion: batch}\n")
     (path / "grid.yaml").write_text("name: g\nmodels: [pca, qbmvea]\ndatasets: []\n")
     (path / "table.csv").write_text("drug_id,cosmic_id\n")
     return path
@@ -101,6 +102,10 @@ def test_help(folder):
         ("train cells.h5ad --out o --n-latnet 3", "--n-latent"),
         ("train cells.h5ad --out o --n-latent many", "many"),
         ("train cells.h5ad --out o --max-epochs 0", "max_epochs"),
+        ("train cells.h5ad --out o --prior boltzman", "boltzmann"),
+        ("train cells.h5ad --out o --gene-likelihood nbb", "zinb"),
+        ("train cells.h5ad --out o --estimator gumbel", "gumbolt"),
+        ("train cells.h5ad --out o --config gene.yaml", "gene-batch"),
         ("train cells.h5ad --out o --config typo.yaml", "nearest: 'n_latent'"),
         ("train cells.h5ad --out o --set n_latnet=3", "nearest: 'n_latent'"),
         ("train --resume run --seed 3 --n-latent 8", "--n-latent"),

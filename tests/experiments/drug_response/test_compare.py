@@ -56,7 +56,7 @@ def test_a_stopped_comparison_goes_on(config, tmp_path, monkeypatch):
     stored = json.loads((tmp_path / "metrics.json").read_text())
     assert len(stored["claims"]) == 5
     text = (tmp_path / "report.html").read_text()
-    assert text.count("data:image/png;base64") == 2 and "16 of 16 cells" in text
+    assert text.count("data:image/png;base64") == 2 and "16 of 16 trainings" in text
     with pytest.raises(InputError, match="another 'learning_rate'"):
         compare(build(CompareConfig, plain(config) | {"learning_rate": 0.1}), tmp_path)
 

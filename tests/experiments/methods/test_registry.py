@@ -17,11 +17,27 @@ def cells():
 
 
 @pytest.mark.parametrize(
-    "name", ["pca", "harmony", "scvi", "ldvae", "autozi", "scanvi", "sysvi", "published", "qbmvae", "vae"]
+    "name",
+    [
+        "pca",
+        "harmony",
+        "scvi",
+        "scvi-zinb",
+        "ldvae",
+        "autozi",
+        "scanvi",
+        "sysvi",
+        "published",
+        "published-successor",
+        "qbmvae",
+        "vae",
+        "pca-aligned",
+        "scvi-aligned",
+    ],
 )
 def test_every_model_fits_and_embeds(cells, name):
     task = Task(cells, "batch", "cell_type", max_epochs=2, n_hidden=16, seed=1, snapshots=(1,))
-    options = {"n_bits": 16, "widths": (32, 16)} if name == "published" else {}
+    options = {"n_bits": 16, "widths": (32, 16)} if name.startswith("published") else {}
     fitted = fit(name, task, **options)
     x = fitted.embed(None)
     assert x.shape[0] == 120 and np.isfinite(x).all() and fitted.cpu_seconds > 0
@@ -33,7 +49,7 @@ def test_every_model_fits_and_embeds(cells, name):
             other.obs["batch"] = "new batch"
         assert fitted.embed(other).shape == (10, x.shape[1])
         assert fitted.fingerprint() == before
-    if name not in ("pca", "harmony", "sysvi"):
+    if name.removesuffix("-aligned") not in ("pca", "harmony", "sysvi"):
         assert fitted.by_epoch[1].shape == x.shape
         # scANVI goes on with the labels when the budget is used up
         assert len(fitted.history) == (5 if name == "scanvi" else 2)
@@ -84,7 +100,7 @@ def test_unknown_models_and_options_are_named(cells):
         fit("sysvi", Task(cells))
     with pytest.raises(InputError, match="labels"):
         fit("scanvi", Task(cells, "batch", max_epochs=1))
-    assert {m for m, v in METHODS.items() if v.uses_labels} == {"scanvi"}
+    assert {m.removesuffix("-aligned") for m, v in METHODS.items() if v.uses_labels} == {"scanvi", "scanvi-zinb"}
 
 
 def test_smoothed_bits_have_the_right_distribution():
@@ -117,3 +133,54 @@ def test_as_published_the_prior_never_reaches_the_encoder():
         model.couplings.copy_(torch.randn(8, 8))
     assert torch.equal(encoder_gradient(1.0, False), encoder_gradient(0.0, False))
     assert not torch.allclose(encoder_gradient(1.0, True), encoder_gradient(0.0, True))
+
+
+def test_scanorama_fits_or_names_its_extra(cells):
+    from importlib.util import find_spec
+
+    from samplers.errors import MissingExtraError
+
+    task = Task(cells, "batch", seed=0)
+    if find_spec("scanorama") is None:
+        with pytest.raises(MissingExtraError, match="baselines"):
+            fit("scanorama", task)
+        return
+    x = fit("scanorama", task, n_components=10).embed(None)
+    assert x.shape == (120, 10) and np.isfinite(x).all() and np.abs(x).sum(axis=1).min() > 0
+    with pytest.raises(InputError, match="two batches"):
+        fit("scanorama", Task(cells))
+
+
+def test_an_aligned_baseline_is_the_baseline_moved_batch_by_batch(cells):
+    from qbmvae.core import alignment
+
+    task = Task(cells, "batch", max_epochs=1, n_hidden=16, seed=1)
+    plain, moved = fit("pca", task), fit("pca-aligned", task)
+    x, y = plain.embed(None), moved.embed(None)
+    codes = torch.from_numpy(cells.obs["batch"].astype("category").cat.codes.to_numpy(dtype=np.int64))
+    found = alignment.fit(torch.from_numpy(x), codes, int(codes.max()) + 1, seed=1)
+    np.testing.assert_allclose(y, found.apply(torch.from_numpy(x), codes).numpy(), atol=1e-5)
+    # fewer differences between batches are left
+    spread = [np.var([z[codes == b].mean(axis=0) for b in range(3)], axis=0).sum() for z in (x, y)]
+    assert spread[1] < 0.5 * spread[0]
+    # a new cell is moved as it would have been, one of an unknown batch stays
+    np.testing.assert_allclose(moved.embed(cells[5:9].copy()), y[5:9], atol=1e-4)
+    other = cells[5:9].copy()
+    other.obs["batch"] = "new"
+    np.testing.assert_allclose(moved.embed(other), plain.embed(other), atol=1e-5)
+    assert fit("pca-aligned", Task(cells)).embed(None).shape == x.shape
+
+
+def test_the_successor_preset_couples_the_halves_alone():
+    from experiments.methods.published import Preset
+
+    couplings = Preset(5, 0, 8, (4,), restricted=True).symmetric()
+    assert (couplings[:4, :4] == 0).all() and (couplings[4:, 4:] == 0).all() and (couplings[:4, 4:] != 0).all()
+
+
+def test_every_baseline_has_an_aligned_row():
+    for name, method in METHODS.items():
+        if method.ablation or name == "qbmvae" or name.endswith("-aligned"):
+            continue
+        aligned = METHODS[f"{name}-aligned"]
+        assert (aligned.uses_labels, aligned.inductive) == (method.uses_labels, method.inductive)

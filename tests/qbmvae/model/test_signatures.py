@@ -85,3 +85,13 @@ def test_settings_of_older_checkpoints_are_read():
 def test_no_epochs_are_refused_not_replaced(trained):
     with pytest.raises(InputError, match="max_epochs"):
         QBMVAE(trained.adata, n_latent=4).train(max_epochs=0, progress_bar=False)
+
+
+def test_the_words_of_options_are_those_that_their_readers_know():
+    from typing import get_args
+
+    from qbmvae.core import likelihoods, options, priors, relaxations
+
+    assert get_args(options.GeneLikelihood) == ("auto", *likelihoods.NAMES)
+    assert get_args(options.PriorName) == priors.NAMES
+    assert set(get_args(options.Estimator)) == set(relaxations.DEFAULTS)
