@@ -18,7 +18,8 @@ import numpy as np
 
 from experiments.benchmarks.report import finish
 from experiments.data.datasets import load, select_hvgs
-from experiments.methods.base import one_thread, quiet
+from experiments.methods.base import one_thread
+from experiments.run_folder import quiet
 
 SETS = (
     "integration/panc8_small_5tech.h5ad",
@@ -110,18 +111,21 @@ def main() -> None:
     """Run the study and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), help="files in that folder")
+    parser.add_argument("--models", nargs="+", default=["ours", "scVI"], help="models whose name starts so")
     parser.add_argument("--epochs", type=int, default=400)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     args = parser.parse_args()
     rows = []
     with one_thread(), quiet():
-        for path in SETS:
+        for path in args.sets:
             adata = cells_of(path, args.data)
             label = adata.obs["cell_type"].astype(str).to_numpy()
             runs = {f"ours, {name}": (ours, options) for name, options in OURS.items()}
             runs |= {f"scVI, {likelihood}": (scvi_model, likelihood) for likelihood in ("nb", "zinb")}
-            for name, (function, options) in runs.items():
+            chosen = {name: run for name, run in runs.items() if name.startswith(tuple(args.models))}
+            for name, (function, options) in chosen.items():
                 for seed in args.seeds:
                     start = time.process_time()
                     row = {"data": Path(path).stem, "model": name, "seed": seed}

@@ -51,6 +51,8 @@ class DatasetRows:
             raise InputError(f"{name} is stored as {matrix.format}: rows cannot be streamed; convert it to CSR")
         self._matrix = matrix
         self.name = name
+        #: of a sparse matrix on disk: values and columns, read as they are needed, and where each row begins
+        self._parts: tuple[Any, Any, np.ndarray] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -64,12 +66,23 @@ class DatasetRows:
     def read(self, start: int, stop: int) -> CsrBlock:
         """Return rows `start` to `stop`; unsorted columns do no harm, rows stay where they are."""
         try:
-            part = self._matrix[start:stop]
+            part = self._sparse(start, stop) if hasattr(self._matrix, "group") else self._matrix[start:stop]
         except (OSError, RuntimeError, KeyError) as error:
             raise InputError(
                 f"{self.name}: rows {start} to {stop} cannot be read ({error}): is the file damaged?"
             ) from error
         return block_of(as_rows(part.compute() if hasattr(part, "dask") else part))
+
+    def _sparse(self, start: int, stop: int) -> sp.csr_matrix:
+        """Return rows from their three arrays: anndata's own slicing costs twice the time."""
+        if self._parts is None:
+            group = self._matrix.group
+            self._parts = group["data"], group["indices"], np.asarray(group["indptr"][:], dtype=np.int64)
+        data, indices, indptr = self._parts
+        stop = min(stop, len(indptr) - 1)
+        first, last = int(indptr[start]), int(indptr[stop])
+        parts = data[first:last], indices[first:last], indptr[start : stop + 1] - first
+        return sp.csr_matrix(parts, shape=(stop - start, self._matrix.shape[1]), copy=False)
 
 
 class SelectedRows:

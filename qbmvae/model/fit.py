@@ -16,6 +16,7 @@ import torch
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
+from qbmvae.core.fused.compiling import compilation
 from qbmvae.core.training import checkpoint
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.distributed import Ranks, launch, number_of_devices
@@ -239,7 +240,9 @@ class Run:
 
     def fit(self) -> tuple[dict[str, pd.DataFrame], Verdict]:
         """Train to the end on one device or several; return the history and a verdict, which is said on stderr too."""
-        history = self._history()
+        with compilation(say=self.options.progress_bar) as compiled:
+            history = self._history()
+        self.model.compile_seconds_ = compiled.seconds
         config, vae = self.config, self.model.module.vae
         verdict = judge(
             history,

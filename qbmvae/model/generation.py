@@ -133,7 +133,7 @@ def annotated(
     codes: np.ndarray,
     library: np.ndarray,
     batches: Sequence[str],
-    genes: Sequence[str],
+    genes: Sequence[str] | np.ndarray,
 ) -> AnnData:
     """Return generated cells as an AnnData: codes in `.obsm["X_bits"]`, batch and library size in `.obs`."""
     obs = pd.DataFrame(

@@ -15,7 +15,7 @@ from qbmvae.core.batch import Batch
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.observer import Observer
 from qbmvae.core.training.trainer import Trainer
-from samplers.errors import InputError, MissingExtraError, nearest
+from samplers.errors import InputError, nearest
 
 #: scvi-tools' names of what we have too, and settings of theirs that mean what ours always does.
 RENAMED = {"lr": "learning_rate", "weight_decay": "weight_decay", "max_kl_weight": "kl_weight"}
@@ -93,7 +93,7 @@ def loggers_of(logger: Any, folder: Path) -> list[Any]:
     try:
         return [getattr(loggers, kind)(save_dir=str(folder))]
     except ImportError as error:
-        raise MissingExtraError(f"logger={name!r} needs {package}: pip install {package}") from error
+        raise InputError(f"logger={name!r} needs a package that is not installed: pip install {package}") from error
 
 
 class LightningObserver(Observer):

@@ -33,6 +33,8 @@ class TrainingMethods(BitMethods):
     reference_categories_: tuple[int, ...] | None = None
     #: how training went, see `qbmvae.core.training.verdict.Verdict`, with its one line as "text"; None before
     verdict_: dict[str, Any] | None = None
+    #: CPU seconds that the last training spent compiling kernels
+    compile_seconds_: float = 0.0
 
     @property
     def sampler(self) -> samplers.Sampler:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,6 +90,9 @@ def test_what_is_no_logger_is_named(tmp_path):
     assert loggers_of(None, tmp_path) == loggers_of(False, tmp_path) == []
     with pytest.raises(InputError, match="'csv'"):
         loggers_of("cvs", tmp_path)
+    if importlib.util.find_spec("wandb") is None:
+        with pytest.raises(InputError, match="pip install wandb"):
+            loggers_of("wandb", tmp_path)
     with pytest.raises(InputError, match="log_metrics"):
         loggers_of(3, tmp_path)
 
