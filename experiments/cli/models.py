@@ -115,7 +115,7 @@ def embed(
     /,
     *data: Annotated[str, Parameter(required=True)],
     out: Path,
-    representation: Representation = "expression",
+    representation: Representation = "aligned",
     in_memory: InMemory = "auto",
     threads: Positive | None = None,
     common: Common = DEFAULTS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +113,7 @@ class QBMVAE(TrainingMethods):
             registry = entered.manager.registry
         elif registry is None:
             raise InputError("QBMVAE needs data: QBMVAE.setup_anndata(adata, batch_key=...), then QBMVAE(adata)")
-        if options.gene_likelihood == "auto":
-            options = replace(options, gene_likelihood=cells.likelihood(entered if adata is not None else None))
+        options = cells.with_likelihood(options, entered if adata is not None else None)
         super().__init__(None, registry)
         self.sampler, self.align_batches = sampler, align_batches
         self._module_options = {**cells.sizes(self), **vars(options)}
@@ -127,13 +125,8 @@ class QBMVAE(TrainingMethods):
             f"sampler {self.sampler.name}, {n_layers} layers of {n_hidden}, likelihood {options.gene_likelihood}"
         )
         # an object may hold a connection: what is saved is its name
-        saved = {
-            **vars(options),
-            "sampler": self.sampler_ or "persistent",
-            "align_batches": align_batches,
-            "seed": seed,
-        }
-        self.init_params_ = {"kwargs": {}, "non_kwargs": saved}
+        own = {"sampler": self.sampler_ or "persistent", "align_batches": align_batches, "seed": seed}
+        self.init_params_ = {"kwargs": {}, "non_kwargs": {**vars(options), **own}}
 
     def __repr__(self) -> str:
         return f"{self._model_summary_string}; {'trained' if self.is_trained_ else 'not trained'}"
