@@ -90,8 +90,8 @@ class TrainingMethods(BitMethods):
         sampler: Any = None,
         plan_kwargs: Mapping[str, Any] | None = None,
         # written by .ci/signatures.py from TrainingConfig and RunOptions
-        learning_rate: float = 0.001,
-        prior_learning_rate: float = 0.001,
+        learning_rate: float = 1e-3,
+        prior_learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         learning_rate_decay: float = 0.0,
         kl_weight: float = 0.25,
