@@ -23,8 +23,8 @@ import pandas as pd
 
 from experiments.comparison.config import DataSpec, ModelSpec, load_config
 from experiments.data.datasets import load, select_hvgs
-from experiments.methods.base import quiet
 from experiments.methods.registry import METHODS
+from experiments.run_folder import quiet
 from experiments.tasks.arrays import stratified_subsample
 from experiments.tasks.classification import folds
 from experiments.tasks.generation import joint_pca, marker_recovery, mmd, two_sample_knn
