@@ -14,7 +14,7 @@ from experiments.cli.common import DEFAULTS, Common, Words, use_threads
 from experiments.cli.model_options import divide, model_options
 from samplers.errors import InputError
 
-Representation = Literal["expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
+Representation = Literal["aligned", "expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
 InMemory = Literal["auto", "yes", "no"]
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 
@@ -115,7 +115,7 @@ def embed(
     /,
     *data: Annotated[str, Parameter(required=True)],
     out: Path,
-    representation: Representation = "expression",
+    representation: Representation = "aligned",
     in_memory: InMemory = "auto",
     threads: Positive | None = None,
     common: Common = DEFAULTS,
