@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.methods.base import Fitted
-from experiments.methods.scvi import borrow_batch
+from experiments.methods.scvi import borrow_batch, known_batches
 from experiments.run_folder import history_table
 
 if TYPE_CHECKING:
@@ -44,8 +44,19 @@ def fit_own(
     model.train(seed=task.seed, accelerator="cpu", progress_bar=False, **settings)
 
     def embed(cells: AnnData | None = None) -> np.ndarray:
-        ready = None if cells is None else borrow_batch(cells, model, task.batch_key)
-        return model.get_latent_representation(ready, representation=representation)
+        if cells is None:
+            return model.get_latent_representation(representation=representation)
+        ready = borrow_batch(cells, model, task.batch_key)
+        z = model.get_latent_representation(ready, representation=representation)
+        if task.batch_key is None:
+            return z
+        # cells of a batch that was borrowed lie where their own code puts them: the lender's offsets are not theirs
+        unseen = ~cells.obs[task.batch_key].astype(str).isin(known_batches(model)).to_numpy()
+        if unseen.any():
+            z[unseen] = model.get_latent_representation(
+                ready, indices=np.flatnonzero(unseen), representation=representation, align_batches=False
+            )
+        return z
 
     def bounds(cells: AnnData) -> dict[str, float]:
         ready = borrow_batch(cells, model, task.batch_key)

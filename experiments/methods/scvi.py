@@ -122,10 +122,16 @@ def borrow_batch(adata: AnnData, model: Any, batch_key: str | None, label_key: s
     if label_key is not None:
         copy.obs[label_key] = pd.Categorical([UNLABELLED] * copy.n_obs)
     if batch_key is not None:
-        known = list(model.registry_["field_registries"]["batch"]["state_registry"]["categorical_mapping"])
+        known = known_batches(model)
         values = adata.obs[batch_key].astype(str)
-        copy.obs[batch_key] = pd.Categorical(np.where(values.isin([str(k) for k in known]), values, str(known[0])))
+        copy.obs[batch_key] = pd.Categorical(np.where(values.isin(known), values, known[0]))
     return copy
+
+
+def known_batches(model: Any) -> list[str]:
+    """Return the names of the batches that a model of scvi-tools or ours was trained on."""
+    state = model.registry_["field_registries"]["batch"]["state_registry"]
+    return [str(name) for name in state["categorical_mapping"]]
 
 
 def finish(

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
-from qbmvae.core import likelihoods, relaxations
+from qbmvae.core import relaxations
 from samplers.errors import InputError, nearest
 
 Options = TypeVar("Options")
 
 # The words that options take; their meanings are with what reads them. The command line shows and checks them without
 # importing torch, from this text.
-GeneLikelihood = Literal["nb", "zinb", "poisson", "gaussian"]
+GeneLikelihood = Literal["auto", "nb", "zinb", "poisson", "gaussian"]
 Dispersion = Literal["gene", "gene-batch"]
 PriorName = Literal["boltzmann", "bernoulli", "uniform", "random-couplings", "gaussian", "gaussian-mixture", "vamp"]
 Estimator = Literal["straight-through", "gumbolt", "spike-exponential", "overlapping-exponential", "reinmax", "disarm"]
@@ -53,7 +53,8 @@ class ModelOptions:
     decoder_dropout_rate
         Dropout in the decoder: against a likelihood that overfits on few cells, see docs/training.md.
     gene_likelihood
-        "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
+        "auto": "zinb" where a batch has more zeros than a negative binomial explains (reads), else "nb" (molecules), see
+        `qbmvae.data.likelihood`. "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
     dispersion
         "gene" or "gene-batch".
     prior
@@ -82,7 +83,7 @@ class ModelOptions:
     n_layers: int = 2
     dropout_rate: float = 0.1
     decoder_dropout_rate: float = 0.0
-    gene_likelihood: GeneLikelihood = "nb"
+    gene_likelihood: GeneLikelihood = "auto"
     dispersion: Dispersion = "gene"
     prior: PriorName = "boltzmann"
     topology: Any = "dense"
@@ -94,7 +95,7 @@ class ModelOptions:
     normalisation: Normalisation = "batch"
 
     def __post_init__(self) -> None:
-        one_of("gene_likelihood", self.gene_likelihood, likelihoods.NAMES)
+        one_of("gene_likelihood", self.gene_likelihood, get_args(GeneLikelihood))
         one_of("dispersion", self.dispersion, get_args(Dispersion))
         one_of("normalisation", self.normalisation, get_args(Normalisation))
         for name in ("n_latent", "n_hidden", "n_layers"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -57,7 +58,9 @@ class VAE(nn.Module):
         **options: Any,
     ):
         super().__init__()
-        self.options = o = ModelOptions(**options)
+        o = ModelOptions(**options)
+        # without counts to look at
+        self.options = o = replace(o, gene_likelihood="nb") if o.gene_likelihood == "auto" else o
         self.n_input, self.n_latent = n_input, o.n_latent
         self.n_categories = tuple(n_categories)
         self.gene_likelihood, self.dispersion = o.gene_likelihood, o.dispersion

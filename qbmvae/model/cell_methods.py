@@ -11,8 +11,9 @@ import torch
 from anndata import AnnData
 from scvi.data._constants import ADATA_MINIFY_TYPE
 
+from qbmvae.core.priors.base import entropy
 from qbmvae.data import embedding_writer
-from qbmvae.model import bounds, cells, embedding
+from qbmvae.model import bounds, cells, embedding, labels
 from qbmvae.model.embedding import Representation
 from qbmvae.model.module import QBMVAEModule
 from qbmvae.model.scvi_methods import ScviMethods, minified
@@ -36,6 +37,7 @@ class CellMethods(ScviMethods):
         return_dist: bool = False,
         n_components: int | None = None,
         give_mean: bool = True,
+        align_batches: bool | None = None,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         r"""Return the code of each cell; deterministic, never a random draw.
 
@@ -46,12 +48,13 @@ class CellMethods(ScviMethods):
         indices
             Cells to use: positions, a mask or names, see `qbmvae.data.selection.positions`; all by default.
         representation
-            "expression" (default): each gene's expected rate given the cell's code and counts, with the covariates
-            averaged out, see `qbmvae.model.expression_space`; on the principal components of the decoded expression of
-            training cells, fixed when training ends. "denoised": the same of the code alone. Of the code itself:
-            "probabilities" q, "logits", "bits" (q > 1/2, in {0, 1}) and "arcsine" :math:`2 \arcsin \sqrt{q}` (the
-            Fisher-Rao coordinates of a Bernoulli). A continuous prior has the first three; its "probabilities" are the
-            posterior's location.
+            "aligned" (default): the leading principal components of the code and the leading axes of "denoised" side by
+            side, the batches moved onto each other, see `qbmvae.model.aligned_space`. "expression": each gene's
+            expected rate given the cell's code and counts, with the covariates averaged out, see
+            `qbmvae.model.expression_space`; on the principal components of the decoded expression of training cells.
+            "denoised": the same of the code alone. Of the code itself: "probabilities" q, "logits", "bits" (q > 1/2, in
+            {0, 1}) and "arcsine" :math:`2 \arcsin \sqrt{q}` (the Fisher-Rao coordinates of a Bernoulli). A continuous
+            prior has the first four; its "probabilities" are the posterior's location.
         batch_size
             Cells at once.
         return_dist
@@ -60,6 +63,9 @@ class CellMethods(ScviMethods):
             Leading components of "expression" and "denoised"; all `n_latent` by default.
         give_mean
             True, as scvi-tools' default; there are no random embeddings.
+        align_batches
+            Whether "aligned" moves the batches onto each other, as far as training fixed where to; by default as the
+            model was made.
 
         Returns
         -------
@@ -72,13 +78,14 @@ class CellMethods(ScviMethods):
         """
         if not give_mean:
             raise InputError("the embedding is never a random draw: return_dist=True gives the posterior's moments")
-        chosen = embedding.known(self.module.vae, representation)
+        chosen = embedding.known(self.module, representation)
         self._check_if_trained(warn=False)
         if return_dist:
             return embedding.moments(self.module.vae, cells.posterior(self, adata, indices, batch_size))
         entered = cells.enter(self, adata)
         parts = partial(cells.posteriors, self, entered, indices, batch_size)
-        return embedding.latent(self.module, parts, chosen, n_components, self._kept(entered, indices, chosen))
+        wanted = self._wanted(entered, indices, chosen, n_components, align_batches)
+        return embedding.latent(self.module, parts, wanted)
 
     def write_latent_representation(
         self,
@@ -86,6 +93,7 @@ class CellMethods(ScviMethods):
         adata: AnnData | None = None,
         representation: Representation | None = None,
         batch_size: int | None = None,
+        align_batches: bool | None = None,
     ) -> tuple[int, int]:
         """Write the code of each cell as it is computed, keyed by `obs_names`; memory does not grow with the cells.
 
@@ -97,7 +105,7 @@ class CellMethods(ScviMethods):
             written atomically.
         adata
             The model's own data by default.
-        representation
+        representation, align_batches
             As in `get_latent_representation`.
         batch_size
             Cells at once.
@@ -112,11 +120,12 @@ class CellMethods(ScviMethods):
             For a format that is not written, or an unknown representation.
         """
         embedding_writer.check(Path(path))
-        chosen = embedding.known(self.module.vae, representation)
+        chosen = embedding.known(self.module, representation)
         self._check_if_trained(warn=False)
         entered = cells.enter(self, adata)
         parts = partial(cells.posteriors, self, entered, None, batch_size)
-        return embedding.write(self.module, parts, chosen, Path(path), entered.obs, self._kept(entered, None, chosen))
+        wanted = self._wanted(entered, None, chosen, align_batches=align_batches)
+        return embedding.write(self.module, parts, wanted, Path(path), entered.obs)
 
     def get_codes(self, adata: AnnData | None = None, indices: Any = None) -> np.ndarray:
         """Return the bits of each cell, `(n_cells, n_latent)` int8 in {0, 1}."""
@@ -135,8 +144,8 @@ class CellMethods(ScviMethods):
         minified_data_type
             "latent_posterior_parameters", or "latent_posterior_parameters_with_counts" to keep the counts too.
         use_latent_qzm_key, use_latent_qzv_key
-            Keys of `adata.obsm` with the posterior's mean and variance; computed by default. The default embedding is kept
-            under a key of its own.
+            Keys of `adata.obsm` with the posterior's mean and variance; computed by default. "aligned" and "expression"
+            are kept under keys of their own.
 
         Raises
         ------
@@ -155,7 +164,7 @@ class CellMethods(ScviMethods):
         self._check_if_trained(warn=False)
         found = self.get_latent_representation(return_dist=True)
         moments = [found[i] if key is None else np.asarray(self.adata.obsm[key]) for i, key in enumerate(given)]
-        kept = {embedding.EXPRESSION_KEY: self.get_latent_representation()}
+        kept = {key: self.get_latent_representation(representation=name) for name, key in embedding.KEPT_KEYS.items()}
         self._libraries()
         self._attach(minified(self, minified_data_type, (moments[0], moments[1]), kept))
 
@@ -222,7 +231,7 @@ class CellMethods(ScviMethods):
         self,
         adata: AnnData | None = None,
         indices: Any = None,
-        kind: Literal["prior", "free", "bound"] = "prior",
+        kind: Literal["prior", "free", "labels", "bound"] = "prior",
         batch_size: int | None = None,
         seed: int = 0,
     ) -> np.ndarray:
@@ -234,22 +243,26 @@ class CellMethods(ScviMethods):
             As in `get_elbo`.
         kind
             "prior": the prior's expected energy of the cell's code, -log p(z) up to log Z. "free": that less the
-            entropy of the posterior, KL(q || p) up to log Z. "bound": the negative ELBO, which also sees how well the
+            entropy of the posterior, KL(q || p) up to log Z. "labels": the same of the machine with label units, the labels
+            summed out; KL(q || p) itself, for that machine is normalised. "bound": the negative ELBO, which also sees how well the
             counts are explained: the best score of cells out of the distribution.
 
         Raises
         ------
         InputError
-            For another kind, or a continuous prior.
+            For another kind, a continuous prior, or "labels" of a model without label units.
         """
-        if kind not in ("prior", "free", "bound"):
-            raise InputError(f"there is no energy {kind!r}: 'prior', 'free' or 'bound'")
+        kinds = ("prior", "free", "labels", "bound")
+        if kind not in kinds:
+            raise InputError(f"there is no energy {kind!r}{nearest(str(kind), kinds)}; it is one of {', '.join(kinds)}")
         if kind == "bound":
             return -np.asarray(self.get_elbo(adata, indices, batch_size, return_mean=False, seed=seed))
         prior = bounds.over_bits(self.module.vae.prior, "get_energy")
         self._check_if_trained(warn=False)
         with torch.inference_mode():
             logits = cells.posterior(self, adata, indices, batch_size).to(self.device)
+            if kind == "labels":
+                return (labels.units_of(self).machine.free_energy(logits) - entropy(logits)).cpu().numpy()
         return bounds.prior_energy(prior, logits, kind == "free", seed)
 
     # -- the cells of these methods ---------------------------------------------------------------------------------
@@ -262,8 +275,19 @@ class CellMethods(ScviMethods):
             raise InputError(f"{method} needs the counts, which a minified model no longer holds")
         return cells.batches(self, entered, indices, batch_size)
 
-    def _kept(self, entered: cells.Cells, indices: Any, representation: str) -> np.ndarray | None:
-        """Return the default embedding that minified data keep, where it is asked for."""
-        if representation == "expression" and entered.counts is None:
-            return embedding.kept_expression(entered, cells.rows_of(entered, indices))
-        return None
+    def _wanted(
+        self,
+        entered: cells.Cells,
+        indices: Any,
+        representation: str,
+        n_components: int | None = None,
+        align_batches: bool | None = None,
+    ) -> embedding.Wanted:
+        """Return what is asked for, with what minified data keep of it."""
+        align = self.align_batches if align_batches is None else align_batches
+        kept = None
+        if entered.counts is None and representation in embedding.KEPT_KEYS:
+            if representation == "aligned" and align != self.align_batches:
+                raise InputError(f"minified data keep their coordinates of align_batches={self.align_batches} alone")
+            kept = embedding.kept(entered, representation, cells.rows_of(entered, indices))
+        return embedding.Wanted(representation, n_components, align, kept)

@@ -7,6 +7,7 @@ Every function takes the model (or its class) as scvi-tools' base class offers i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,13 @@ from scvi.data._utils import _get_adata_minify_type
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
 from qbmvae.core.batch import Batch
+from qbmvae.core.options import ModelOptions
 from qbmvae.data import audit, counts, fingerprint, label_names
 from qbmvae.data.categories import text_of
 from qbmvae.data.disk_source import BlockSource
+from qbmvae.data.likelihood import choose as choose_likelihood
 from qbmvae.data.memory_source import MemorySource
+from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
 from qbmvae.model import fields
 from qbmvae.model.door import Cells, check_columns, check_object
@@ -104,6 +108,18 @@ def batch_names(registry: dict[str, Any]) -> list[str]:
     """Return the names of the batches, in the order of their codes."""
     state = registry["field_registries"][REGISTRY_KEYS.BATCH_KEY]["state_registry"]
     return [str(name) for name in state["categorical_mapping"]]
+
+
+def with_likelihood(options: ModelOptions, entered: Cells | None) -> ModelOptions:
+    """Return options with the likelihood that the cells ask for, where it is "auto", and say why on stderr."""
+    if options.gene_likelihood != "auto":
+        return options
+    if entered is None or entered.counts is None:
+        return replace(options, gene_likelihood="nb")
+    batch = np.asarray(entered.manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)).ravel()
+    chosen, reason = choose_likelihood(entered.counts, batch)
+    note(f"likelihood {chosen!r}: {reason}")
+    return replace(options, gene_likelihood=chosen)
 
 
 def enter(model: Model, adata: AnnData | None) -> Cells:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,30 +17,37 @@ from qbmvae.core.batch import Batch
 from qbmvae.core.vae import VAE
 from qbmvae.data import embedding_writer
 from qbmvae.model import expression_space
+from qbmvae.model.aligned_space import COUNTS_WEIGHT, AlignedSpace
 from qbmvae.model.expression_space import ExpressionSpace
 from qbmvae.model.module import QBMVAEModule
 from samplers.errors import InputError, nearest
 
-Representation = Literal["expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
-DEFAULT: Representation = "expression"
+Representation = Literal["aligned", "expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
+DEFAULT: Representation = "aligned"
 REPRESENTATIONS = get_args(Representation)
-#: Those in expression space, and those that any prior has.
+#: Those in expression space, those that have leading components, and those that any prior has.
 IN_EXPRESSION_SPACE = ("expression", "denoised")
-CONTINUOUS = (*IN_EXPRESSION_SPACE, "probabilities")
-#: Where minified data keep the coordinates that need counts.
-EXPRESSION_KEY = "_qbmvae_expression"
+CONTINUOUS = ("aligned", *IN_EXPRESSION_SPACE, "probabilities")
+#: Where minified data keep the coordinates that need counts or batches.
+KEPT_KEYS = {"aligned": "_qbmvae_aligned", "expression": "_qbmvae_expression"}
 #: Starts a pass over cells: parts of the posterior's parameters, with the cells (None where no counts are kept).
 Parts = Callable[[], Iterator[tuple[Tensor, Batch | None]]]
 #: Mean and components of the axes, see `expression_space.principal_components`.
 Axes = tuple[Tensor, Tensor]
 
 
-def known(vae: VAE, representation: str | None) -> str:
+def known(module: QBMVAEModule, representation: str | None) -> str:
     """Return the representation's name, the default for None; refuse what this model does not have."""
-    chosen = representation or DEFAULT
+    # a model of version 0.1 has axes of expression space alone
+    earlier = module.has_expression_axes and not module.aligned.fitted
+    chosen = representation or ("expression" if earlier else DEFAULT)
+    if chosen == "aligned" and earlier:
+        raise InputError(
+            "this model was trained by an earlier version: use representation='expression', or train it again"
+        )
     if chosen not in REPRESENTATIONS:
         raise InputError(f"there is no representation {chosen!r}{nearest(chosen, REPRESENTATIONS)}")
-    if not vae.prior.discrete and chosen not in CONTINUOUS:
+    if not module.vae.prior.discrete and chosen not in CONTINUOUS:
         raise InputError(f"a continuous prior has no {chosen!r}: use representation=None or 'denoised'")
     return chosen
 
@@ -66,14 +74,35 @@ def represent(vae: VAE, parameters: Tensor, representation: str) -> np.ndarray:
     return code.numpy()
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which code of the cells is asked for.
+
+    Attributes
+    ----------
+    representation
+        See `QBMVAE.get_latent_representation`.
+    n_components
+        Leading components of the representations in expression space; all by default.
+    align
+        Whether "aligned" moves the batches onto each other.
+    kept
+        What minified data keep of this representation, `(n_cells, n_latent)`; such data come in one part.
+    """
+
+    representation: str
+    n_components: int | None = None
+    align: bool = True
+    kept: np.ndarray | None = None
+
+    @property
+    def width(self) -> int | None:
+        """Columns to cut the representation to; None for all."""
+        return self.n_components if self.representation in IN_EXPRESSION_SPACE else None
+
+
 @torch.inference_mode()
-def stream(
-    module: QBMVAEModule,
-    parts: Parts,
-    representation: str,
-    n_components: int | None = None,
-    kept: np.ndarray | None = None,
-) -> Iterator[tuple[Tensor, np.ndarray]]:
+def stream(module: QBMVAEModule, parts: Parts, wanted: Wanted) -> Iterator[tuple[Tensor, np.ndarray]]:
     """Yield the posterior's parameters of a part of the cells and their representation.
 
     Parameters
@@ -81,61 +110,51 @@ def stream(
     module
         The trained model.
     parts
-        Starts a pass over the cells; called twice while training has not fixed the axes of expression space.
-    representation
-        See `QBMVAE.get_latent_representation`.
-    n_components
-        Leading components of the representations in expression space; all by default.
-    kept
-        The default embedding of minified data, `(n_cells, n_latent)`; such data come in one part.
+        Starts a pass over the cells; called more than once while training has not fixed the axes of expression space.
+    wanted
+        Which representation.
     """
-    if representation not in IN_EXPRESSION_SPACE:
-        yield from ((parameters, represent(module.vae, parameters, representation)) for parameters, _ in parts())
-    elif representation == "expression" and kept is not None:
-        yield from ((parameters, kept[:, :n_components]) for parameters, _ in parts())
+    chosen = wanted.representation
+    if wanted.kept is not None:
+        yield from ((parameters, wanted.kept[:, : wanted.width]) for parameters, _ in parts())
+    elif chosen == "aligned":
+        aligned = module.aligned if module.aligned.fitted else fitted_space(module, parts, align=wanted.align)
+        for parameters, batch, blocks in _blocks(module, parts, aligned):
+            moved = (
+                blocks if batch is None or not wanted.align else aligned.align(blocks, batch.covariates.categories[0])
+            )
+            yield parameters, moved.numpy()
+    elif chosen in IN_EXPRESSION_SPACE:
+        yield from ((p, x.numpy()[:, : wanted.width]) for p, _, x in _coordinates(module, parts, chosen))
     else:
-        space, (mean, components) = _space_and_axes(module, parts)
-        for parameters, batch in parts():
-            code = module.vae.code(parameters)
-            near = None if representation == "denoised" else batch
-            yield parameters, space.coordinates(code, near, mean, components).numpy()[:, :n_components]
+        yield from ((parameters, represent(module.vae, parameters, chosen)) for parameters, _ in parts())
 
 
-def latent(
-    module: QBMVAEModule,
-    parts: Parts,
-    representation: str,
-    n_components: int | None = None,
-    kept: np.ndarray | None = None,
-) -> np.ndarray:
+def latent(module: QBMVAEModule, parts: Parts, wanted: Wanted) -> np.ndarray:
     """Return the representation of all cells, `(n_cells, n_latent)` float32; parameters as in `stream`."""
-    found = [x for _, x in stream(module, parts, representation, n_components, kept)]
-    if found:
-        return np.concatenate(found)
-    width = n_components if representation in IN_EXPRESSION_SPACE else None
-    return np.zeros((0, module.n_latent), dtype=np.float32)[:, :width]
+    found = [x for _, x in stream(module, parts, wanted)]
+    return np.concatenate(found) if found else np.zeros((0, module.n_latent), dtype=np.float32)[:, : wanted.width]
 
 
-def write(
-    module: QBMVAEModule, parts: Parts, representation: str, path: Path, obs: pd.DataFrame, kept: np.ndarray | None
-) -> tuple[int, int]:
+def write(module: QBMVAEModule, parts: Parts, wanted: Wanted, path: Path, obs: pd.DataFrame) -> tuple[int, int]:
     """Write the representation of cells as it is computed and return its shape; see `write_latent_representation`."""
     n_bits = module.n_latent if module.vae.prior.discrete else 0
     with embedding_writer.writer(path, obs, module.n_latent, n_bits) as put:
-        for parameters, x in stream(module, parts, representation, kept=kept):
+        for parameters, x in stream(module, parts, wanted):
             put(x, represent(module.vae, parameters, "bits") if n_bits else None)
     return len(obs), module.n_latent
 
 
-def kept_expression(adata: AnnData, indices: np.ndarray | None) -> np.ndarray:
-    """Return the default embedding that minified data keep, `(n_cells, n_latent)`."""
-    if EXPRESSION_KEY not in adata.obsm:
+def kept(adata: AnnData, representation: str, indices: np.ndarray | None) -> np.ndarray:
+    """Return what minified data keep of a representation, `(n_cells, n_latent)`."""
+    key = KEPT_KEYS[representation]
+    if key not in adata.obsm:
         raise InputError(
-            f"'expression' needs the counts, and these minified data lack obsm[{EXPRESSION_KEY!r}]: minify with "
+            f"{representation!r} needs the counts, and these minified data lack obsm[{key!r}]: minify with "
             "model.minify_adata(), or use representation='denoised'"
         )
-    kept = np.asarray(adata.obsm[EXPRESSION_KEY], dtype=np.float32)
-    return kept if indices is None else kept[np.asarray(indices)]
+    found = np.asarray(adata.obsm[key], dtype=np.float32)
+    return found if indices is None else found[np.asarray(indices)]
 
 
 @torch.inference_mode()
@@ -145,6 +164,72 @@ def fix_axes(module: QBMVAEModule, parts: Parts) -> None:
     module.expression_mean.copy_(mean)
     module.expression_components.copy_(components)
     module.expression_library.fill_(space.library)
+
+
+def fitted_space(
+    module: QBMVAEModule, parts: Parts, n_batches: int | None = None, align: bool = True, seed: int = 0
+) -> AlignedSpace:
+    """Return the default embedding's maps found on these (training) cells.
+
+    Parameters
+    ----------
+    module
+        The model.
+    parts
+        Starts a pass over the cells.
+    n_batches
+        Number of batches; those of the model by default.
+    align
+        Whether to find clusters and offsets too.
+    seed
+        Of the clusters' starts.
+    """
+    aligned = AlignedSpace(module.n_latent)
+    found = [
+        (module.vae.code(parameters), x, None if batch is None else batch.covariates.categories[0].cpu())
+        for parameters, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT)
+    ]
+    code, coordinates = (torch.cat([part[i] for part in found]) for i in range(2))
+    aligned.fit_blocks(code, coordinates)
+    n_batches = n_batches or module.n_batch
+    if align and n_batches > 1 and found[0][2] is not None:
+        batch = torch.cat([part[2] for part in found])
+        aligned.fit_alignment(aligned.blocks(code, coordinates), batch, n_batches, seed)
+    return aligned
+
+
+@torch.inference_mode()
+def fix_space(module: QBMVAEModule, parts: Parts, align: bool, seed: int) -> None:
+    """Find the default embedding's maps on these (training) cells and keep them in the module."""
+    module.aligned = fitted_space(module, parts, align=align, seed=seed).to(module.device)
+
+
+@torch.inference_mode()
+def fix_new_batches(module: QBMVAEModule, parts: Parts) -> None:
+    """Find where the batches that the reference has not seen lie, on these cells; everything else stays."""
+    found = [
+        (x, batch.covariates.categories[0].cpu())
+        for _, batch, x in _blocks(module, parts, module.aligned)
+        if batch is not None
+    ]
+    blocks, batch = (torch.cat(part) for part in zip(*found, strict=True))
+    module.aligned.extend_alignment(blocks, batch, module.n_batch)
+
+
+def _blocks(module: QBMVAEModule, parts: Parts, aligned: AlignedSpace) -> Iterator[tuple[Tensor, Batch | None, Tensor]]:
+    for parameters, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT):
+        yield parameters, batch, aligned.blocks(module.vae.code(parameters), x)
+
+
+def _coordinates(
+    module: QBMVAEModule, parts: Parts, representation: str, counts_weight: float = 1.0
+) -> Iterator[tuple[Tensor, Batch | None, Tensor]]:
+    """Yield the posterior's parameters of a part of the cells, the part, and its coordinates in expression space."""
+    space, (mean, components) = _space_and_axes(module, parts)
+    for parameters, batch in parts():
+        code = module.vae.code(parameters)
+        near = None if representation == "denoised" else batch
+        yield parameters, batch, space.coordinates(code, near, mean, components, counts_weight)
 
 
 def _space(module: QBMVAEModule, library: float) -> ExpressionSpace:

@@ -26,7 +26,7 @@ from qbmvae.data import counts
 from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
 from qbmvae.data.stream import Stream, StreamSource
-from qbmvae.model import cells, embedding, expression_space, refit
+from qbmvae.model import aligned_space, cells, embedding, expression_space, refit
 from qbmvae.model.lightning import LightningObserver, loggers_of
 from qbmvae.model.split import split_cells
 from samplers.errors import InputError
@@ -284,12 +284,23 @@ def measure(model: Model, config: TrainingConfig) -> None:
     else:
         refit.measure_log_partition(module, seed)
     module.eval()
+    some, most = (
+        partial(cells.posteriors, model, None, subset(training, size, seed))
+        for size in (expression_space.CELLS, aligned_space.CELLS)
+    )
     if module.vae.frozen_statistics and module.has_expression_axes:
-        # the model of a query keeps its reference's axes
+        # the model of a query keeps its reference's axes and clusters
+        embedding.fix_new_batches(module, most)
         return
-    if len(training) > expression_space.CELLS:
-        training = np.random.default_rng(seed).choice(training, expression_space.CELLS, replace=False)
-    embedding.fix_axes(module, partial(cells.posteriors, model, None, np.sort(training)))
+    embedding.fix_axes(module, some)
+    embedding.fix_space(module, most, model.align_batches, seed)
+
+
+def subset(cells: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Return at most `size` of some cells, drawn at random, in order."""
+    if len(cells) > size:
+        cells = np.random.default_rng(seed).choice(cells, size, replace=False)
+    return np.sort(cells)
 
 
 def without_token(spec: str) -> str:

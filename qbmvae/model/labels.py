@@ -101,7 +101,7 @@ def fit(model: Model, seed: int, steps: int = STEPS, num_chains: int = 1024) -> 
     rows = np.sort(np.concatenate([kept, _some(rng, others, max(0, CELLS - len(kept)))]))
     parts = partial(cells.posteriors, model, None, rows)
     with torch.inference_mode():
-        found = list(embedding.stream(module, parts, embedding.DEFAULT))
+        found = list(embedding.stream(module, parts, embedding.Wanted(embedding.DEFAULT, align=model.align_batches)))
     parameters = torch.cat([p for p, _ in found]).clone()
     coordinates, own = np.concatenate([x for _, x in found]), known[rows]
     n_labels = len(cells.label_units(model.registry_))

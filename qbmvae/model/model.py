@@ -33,7 +33,8 @@ class QBMVAE(TrainingMethods):
     decoder_dropout_rate
         Dropout in the decoder: against a likelihood that overfits on few cells, see docs/training.md.
     gene_likelihood
-        "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
+        "auto": "zinb" where a batch has more zeros than a negative binomial explains (reads), else "nb" (molecules), see
+        `qbmvae.data.likelihood`. "nb", "zinb", "poisson", or "gaussian" for log-normalised input.
     dispersion
         "gene" or "gene-batch".
     prior
@@ -58,6 +59,8 @@ class QBMVAE(TrainingMethods):
     sampler
         Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
         `dimod.Sampler` object.
+    align_batches
+        Whether the default embedding moves the batches onto each other, see `qbmvae.core.alignment`.
     seed
         Of the initial weights. `train(seed=...)` draws them anew from its own seed.
 
@@ -88,7 +91,7 @@ class QBMVAE(TrainingMethods):
         n_layers: int = 2,
         dropout_rate: float = 0.1,
         decoder_dropout_rate: float = 0.0,
-        gene_likelihood: GeneLikelihood = "nb",
+        gene_likelihood: GeneLikelihood = "auto",
         dispersion: Dispersion = "gene",
         prior: PriorName = "boltzmann",
         topology: Any = "dense",
@@ -100,6 +103,7 @@ class QBMVAE(TrainingMethods):
         normalisation: Normalisation = "batch",
         # written by hand
         sampler: Any = "persistent",
+        align_batches: bool = True,
         seed: int = 0,
     ):
         options = pick(ModelOptions, locals())
@@ -109,19 +113,20 @@ class QBMVAE(TrainingMethods):
             registry = entered.manager.registry
         elif registry is None:
             raise InputError("QBMVAE needs data: QBMVAE.setup_anndata(adata, batch_key=...), then QBMVAE(adata)")
+        options = cells.with_likelihood(options, entered if adata is not None else None)
         super().__init__(None, registry)
-        self.sampler = sampler
+        self.sampler, self.align_batches = sampler, align_batches
         self._module_options = {**cells.sizes(self), **vars(options)}
         self._draw_weights(seed)
         if adata is not None:
             self._attach(adata)
         self._model_summary_string = (
             f"QBMVAE: {n_latent} latent bits, prior {prior} ({topology if isinstance(topology, str) else 'own graph'}), "
-            f"sampler {self.sampler.name}, {n_layers} layers of {n_hidden}, likelihood {gene_likelihood}"
+            f"sampler {self.sampler.name}, {n_layers} layers of {n_hidden}, likelihood {options.gene_likelihood}"
         )
         # an object may hold a connection: what is saved is its name
-        saved = {**vars(options), "sampler": self.sampler_ or "persistent", "seed": seed}
-        self.init_params_ = {"kwargs": {}, "non_kwargs": saved}
+        own = {"sampler": self.sampler_ or "persistent", "align_batches": align_batches, "seed": seed}
+        self.init_params_ = {"kwargs": {}, "non_kwargs": {**vars(options), **own}}
 
     def __repr__(self) -> str:
         return f"{self._model_summary_string}; {'trained' if self.is_trained_ else 'not trained'}"

@@ -15,6 +15,7 @@ from torch.distributions import Normal as TorchNormal
 from qbmvae.core.networks import Covariates
 from qbmvae.core.priors.base import DiscretePrior, entropy
 from qbmvae.core.vae import VAE
+from qbmvae.model.aligned_space import AlignedSpace
 from qbmvae.model.label_units import LabelUnits
 
 
@@ -70,6 +71,8 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
         self.register_buffer("expression_mean", torch.zeros(self.vae.n_input))
         self.register_buffer("expression_components", torch.zeros(self.n_latent, self.vae.n_input))
         self.register_buffer("expression_library", torch.zeros((), dtype=torch.float64))
+        # where the default representation places them
+        self.aligned = AlignedSpace(self.n_latent)
         # categories that they average over: those of the first training, so that a query's new ones move no cell
         self.register_buffer("averaged_categories", torch.tensor(self.vae.n_categories))
 

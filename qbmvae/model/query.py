@@ -15,7 +15,11 @@ from samplers.errors import InputError
 def extended_weights(reference: QBMVAEModule, fresh: QBMVAEModule) -> dict[str, torch.Tensor]:
     """Return the reference's weights with rows for the query's new categories, which start at the mean of the old."""
     state = fresh.state_dict()
-    return {name: _extended(trained, state[name]) for name, trained in reference.state_dict().items()}
+    # where the reference's batches lie stays; training finds where the new ones do
+    return {
+        name: trained if name.startswith("aligned.") else _extended(trained, state[name])
+        for name, trained in reference.state_dict().items()
+    }
 
 
 def freeze(vae: VAE, reference_categories: Sequence[int]) -> None:

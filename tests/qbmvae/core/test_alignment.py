@@ -39,7 +39,7 @@ def test_one_round_is_the_formula(monkeypatch):
             own = batch.numpy() == b
             weight = r[own, k].sum()
             mean[b] = r[own, k] @ y[own] / weight
-            trust[b] = weight / (weight + 5)
+            trust[b] = weight / (weight + 20)
         common = trust @ mean / trust.sum()
         for b in range(2):
             own = batch.numpy() == b
@@ -82,8 +82,8 @@ def test_a_cell_is_aligned_alike_in_any_company(seed, n):
     found = alignment.fit(x, batch, 3, seed=seed)
     y = found.apply(x, batch)
     order = torch.randperm(n, generator=rng)
-    torch.testing.assert_close(found.apply(x[order], batch[order]), y[order])
-    torch.testing.assert_close(found.apply(x[:1], batch[:1]), y[:1])
+    torch.testing.assert_close(found.apply(x[order], batch[order]), y[order], atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.apply(x[:1], batch[:1]), y[:1], atol=1e-4, rtol=0)
     assert y.isfinite().all()
     again = alignment.fit(x, batch, 3, seed=seed)
     assert torch.equal(again.offsets, found.offsets)

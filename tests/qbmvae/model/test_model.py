@@ -33,7 +33,7 @@ def test_the_journey(adata, tmp_path):
     np.testing.assert_allclose(
         model.get_latent_representation(representation="arcsine"), 2 * np.arcsin(np.sqrt(q)), rtol=1e-4
     )
-    np.testing.assert_array_equal(model.get_latent_representation(representation="expression"), z)
+    np.testing.assert_array_equal(model.get_latent_representation(representation="aligned"), z)
     assert len(model.history["elbo_validation"]) == 3
     assert len(np.intersect1d(model.train_indices, model.validation_indices)) == 0
     assert model.get_elbo() < 0
@@ -157,8 +157,8 @@ def test_what_scvi_users_expect(trained):
     assert trained.get_likelihood_parameters(n_samples=1)["mean"].shape == adata.shape
     assert trained.get_codes().dtype == np.int8
     subset = trained.get_latent_representation(indices=[5, 2])
-    # products of another number of rows round differently
-    np.testing.assert_allclose(subset, trained.get_latent_representation()[[5, 2]], atol=1e-6)
+    # products of another number of rows round differently, and soft clusters are steep
+    np.testing.assert_allclose(subset, trained.get_latent_representation()[[5, 2]], atol=1e-4)
 
 
 def test_minified_model_embeds_and_refuses_what_needs_counts(adata, tmp_path):

@@ -92,6 +92,6 @@ def test_the_words_of_options_are_those_that_their_readers_know():
 
     from qbmvae.core import likelihoods, options, priors, relaxations
 
-    assert get_args(options.GeneLikelihood) == likelihoods.NAMES
+    assert get_args(options.GeneLikelihood) == ("auto", *likelihoods.NAMES)
     assert get_args(options.PriorName) == priors.NAMES
     assert set(get_args(options.Estimator)) == set(relaxations.DEFAULTS)

@@ -1,0 +1,128 @@
+r"""The default embedding: the code and the expression that it decodes to, side by side, with the batches aligned.
+
+The bits integrate best and the decoded expression keeps shapes: distances between types, and the order of cells along a
+process. So a cell's coordinates are two blocks. The first are the leading principal components of the code (bit
+probabilities q), together of variance :math:`w^2`. The second are the leading axes of expression space, each divided by the
+power p of its standard deviation (the variance of the first axes would else hide the others), together of variance 1.
+Then every batch is moved onto the others inside soft clusters (`qbmvae.core.alignment`).
+
+Components, scales, clusters and offsets are fixed on training cells: a cell's coordinates do not depend on which other
+cells are embedded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qbmvae.core import alignment
+from qbmvae.core.alignment import Alignment
+
+#: Share of the columns that the code takes, and w, the standard deviation of their sum.
+CODE_SHARE, CODE_WEIGHT = 0.25, 0.3
+#: p: the power of its standard deviation by which an axis of expression space is divided.
+SCALING = 0.3
+#: Training cells on which clusters and offsets are found, at most.
+CELLS = 20_000
+#: Weight of a cell's own counts in the second block, see `ExpressionSpace.expected`.
+COUNTS_WEIGHT = 4.0
+
+
+class AlignedSpace(nn.Module):
+    """The maps from code and expression to the default embedding; empty until `fit`.
+
+    Parameters
+    ----------
+    n_latent
+        Width of the embedding, and of the code.
+    """
+
+    code_mean: Tensor
+    code_map: Tensor
+    scales: Tensor
+    centres: Tensor
+    means: Tensor
+    widths: Tensor
+    offsets: Tensor
+
+    def __init__(self, n_latent: int):
+        super().__init__()
+        self.n_latent = n_latent
+        self.n_code = min(n_latent - 1, max(1, round(CODE_SHARE * n_latent)))
+        for name in ("code_mean", "code_map", "scales", "centres", "means", "widths", "offsets"):
+            self.register_buffer(name, torch.zeros(0))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        # the number of clusters follows from the training cells; a model of an earlier version has none of this
+        if prefix + "code_mean" not in state_dict:
+            return
+        for name in self._buffers:
+            if prefix + name in state_dict:
+                setattr(self, name, torch.zeros_like(state_dict[prefix + name], device=self.code_mean.device))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the blocks are fixed."""
+        return bool(len(self.scales))
+
+    @torch.inference_mode()
+    def fit_blocks(self, code: Tensor, expression: Tensor) -> None:
+        """Fix components and scales.
+
+        Parameters
+        ----------
+        code
+            Of training cells, `(n_cells, n_latent)`.
+        expression
+            Their coordinates in expression space, `(n_cells, n_latent)`, the widest axis first.
+        """
+        self.code_mean = code.mean(0)
+        centred = (code - self.code_mean).double()
+        _, variances, components = torch.linalg.svd(centred.T @ centred / max(1, len(code) - 1))
+        components = components[: self.n_code]
+        largest = components.gather(1, components.abs().argmax(1, keepdim=True))
+        components = components * torch.where(largest < 0, -1.0, 1.0)
+        total = variances[: self.n_code].sum().clamp(min=1e-12)
+        self.code_map = (CODE_WEIGHT * components / total.sqrt()).float().contiguous()
+        deviation = expression[:, : self.n_latent - self.n_code].double().std(0, correction=0)
+        # an axis beyond what the cells span has no scale of its own
+        floor = 1e-3 * deviation.max().clamp(min=1e-12)
+        scales = deviation.clamp(min=floor) ** -SCALING
+        self.scales = (scales / (deviation * scales).square().sum().clamp(min=1e-12).sqrt()).float()
+
+    def blocks(self, code: Tensor, expression: Tensor) -> Tensor:
+        """Return the two blocks of cells before alignment, `(n_cells, n_latent)`; parameters as in `fit_blocks`."""
+        first = (code - self.code_mean.cpu()) @ self.code_map.cpu().T
+        return torch.cat([first, expression[:, : len(self.scales)] * self.scales.cpu()], 1)
+
+    def fit_alignment(self, blocks: Tensor, batch: Tensor, n_batches: int, seed: int = 0) -> None:
+        """Fix clusters and each batch's offsets; parameters as in `qbmvae.core.alignment.fit`."""
+        self._keep(alignment.fit(blocks, batch, n_batches, seed=seed))
+
+    def extend_alignment(self, blocks: Tensor, batch: Tensor, n_batches: int) -> None:
+        """Find the offsets of new batches; parameters as in `qbmvae.core.alignment.extend`."""
+        if len(self.offsets):
+            self._keep(alignment.extend(self.alignment, blocks, batch, n_batches))
+
+    @property
+    def alignment(self) -> Alignment:
+        """The clusters and offsets, on the CPU."""
+        return Alignment(self.centres.cpu(), self.means.cpu(), self.widths.cpu(), self.offsets.cpu())
+
+    def _keep(self, found: Alignment) -> None:
+        self.centres, self.means, self.widths, self.offsets = found.centres, found.means, found.widths, found.offsets
+
+    def align(self, blocks: Tensor, batch: Tensor) -> Tensor:
+        """Return aligned coordinates; unaligned ones where no alignment was fitted.
+
+        Parameters
+        ----------
+        blocks
+            What `blocks` returned.
+        batch
+            Code of each cell's batch, `(n_cells,)`; an unknown one is not moved.
+        """
+        return self.alignment.apply(blocks, batch) if len(self.offsets) else blocks
