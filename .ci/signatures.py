@@ -51,9 +51,13 @@ def entries(doc: str, section: str) -> list[tuple[list[str], str]]:
 
 def options(name: str) -> tuple[list[tuple[str, str]], list[tuple[list[str], str]]]:
     """Return the fields of an option class as (name, source of the argument), and the entries that describe them."""
-    node = find(ast.parse((ROOT / OPTIONS[name]).read_text()).body, name)
+    text = (ROOT / OPTIONS[name]).read_text()
+    node = find(ast.parse(text).body, name)
     fields = [
-        (f.target.id, f"{f.target.id}: {ast.unparse(f.annotation)} = {_literal(f.value)}")
+        (
+            f.target.id,
+            f"{f.target.id}: {ast.get_source_segment(text, f.annotation)} = {ast.get_source_segment(text, f.value)}",
+        )
         for f in node.body
         if isinstance(f, ast.AnnAssign) and f.target.id not in BY_HAND
     ]
@@ -61,11 +65,6 @@ def options(name: str) -> tuple[list[tuple[str, str]], list[tuple[list[str], str
     if {n for names, _ in described for n in names} != {n for n, _ in fields}:
         raise SystemExit(f"{OPTIONS[name]}: fields and Attributes of {name} differ")
     return fields, described
-
-
-def _literal(value: ast.expr) -> str:
-    text = ast.unparse(value)
-    return text.replace("'", '"') if isinstance(value, ast.Constant) else text
 
 
 def rewritten(path: str, owner: str, method: str, of_class: bool, names: tuple[str, ...]) -> str:

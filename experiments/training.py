@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from qbmvae.data.opening import InMemory
+
 #: What follows the training, in order.
 STAGES = ("model", "embedding", "bounds and log Z", "UMAP and report")
 
@@ -28,7 +30,7 @@ def train_run(
     train: dict[str, Any],
     seed: int = 0,
     n_top_genes: int | None = None,
-    in_memory: str = "auto",
+    in_memory: InMemory = "auto",
     progress: bool = True,
     report: bool = True,
     reference: str | Path | None = None,
@@ -196,6 +198,8 @@ def training_metrics(model: Any, history: Any, adata: AnnData) -> dict[str, Any]
         "training_cells": len(model.train_indices),
         "held_out_cells": len(held_out),
     }
+    if model.verdict_ is not None:
+        metrics["verdict"], metrics["best_epoch"] = model.verdict_["text"], model.verdict_.get("best_epoch")
     if len(held_out):
         metrics["held_out_elbo"] = float(model.get_elbo(indices=held_out))
         metrics["held_out_iwae"] = float(model.get_marginal_ll(indices=held_out[:500], n_mc_samples=20))
@@ -213,7 +217,7 @@ def embed_file(
     data: str | Path | Sequence[str | Path],
     out: str | Path,
     representation: str = "expression",
-    in_memory: str = "auto",
+    in_memory: InMemory = "auto",
 ) -> tuple[int, int]:
     """Write the embedding of cells by a run's model; return its shape.
 
@@ -239,7 +243,7 @@ def predict_file(
     data: str | Path | Sequence[str | Path],
     out: str | Path,
     method: str = "machine",
-    in_memory: str = "auto",
+    in_memory: InMemory = "auto",
 ) -> pd.DataFrame:
     """Write and return the most probable label of each cell by a run's model: "label" and "probability" by obs_names.
 
@@ -266,7 +270,7 @@ def predict_file(
     return table
 
 
-def cells_for(run: str | Path, data: str | Path | Sequence[str | Path], in_memory: str = "auto") -> AnnData:
+def cells_for(run: str | Path, data: str | Path | Sequence[str | Path], in_memory: InMemory = "auto") -> AnnData:
     """Return cells for the model of a run, their counts where the run's were."""
     from qbmvae.data import open_cells
 

@@ -84,6 +84,7 @@ def scvi_model(adata: Any, label: np.ndarray, epochs: int, seed: int, likelihood
         if trainer.current_epoch + 1 in (epochs // 8, epochs):
             model.is_trained = True
             known[trainer.current_epoch + 1] = accuracy(model.get_latent_representation(), label)
+            model.is_trained = False
             module.train()
 
     model.train(

@@ -282,7 +282,10 @@ def report(folder: Path, /, *, common: Common = DEFAULTS) -> None:
     folder
         A folder of `qbmvae drug compare`.
     """
-    if not any((folder / "cells").glob("*.json")):
+    from experiments.comparison import grid
+
+    grid.adopt(folder)
+    if not any(grid.read_all(folder)):
         raise InputError(f"{folder} holds no finished run of `qbmvae drug compare`")
     from experiments.drug_response.compare import write_tables
     from experiments.drug_response.report import compact, markdown

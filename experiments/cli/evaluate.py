@@ -99,7 +99,7 @@ def evaluate(
     run
         A run folder of `qbmvae train`.
     data
-        Cells with types; genes are matched by name.
+        Cells with types, named as for `train`; genes are matched by name.
     out
         Folder to make; new or empty.
     """
@@ -194,7 +194,8 @@ def compare(
     Parameters
     ----------
     source
-        A YAML configuration, the name of a shipped one (paper, core, gate, ablation, public), or an .h5ad file of cells.
+        A YAML configuration, the name of a shipped one (paper, core, gate, ablation, public), or cells: an .h5ad file, a
+        .zarr store or a folder of shards.
     out
         Folder of the comparison; an unfinished one goes on.
     """

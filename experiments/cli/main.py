@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import cyclopts
 from cyclopts import App, Group
@@ -81,17 +81,17 @@ def _call(app: App, words: list[str]) -> None:
         command = " ".join(("qbmvae", *names))
         below = ", ".join(n for n in inner[-1] if not n.startswith("-"))
         raise InputError(f"{command} takes a command: {below} (see `{command} --help`)")
-    command, bound, injected = app.parse_args(words, exit_on_error=False, print_error=False)
+    function, bound, injected = app.parse_args(words, exit_on_error=False, print_error=False)
     if "settings" in injected:
         bound.arguments["settings"] = fill.rest
     common = bound.arguments.get("common")
     if common is None or common.shows_progress:
-        command(*bound.args, **bound.kwargs)
+        function(*bound.args, **bound.kwargs)
         return
     from qbmvae.data.notes import silenced
 
     with silenced():
-        command(*bound.args, **bound.kwargs)
+        function(*bound.args, **bound.kwargs)
 
 
 @contextmanager
@@ -120,7 +120,14 @@ def _libraries_silent() -> Iterator[None]:
             os.environ["PYTHONWARNINGS"] = inherited
 
 
-def _show(message: Any, category: type[Warning], *_: Any) -> None:
+def _show(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Print a warning of ours as one line; which package warns is told by the frame that does, not by what it blames."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__") == "warnings":

@@ -23,7 +23,7 @@ def register(app: App) -> None:
     """Add this family's commands to `app`."""
     # the arguments of the model are options: the class that holds them is made when the program starts
     kind = model_options()
-    train.__annotations__["options"], train.__kwdefaults__["options"] = kind, kind()
+    train.__annotations__["options"], train.__kwdefaults__ = kind, {**(train.__kwdefaults__ or {}), "options": kind()}
     app.command(train)
     app.command(embed)
     app.command(generate)
@@ -89,11 +89,11 @@ def train(
     use_threads(threads)
     from experiments.training import resume_run, train_run
 
+    path = resume or out
+    assert path is not None
     if resume is not None:
-        path = resume
         metrics = resume_run(path, progress=common.shows_progress, report=report)
     else:
-        path = out
         metrics = train_run(
             path, data, **parts, seed=seed, n_top_genes=n_top_genes, in_memory=in_memory,
             progress=common.shows_progress, report=report,

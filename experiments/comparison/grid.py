@@ -47,6 +47,12 @@ def entry_path(out: Path, key: str) -> Path:
     return out / RESULTS / f"{key}.json"
 
 
+def adopt(out: Path) -> None:
+    """Give the results of a comparison of version 0.1 the name that they have now."""
+    if (out / BEFORE).is_dir() and not (out / RESULTS).exists():
+        (out / BEFORE).rename(out / RESULTS)
+
+
 def read_entry(out: Path, entry: Entry) -> dict[str, Any] | None:
     """Return an entry's result where it is there, of the same settings, and no failure."""
     try:
@@ -96,8 +102,7 @@ def run_entries(
         cannot stop a grid.
     """
     out.mkdir(parents=True, exist_ok=True)
-    if (out / BEFORE).is_dir() and not (out / RESULTS).exists():
-        (out / BEFORE).rename(out / RESULTS)
+    adopt(out)
     missing = [e for e in entries if read_entry(out, e) is None]
     say(f"{len(entries)} fits, {len(entries) - len(missing)} done before")
     failed = 0

@@ -80,7 +80,7 @@ def run_comparison(
 def _with_files(comparison: Comparison, say: Callable[[str], None]) -> Comparison:
     kept = []
     for data in comparison.datasets:
-        there = data.source in NAMED or (Path(comparison.data_root) / data.source).is_file()
+        there = data.source in NAMED or (Path(comparison.data_root) / data.source).exists()
         if there:
             kept.append(data)
         elif data.optional:

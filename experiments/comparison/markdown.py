@@ -89,7 +89,7 @@ def tables(results: pd.DataFrame) -> str:
 
 
 def every_seed(results: pd.DataFrame) -> str:
-    """Return one row a cell of the grid, with its headline scores."""
+    """Return one row a fit, with its headline scores."""
     final = results[results.epoch < 0]
     names = [row for row in TABLES if row[0] in IN_SHORT]
     rows = []

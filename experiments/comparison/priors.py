@@ -23,8 +23,8 @@ import pandas as pd
 
 from experiments.comparison.config import DataSpec, ModelSpec, load_config
 from experiments.data.datasets import load, select_hvgs
-from experiments.methods.base import quiet
 from experiments.methods.registry import METHODS
+from experiments.run_folder import quiet
 from experiments.tasks.arrays import stratified_subsample
 from experiments.tasks.classification import folds
 from experiments.tasks.generation import joint_pca, marker_recovery, mmd, two_sample_knn
@@ -146,7 +146,7 @@ def main() -> None:
     if options.out.is_file():
         done = {(r["dataset"], r["model"], r["seed"]) for r in map(json.loads, options.out.read_text().splitlines())}
     cells: dict[str, Any] = {}
-    for data, model, seed in comparison.cells():
+    for data, model, seed in comparison.fits():
         if (data.name, model.name, seed) in done:
             continue
         if data.name not in cells:

@@ -44,7 +44,8 @@ def embedding_sections(done: list[dict[str, Any]], ours: str, n_models: int = 4)
 
 
 def _view(dataset: str, paths: dict[str, Path]) -> dict[str, Any]:
-    planes, obs, rows = {}, pd.DataFrame(), np.arange(0)
+    planes: dict[str, np.ndarray] = {}
+    obs, rows = pd.DataFrame(), np.arange(0)
     for model, path in paths.items():
         with np.load(path) as stored:
             if not planes:

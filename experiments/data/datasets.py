@@ -90,7 +90,7 @@ NAMED: dict[str, Named] = {
 
 
 def load(name: str, root: str | os.PathLike[str] = ".") -> AnnData:
-    """Return a data set by its name (see `NAMED`) or by the path of an .h5ad file, relative to `root`.
+    """Return a data set by its name (see `NAMED`) or by the path of its cells, relative to `root`.
 
     Raises
     ------
@@ -104,9 +104,25 @@ def load(name: str, root: str | os.PathLike[str] = ".") -> AnnData:
             raise InputError(
                 f"data set {name!r} could not be downloaded ({error}): give a local .h5ad file instead"
             ) from None
-    if not name.endswith(".h5ad"):
-        raise InputError(f"{name!r} is neither a data set nor an .h5ad file{nearest(name, NAMED)}")
-    return read_h5ad(Path(root) / name)
+    path = Path(root) / name
+    if path.suffix not in (".h5ad", ".zarr") and not path.exists():
+        raise InputError(f"{name!r} is neither a data set nor a file of cells{nearest(name, NAMED)}")
+    return read_cells(path)
+
+
+def read_cells(sources: Any) -> AnnData:
+    """Return cells in memory, of whatever `qbmvae.data.open_cells` opens.
+
+    Raises
+    ------
+    InputError
+        For sources that cannot be opened, or hold no expression matrix.
+    """
+    from qbmvae.data import open_cells
+    from qbmvae.data.sources import expand, single_file
+
+    one = single_file(expand(sources))
+    return read_h5ad(one) if one is not None and one.suffix == ".h5ad" else open_cells(sources, in_memory="yes")
 
 
 def read_h5ad(path: str | os.PathLike[str]) -> AnnData:

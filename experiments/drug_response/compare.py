@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from experiments import run_folder as run_folder
+from experiments.comparison import grid
 from experiments.drug_response import cells
 from experiments.drug_response.claims import claims, differences, summary
 from experiments.drug_response.config import CompareConfig, build, plain, read_data
+from qbmvae.drug_response import DrugData
 
 Progress = Callable[[str], None]
 
@@ -25,30 +26,39 @@ def compare(config: CompareConfig, out: Path, *, progress: Progress = lambda lin
     config
         What to compare.
     out
-        The run folder: `config.yaml`, `versions.json`, `cells/*.json`, `results.parquet`, `summary.csv`,
+        The run folder: `config.yaml`, `versions.json`, `fits/*.json`, `results.parquet`, `summary.csv`,
         `differences.csv`, `claims.csv`, `metrics.json`, `report.html`.
     progress
-        Called with a line a cell.
+        Called with a line a training.
 
     Returns
     -------
     The tables of `tables`.
+
+    Raises
+    ------
+    RuntimeError
+        Where a training failed; the others are finished first, and the same command tries the failed ones again.
     """
-    run_folder.create(out, plain(config), started=any(out.glob("cells/*.json")))
-    (out / "cells").mkdir(exist_ok=True)
-    todo = [c for c in cells.grid(config) if not (out / "cells" / f"{c.key}.json").is_file()]
-    if todo:
-        data = read_data(config.tables)
-        for note in data.notes:
-            progress(note)
-        for number, cell in enumerate(todo, 1):
-            result = cells.run_cell(config, data, cell)
-            run_folder.write_json(out / "cells" / f"{cell.key}.json", result)
-            progress(
-                f"{number}/{len(todo)} {cell.name}, {cell.size.train} pairs, seed {cell.seed}: "
-                f"test MSE {result['common']['mse']:.5f} ({result['seconds']:.0f} s)"
-            )
-    return write_tables(out)
+    grid.adopt(out)
+    run_folder.create(out, plain(config), started=any(True for _ in grid.read_all(out)))
+    trainings = cells.grid(config)
+    missing = any(grid.read_entry(out, grid.Entry(c.key, ())) is None for c in trainings)
+    data = read_data(config.tables) if missing else None
+    for note in data.notes if data is not None else ():
+        progress(note)
+    entries = [grid.Entry(c.key, (config, data, c)) for c in trainings]
+    summary = grid.run_entries(out, entries, train, say=progress)
+    found = write_tables(out)
+    if summary["failed"]:
+        errors = [result["error"] for _, result in grid.read_all(out) if "error" in result]
+        raise RuntimeError(f"{summary['failed']} of {len(entries)} trainings failed, the first {errors[0]}")
+    return found
+
+
+def train(path: Path, config: CompareConfig, data: DrugData, cell: cells.Cell) -> dict[str, Any]:
+    """Compute one entry of the grid; it has no files besides its result at `path`."""
+    return cells.run_cell(config, data, cell)
 
 
 def write_tables(out: Path) -> dict[str, pd.DataFrame]:
@@ -73,8 +83,7 @@ def tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def read_cells(out: Path) -> pd.DataFrame:
     """Return one row a finished cell; metrics of the common test by their names, of the paper's test as `paper_*`."""
-    rows = [_row(json.loads(path.read_text())) for path in sorted((out / "cells").glob("*.json"))]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_row(result) for _, result in grid.read_all(out) if "error" not in result])
 
 
 def _row(cell: dict[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def scatter(observed: np.ndarray, predicted: np.ndarray, path: Path, *, label: s
     """Draw predicted against observed on the target's own scale."""
     figure, grid = new_figure(4.4, 4.2)
     axes = grid[0, 0]
-    axes.scatter(observed, predicted, s=4, alpha=0.3, linewidths=0)
+    axes.scatter(observed, predicted, s=float(np.clip(4000 / len(observed), 4, 28)), alpha=0.4, linewidths=0)
     ends = [float(np.min(observed)), float(np.max(observed))]
     axes.plot(ends, ends, color="black", linewidth=0.8)
     axes.set(xlabel=f"observed {label}", ylabel=f"predicted {label}")

@@ -134,16 +134,16 @@ def train_report(out: Path, metrics: Mapping[str, Any], history: Mapping[str, Se
     rows = pd.DataFrame({text: metrics[part] for part, text in names.items()}).T.rename_axis("on the test pairs")
     validation = pd.DataFrame({"validation": metrics["validation"]}).T.rename_axis("pairs")
     own, mean = metrics["test"]["mse"], metrics["drug_mean"]["mse"]
-    change = f"{abs(1 - own / mean):.0%} {'below' if own < mean else 'above'}"
+    change = f"{own / mean:.2f} times"
     lead = {
         "texts": [
             f"On {metrics['n_test']:,} test pairs the {metrics['head']!r} head has a squared error of {own:.5f}, {change} "
-            f"that of the mean of each drug ({mean:.5f}).",
+            f"that of the mean of each drug ({mean:.5f}); below 1 it has learned more than the drugs' potencies.",
             "Within drugs each drug's mean is taken out: what is known beyond its potency.",
             f"Split {metrics['split']!r}: {metrics['n_train']:,} training, {metrics['n_validation']:,} validation, "
             f"{metrics['n_test']:,} test pairs; epoch {metrics['best_epoch']} of {metrics['epochs']} chosen by validation.",
         ],
-        "tables": [table(rows, best=BEST, explain=EXPLAIN)],
+        "tables": [table(rows, best=BEST, explain=EXPLAIN, decimals=4)],
         "figures": figure_of(out / "scatter.png", "test pairs; on the line the prediction is right"),
     }
     sections = [
@@ -151,7 +151,7 @@ def train_report(out: Path, metrics: Mapping[str, Any], history: Mapping[str, Se
             "title": "Training",
             "figures": figure_of(out / "curves.png", "the dashed line is the mean of the drug on the test"),
         },
-        {"title": "Validation", "tables": [table(validation, best=None, explain=EXPLAIN)]},
+        {"title": "Validation", "tables": [table(validation, best=None, explain=EXPLAIN, decimals=4)]},
         {"title": "Notes on the data", "list": metrics.get("notes", [])},
     ]
     _write(out, f"Drug response, head {metrics['head']!r}", f"target {metrics['target']}", sections, lead)

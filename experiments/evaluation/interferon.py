@@ -41,6 +41,8 @@ def run(
     QBMVAE.setup_anndata(adata)
     model = QBMVAE(adata)
     model.train(max_epochs=max_epochs, seed=seed, progress_bar=False, accelerator="cpu")
+    # genes without a count are left out of the model
+    adata = adata[:, list(model.get_var_names())].copy()
     score = model.score_bits(GENES)
     programme = {int(bit): int(s > 0) for bit, s in score.items() if abs(s) > THRESHOLD}
     model.name_programme("interferon", programme)

@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.data.datasets import load, select_hvgs, unintegrated_pca
-from experiments.methods.base import one_thread, quiet
+from experiments.methods.base import one_thread
+from experiments.run_folder import quiet
 
 COUNTS = (5, 20, 100)
 UNKNOWN = "Unknown"

@@ -137,7 +137,8 @@ def answers(metrics: dict[str, Any]) -> list[str]:
     """Return what the scores say, in sentences: one seed, so differences are differences of these embeddings only."""
     frame = short_table(metrics)
     others = frame.drop(index=OURS)
-    better, worse = [], []
+    better: list[str] = []
+    worse: list[str] = []
     for metric in frame.columns:
         rivals = others[metric].dropna()
         own = frame.loc[OURS, metric]
@@ -190,9 +191,10 @@ def bounds_sections(ceilings: dict[str, dict[str, Any]]) -> list[dict[str, Any]]
     for name, found in ceilings.items():
         frame = pd.DataFrame.from_dict(found.get("integration", {}), orient="index").astype(float)
         if len(frame):
-            order = [n for n in (m.name for m in METRICS.values() if m.task == "integration") if n in frame]
-            frame.index.name = "reference"
-            tables.append(table(frame[order].dropna(axis=1, how="all"), name, best=None, task="integration"))
+            known = [m for m in METRICS.values() if m.task == "integration" and m.name in frame]
+            shown = frame[[m.name for m in known]].T
+            shown.index = pd.Index([m.label for m in known], name="score")
+            tables.append(table(shown.dropna(how="all"), name, best=None, explain=ROWS))
     texts = [f"{row[0].upper()}{row[1:]}: {text}." for row, text in ROWS.items()]
     title = "What the integration scores can be"
     return [{"title": title, "list": texts, "tables": tables}] if tables else []

@@ -43,7 +43,7 @@ def evaluate_run(
     dict
         What metrics.json holds: the run's scores by task, "baselines" with the same of each, "ceilings", "data".
     """
-    from experiments.data.datasets import read_h5ad, require_key
+    from experiments.data.datasets import read_cells, require_key
     from experiments.methods.base import Task
     from experiments.methods.registry import METHODS, fit
 
@@ -56,7 +56,7 @@ def evaluate_run(
     config = run_folder.open_run(run)
     setup = config["setup"]
     batch_key = {None: setup.get("batch_key"), "none": None}.get(batch_key, batch_key)
-    adata = read_h5ad(data)
+    adata = read_cells(data)
     require_key(adata, label_key)
     if batch_key is not None:
         require_key(adata, batch_key)

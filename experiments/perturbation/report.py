@@ -86,7 +86,7 @@ def train_report(
         scores = score_table(metrics).set_index("predictor").astype(float).dropna(axis=1, how="all")
         lead = {
             "texts": [_answer(metrics), how],
-            "tables": [table(scores, best=BEST, explain=EXPLAIN)],
+            "tables": [table(scores, best=BEST, explain=EXPLAIN, decimals=4)],
             "figures": figure_of(out / "scores.png", "bars: 1.96 standard errors over perturbations"),
         }
         diagnostics = pd.Series(metrics["diagnostics"], name="value").to_frame().rename_axis("diagnostic")
@@ -136,7 +136,7 @@ def _distribution(found: dict[str, Any]) -> dict[str, Any]:
         "second, in the principal components of the held-out cells. Smaller is better; a two-sample accuracy of .5 cannot be "
         "told apart. Means over perturbations ± 1.96 standard errors."
     )
-    tables = [table(shown, best=None)]
+    tables = [table(shown, best=None, decimals=4)]
     return {"title": "Cells as a distribution", "texts": [text], "tables": tables, "list": found["verdict"]}
 
 
@@ -166,7 +166,7 @@ def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame, scores
     top = best.loc[best["pds"].idxmax(), "row"]
     lead = {
         "texts": [f"The best PDS has: {top}.", note],
-        "tables": [table(shown.drop(columns=drop), best=BEST, explain=EXPLAIN)],
+        "tables": [table(shown.drop(columns=drop), best=BEST, explain=EXPLAIN, decimals=4)],
         "figures": figure_of(out / "scores.png", "bars: 1.96 standard errors over seeds"),
     }
     write_text(out / "report.html", page(title, note, settings_sections(out), lead))
@@ -187,11 +187,11 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
         Columns "run", "baseline", margins of the model and their verdicts.
     """
     tables = [
-        table(_with_ranges(part.drop(columns="run"), "predictor"), str(run), best=BEST, explain=EXPLAIN)
+        table(_with_ranges(part.drop(columns="run"), "predictor"), str(run), best=BEST, explain=EXPLAIN, decimals=4)
         for run, part in scores.groupby("run", sort=False)
     ]
     against = [
-        table(_with_ranges(part.drop(columns="run"), "baseline"), str(run), best=None)
+        table(_with_ranges(part.drop(columns="run"), "baseline"), str(run), best=None, decimals=4)
         for run, part in margins.groupby("run", sort=False)
     ]
     worse = int((margins[["pds verdict", "mae verdict"]] == "WORSE").to_numpy().sum()) if len(margins) else 0

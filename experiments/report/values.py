@@ -12,7 +12,7 @@ import numpy as np
 def number(value: Any, decimals: int = 3) -> str:
     """Return a value as text: some decimals, counts as integers, a dash for what is not defined."""
     if isinstance(value, Spread):
-        return str(value)
+        return value.text(decimals)
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
@@ -60,12 +60,16 @@ class Spread:
         return cls(float(value), float(value) - half, float(value) + half)
 
     def __str__(self) -> str:
-        text, half = number(self.value), (self.high - self.low) / 2
+        return self.text()
+
+    def text(self, decimals: int = 3) -> str:
+        """Return the value with its range, as `value ± half` or `value (low to high)`."""
+        text, half = number(self.value, decimals), (self.high - self.low) / 2
         if not np.isfinite(self.value) or not half > 1e-9 * max(1.0, abs(self.value)):
             return text
         if abs(self.high + self.low - 2 * self.value) < 1e-6 * half:
-            return f"{text} ± {number(half)}"
-        return f"{text} ({number(self.low)} to {number(self.high)})"
+            return f"{text} ± {number(half, decimals)}"
+        return f"{text} ({number(self.low, decimals)} to {number(self.high, decimals)})"
 
 
 def ends(value: Any) -> tuple[float, float, float]:

@@ -244,6 +244,7 @@ class BitMethods(LabelMethods):
         return {bit: name for name, own in (self.programmes_ or {}).items() if len(own) == 1 for bit in own}
 
     def _some_rows(self, n: int, seed: int) -> np.ndarray:
+        assert self.adata is not None
         rows = np.arange(self.adata.n_obs) if self.train_indices_ is None else np.asarray(self.train_indices_)
         return np.sort(np.random.default_rng(seed).permutation(rows)[:n])
 

@@ -11,8 +11,9 @@ import torch
 from anndata import AnnData
 from scvi.data._constants import ADATA_MINIFY_TYPE
 
+from qbmvae.core.priors.base import entropy
 from qbmvae.data import embedding_writer
-from qbmvae.model import bounds, cells, embedding
+from qbmvae.model import bounds, cells, embedding, labels
 from qbmvae.model.embedding import Representation
 from qbmvae.model.module import QBMVAEModule
 from qbmvae.model.scvi_methods import ScviMethods, minified
@@ -230,7 +231,7 @@ class CellMethods(ScviMethods):
         self,
         adata: AnnData | None = None,
         indices: Any = None,
-        kind: Literal["prior", "free", "bound"] = "prior",
+        kind: Literal["prior", "free", "labels", "bound"] = "prior",
         batch_size: int | None = None,
         seed: int = 0,
     ) -> np.ndarray:
@@ -242,22 +243,26 @@ class CellMethods(ScviMethods):
             As in `get_elbo`.
         kind
             "prior": the prior's expected energy of the cell's code, -log p(z) up to log Z. "free": that less the
-            entropy of the posterior, KL(q || p) up to log Z. "bound": the negative ELBO, which also sees how well the
+            entropy of the posterior, KL(q || p) up to log Z. "labels": the same of the machine with label units, the labels
+            summed out; KL(q || p) itself, for that machine is normalised. "bound": the negative ELBO, which also sees how well the
             counts are explained: the best score of cells out of the distribution.
 
         Raises
         ------
         InputError
-            For another kind, or a continuous prior.
+            For another kind, a continuous prior, or "labels" of a model without label units.
         """
-        if kind not in ("prior", "free", "bound"):
-            raise InputError(f"there is no energy {kind!r}: 'prior', 'free' or 'bound'")
+        kinds = ("prior", "free", "labels", "bound")
+        if kind not in kinds:
+            raise InputError(f"there is no energy {kind!r}{nearest(str(kind), kinds)}; it is one of {', '.join(kinds)}")
         if kind == "bound":
             return -np.asarray(self.get_elbo(adata, indices, batch_size, return_mean=False, seed=seed))
         prior = bounds.over_bits(self.module.vae.prior, "get_energy")
         self._check_if_trained(warn=False)
         with torch.inference_mode():
             logits = cells.posterior(self, adata, indices, batch_size).to(self.device)
+            if kind == "labels":
+                return (labels.units_of(self).machine.free_energy(logits) - entropy(logits)).cpu().numpy()
         return bounds.prior_energy(prior, logits, kind == "free", seed)
 
     # -- the cells of these methods ---------------------------------------------------------------------------------

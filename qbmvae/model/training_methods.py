@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -90,8 +90,8 @@ class TrainingMethods(BitMethods):
         sampler: Any = None,
         plan_kwargs: Mapping[str, Any] | None = None,
         # written by .ci/signatures.py from TrainingConfig and RunOptions
-        learning_rate: float = 0.001,
-        prior_learning_rate: float = 0.001,
+        learning_rate: float = 1e-3,
+        prior_learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         learning_rate_decay: float = 0.0,
         kl_weight: float = 0.25,
@@ -108,8 +108,8 @@ class TrainingMethods(BitMethods):
         seed: int = 0,
         checkpoint_every: int = 0,
         refine_prior: bool | None = None,
-        precision: str = "32",
-        fused: str = "auto",
+        precision: Literal["32", "bf16"] = "32",
+        fused: Literal["auto", "off"] = "auto",
         train_size: float | None = None,
         validation_size: float | None = None,
         shuffle_set_split: bool = True,

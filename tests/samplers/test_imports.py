@@ -26,3 +26,18 @@ print("alone")
 def test_every_module_imports_and_draws_without_the_models():
     done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True)
     assert done.stdout.strip() == "alone", done.stderr
+
+
+def test_lazy_names_are_shown_and_load():
+    import samplers
+    import samplers.wrappers
+
+    for package in (samplers, samplers.wrappers):
+        assert set(package.__all__) <= set(dir(package))
+        for name in package.__all__:
+            assert getattr(package, name).__name__ == name
+    done = subprocess.run(
+        [sys.executable, "-c", "import samplers, sys; print([m for m in ('torch', 'numba') if m in sys.modules])"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]", done.stderr

@@ -72,7 +72,7 @@ def fit_labels(
         loss = negative() - positive() + penalty * sum((p.square().sum() for p in coupled), torch.zeros(()))
         for parameter, gradient in zip(fitted, torch.autograd.grad(loss, fitted), strict=True):
             own = isinstance(prior, BoltzmannPrior) and parameter is prior.W
-            parameter.grad = prior.project(gradient) if own else gradient  # type: ignore[union-attr]
+            parameter.grad = prior.project(gradient) if own else gradient  # type: ignore[union-attr, operator]
         optimiser.param_groups[0]["lr"] = learning_rate * min(1.0, 2 * (1 - step / steps))
         optimiser.step()
     for parameter in fitted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from samplers.errors import InputError
 
@@ -85,8 +85,8 @@ class TrainingConfig:
     seed: int = 0
     checkpoint_every: int = 0
     refine_prior: bool | None = None
-    precision: str = "32"
-    fused: str = "auto"
+    precision: Literal["32", "bf16"] = "32"
+    fused: Literal["auto", "off"] = "auto"
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> TrainingConfig:

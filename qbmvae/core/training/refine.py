@@ -101,7 +101,7 @@ def refine(
     before = best = check.measure()
     if not parameters:
         return _summary(before, before, 0)
-    gradients = _moment_gradients if isinstance(prior, BoltzmannPrior) else _sampled_gradients
+    gradients = _moment_gradients if isinstance(prior, BoltzmannPrior) and prior.needs_samples else _sampled_gradients
     negative = NegativePhase(sampler, num_chains, seed) if prior.needs_samples else None
     kept, kept_step, bad = copy.deepcopy(prior.state_dict()), 0, 0
     optimiser = _adam(parameters)

@@ -107,7 +107,7 @@ def test_compare_prints_claims_and_goes_on(qbmvae, tmp_path):
     )  # fmt: skip
     words = [w for s in settings for w in ("--set", s)]
     code, out, err = qbmvae("compare", "@", "--out", tmp_path / "c", *words)
-    assert code == 0 and "2/2 drug-mean" in err and "MSE at 30 training pairs" in out
+    assert code == 0 and "[2/2] drug-mean" in err and "MSE at 30 training pairs" in out
     code, out, err = qbmvae("compare", "@", "--out", tmp_path / "c", *words, "--json")
     assert code == 0 and err == "" and len(json.loads(out)["summary"]) == 2
     assert qbmvae("report", tmp_path / "c")[0] == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import anndata as ad
 import pandas as pd
 import pytest
 
@@ -113,3 +114,16 @@ def test_shipped_configurations_go_by_name(tmp_path, qbmvae, monkeypatch):
     code, _, err = qbmvae("compare", "gate", "--out", "o", "--set", "datasets=[kang]")
     assert code == 2 and "nearest: 'kang-ifnb'" in err
     assert not list(tmp_path.iterdir())
+
+
+def test_cells_to_evaluate_and_compare_come_in_other_forms(trained, tmp_path, qbmvae):
+    cells = ad.read_h5ad(trained / "cells.h5ad")
+    cells.write_zarr(tmp_path / "cells.zarr")
+    words = ["--batch-key", "batch", "--label-key", "cell_type", "--models", "pca", "--seed", 0, "--quiet"]
+    code, _, err = qbmvae(
+        "compare", tmp_path / "cells.zarr", *words, "--out", tmp_path / "c", "--set", "tasks=[clustering]"
+    )
+    assert code == 0, err
+    words = ["--label-key", "cell_type", "--tasks", "clustering", "--quiet", "--out", tmp_path / "e"]
+    code, _, err = qbmvae("evaluate", trained / "run", tmp_path / "cells.zarr", *words)
+    assert code == 0, err

@@ -228,6 +228,18 @@ def test_unusable_labels_are_named(adata):
         QBMVAE(adata, **SHAPE, prior="gaussian")
 
 
+def test_labels_are_summed_out_of_an_energy(labelled):
+    model, _, _ = labelled
+    energy = model.get_energy(kind="labels")
+    assert energy.shape == (model.adata.n_obs,)
+    # a KL, of a machine that fits these cells no worse than the one without labels
+    assert energy.mean() > 0
+    assert energy.mean() < model.get_energy(kind="free").mean() + model.get_log_partition()[0] + 0.5
+    silent = model.adata[:20].copy()
+    silent.X = np.random.default_rng(0).permutation(silent.X.toarray().T).T
+    assert model.get_energy(silent, kind="labels").shape == (20,)
+
+
 def test_unknown_methods_and_labels_are_named(labelled):
     model, _, _ = labelled
     with pytest.raises(InputError, match="no method 'machin'.*machine"):

@@ -31,6 +31,7 @@ def applies(vae: VAE, cycle_consistency: float = 0.0) -> bool:
     """Return whether a `Step` knows this model: the default one, of counts, on the CPU, with nothing frozen."""
     return (
         isinstance(vae.prior, BoltzmannPrior)
+        and vae.prior.needs_samples
         and vae.estimator == "straight-through"
         and vae.gene_likelihood in ("nb", "zinb")
         and not cycle_consistency
