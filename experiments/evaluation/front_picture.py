@@ -1,4 +1,4 @@
-"""The picture of the front page: `python -m experiments.report.front_picture --out docs/img/front.png`.
+"""The picture of the front page: `python -m experiments.evaluation.front_picture --out docs/img/front.png`.
 
 Cells of a synthetic data set before and after integration, and the share of each type's cells in which a bit is on.
 """
