@@ -39,11 +39,3 @@ html_static_path = ["_static"]
 exclude_patterns = ["_build", "jupyter_execute"]
 suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.unknown_mime_type", "myst-nb.lexer", "mystnb.lexer"]
 copybutton_exclude = ".linenos, .gp, .go"
-
-
-def setup(app):
-    """Show the citations in scvi-tools' inherited docstrings as plain text."""
-    from docutils import nodes
-    from docutils.parsers.rst import roles
-
-    roles.register_generic_role("cite:p", nodes.inline)
