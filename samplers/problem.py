@@ -295,7 +295,7 @@ class Ising:
 
     @property
     def magnitude(self) -> float:
-        """A bound on the energies: |h| and |J| summed, and the offset."""
+        """A bound on the energies: the absolute fields and couplings summed, and the offset."""
         return float(np.abs(self.h).sum() + np.abs(self.edges[2]).sum() + abs(self.offset))
 
     def __eq__(self, other: object) -> bool:

@@ -141,6 +141,9 @@ def main() -> None:
         print(table([json.loads(line) for line in options.table.read_text().splitlines()]))
         return
     wanted = {name: getattr(options, name) for name in ("datasets", "models", "seeds", "max_epochs", "data_root")}
+    if options.models:
+        # a part of the table has no model of ours to lead it
+        wanted["ours"] = options.models[0]
     comparison = load_config(options.config, {name: value for name, value in wanted.items() if value is not None})
     done = set()
     if options.out.is_file():

@@ -105,7 +105,7 @@ def verdict(difference: float, low: float, high: float) -> str:
 
 
 def spread_table(grid: pd.DataFrame) -> pd.DataFrame:
-    """Return means with standard deviations over seeds as `Spread`s: models in rows, data sets in columns, the mean last.
+    """Return means with standard deviations over seeds as `Spread` objects: models by data sets, the mean last.
 
     The mean over data sets, where a model has them all, has the deviation over seeds of the mean of the sets.
     """

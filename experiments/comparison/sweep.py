@@ -63,7 +63,7 @@ def trial(
     def on_epoch(trainer: Any) -> None:
         nonlocal seen
         history = trainer.history
-        if len(history[METRIC]) > seen:
+        if len(history.get(METRIC, ())) > seen:
             seen = len(history[METRIC])
             names = (METRIC, "reconstruction_loss_validation", "rate", "active_bits")
             report({"epoch": trainer.epoch, **{name: history[name][-1][1] for name in names}})

@@ -20,7 +20,7 @@ from qbmvae.data.counts import Counts
 #: counts lie between -.01 and .04, those of reads between .09 and .17.
 THRESHOLD = 0.06
 #: Cells that are looked at, cells that a batch must have among them, cells in which a gene must be seen, genes.
-MOST_CELLS, FEWEST_CELLS, FEWEST_SEEN, MOST_GENES = 2000, 20, 5, 2000
+MOST_CELLS, FEWEST_CELLS, FEWEST_SEEN, MOST_GENES = 2000, 40, 5, 2000
 
 
 def choose(counts: Counts, batch: np.ndarray, seed: int = 0) -> tuple[Literal["nb", "zinb"], str]:

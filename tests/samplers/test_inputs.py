@@ -246,7 +246,7 @@ def test_seeds_that_are_taken(seed):
 @pytest.mark.parametrize(
     "seed",
     [-1, 1.0, True, "1", [1], np.random.RandomState(0), torch.Generator(), np.array(3), torch.tensor(1), object()],
-    ids=repr,
+    ids=lambda seed: type(seed).__name__,
 )
 @pytest.mark.parametrize("call", ["draw", "log_partition", "resample"])
 def test_seeds_that_are_refused_by_name(seed, call):

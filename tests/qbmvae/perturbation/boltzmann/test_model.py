@@ -39,7 +39,7 @@ def test_a_mean_shift_fails_where_the_machine_does_not(screen, model):
     names = [part.obs["target_gene"].to_numpy().astype(str) for part in (train, test)]
     groups = training_groups(train, x, "target_gene", "non-targeting")
     predictors = controls(x, names[0], y[rows], groups, model.features, "non-targeting", 0)
-    predicted = model.predict(dict.fromkeys(share, 100), test[rows], n_control=1, seed=1)
+    predicted = model.predict(dict.fromkeys(share, 200), test[rows], n_control=1, seed=1)
     predictors["machine"] = cells_of(predicted, model.expression(predicted)[1], "target_gene")
     table = distribution_scores(predictors, y, names[1], "non-targeting")
     accuracy = table.groupby("predictor")["two_sample"].mean()
@@ -65,14 +65,16 @@ def responding(model, cells, screen):
 
 
 def test_shares_of_responders_and_the_dose(screen, model):
-    train, _, share = screen
+    train, test, share = screen
     base = train[(train.obs["target_gene"] == "non-targeting").to_numpy()]
+    # the same estimate on held-out cells: counts of five genes miss some responders
+    seen = responding(model, test, screen)
     found = [
         responding(model, model.predict(dict.fromkeys(share, 400), base, n_control=0, seed=0, dose=dose), screen)
         for dose in (0.0, 1.0)
     ]
-    for name, expected in share.items():
-        assert abs(found[1][name] - expected) < 0.15
+    for name in share:
+        assert abs(found[1][name] - seen[name]) < 0.15
         assert found[0][name] < found[1][name] - 0.1
 
 
