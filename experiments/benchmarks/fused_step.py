@@ -6,6 +6,7 @@ Each pair runs in turn; the median ratio is what counts. Run with `python -m exp
 from __future__ import annotations
 
 import statistics
+from typing import Literal
 
 from experiments.benchmarks.report import arguments, finish
 from experiments.benchmarks.training_speed import synthetic, train_ours
@@ -28,7 +29,7 @@ def main() -> None:
         train_ours(adata[:512].copy(), 128, 1, BITS, SWEEPS, fused=fused)
     rows = []
     for batch_size in BATCH_SIZES:
-        seconds: dict[str, list[float]] = {"auto": [], "off": []}
+        seconds: dict[Literal["auto", "off"], list[float]] = {"auto": [], "off": []}
         for _ in range(REPEATS):
             for fused, found in seconds.items():
                 found.append(train_ours(adata, batch_size, EPOCHS, BITS, SWEEPS, fused=fused)[0])

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 Row = dict[str, Any]
 
@@ -90,7 +90,7 @@ def training(adata: Any, batch_size: int, epochs: int, bits: int, device: str) -
         "batch_size": batch_size, "train_size": 1.0, "accelerator": accelerator, "devices": 1,
     }  # fmt: skip
 
-    def ours(precision: str, n_epochs: int) -> None:
+    def ours(precision: Literal["32", "bf16"], n_epochs: int) -> None:
         QBMVAE.setup_anndata(adata, batch_key="batch")
         model = QBMVAE(adata, n_latent=bits, sampler=f"persistent?num_sweeps=2&device={device}")
         model.train(max_epochs=n_epochs, progress_bar=False, cycle_consistency=0.0, precision=precision, **options)

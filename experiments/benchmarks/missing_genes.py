@@ -47,13 +47,13 @@ def measure(name: str, shares: tuple[float, ...], repeats: int, epochs: int, see
     at, labels = model.get_latent_representation(), reference.obs[NAMED[name].label_key].astype(str)
     near = NearestNeighbors(n_neighbors=15).fit(at)
     votes = KNeighborsClassifier(15).fit(at, labels)
-    counts = cells.enter(model, query).counts.rows
+    n_genes = cells.enter(model, query).n_vars
     whole = near.kneighbors(model.get_latent_representation(query), return_distance=False)
     rows = []
     for share in shares:
         kept, right = [], []
         for _ in range(repeats if share else 1):
-            gone = rng.choice(counts.shape[1], round(share * counts.shape[1]), replace=False)
+            gone = rng.choice(n_genes, round(share * n_genes), replace=False)
             lacking = query[:, ~query.var_names.isin(np.asarray(model.get_var_names())[gone])].copy()
             # above the share that a query may lack it is filled by hand
             if share > 0.2:

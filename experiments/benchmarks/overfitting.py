@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ def main() -> None:
         for path in args.sets:
             adata = cells_of(path, args.data)
             label = adata.obs["cell_type"].astype(str).to_numpy()
+            runs: dict[str, tuple[Callable[..., dict[str, Any]], Any]]
             runs = {f"ours, {name}": (ours, options) for name, options in OURS.items()}
             runs |= {f"scVI, {likelihood}": (scvi_model, likelihood) for likelihood in ("nb", "zinb")}
             chosen = {name: run for name, run in runs.items() if name.startswith(tuple(args.models))}

@@ -13,6 +13,7 @@ import statistics
 import time
 import warnings
 from pathlib import Path
+from typing import Literal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -34,7 +35,13 @@ def synthetic(n_cells: int, n_genes: int, density: float, seed: int):
 
 
 def train_ours(
-    adata, batch_size: int, epochs: int, bits: int, sweeps: int, precision: str = "32", fused: str = "auto"
+    adata,
+    batch_size: int,
+    epochs: int,
+    bits: int,
+    sweeps: int,
+    precision: Literal["32", "bf16"] = "32",
+    fused: Literal["auto", "off"] = "auto",
 ) -> tuple[float, float]:
     """Return CPU seconds of `train`, and the negative phase's share of its wall time."""
     from qbmvae import QBMVAE

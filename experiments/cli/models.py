@@ -95,7 +95,7 @@ def train(
         metrics = resume_run(path, progress=common.shows_progress, report=report)
     else:
         metrics = train_run(
-            path, data, **parts, seed=seed, n_top_genes=n_top_genes, in_memory=in_memory,
+            path, data, parts["setup"], parts["model"], parts["train"], seed=seed, n_top_genes=n_top_genes, in_memory=in_memory,
             progress=common.shows_progress, report=report,
         )  # fmt: skip
     common.answer({"run": str(path), **metrics}, trained_text(path, metrics, report))

@@ -46,8 +46,8 @@ class Tables:
     cell_encoder: Literal["conv", "dense"] = "conv"
     drop_missing: bool = False
 
-    def require(self) -> None:
-        """Refuse tables that are not named or not there.
+    def require(self) -> list[str]:
+        """Return the files of responses, lines' features and drugs; refuse tables that are not named or not there.
 
         Raises
         ------
@@ -62,6 +62,7 @@ class Tables:
         for path in (self.ic50, self.features, self.drugs, self.lines):
             if path is not None and not Path(path).is_file():
                 raise InputError(f"there is no file {path}")
+        return [path for path in (self.ic50, self.features, self.drugs) if path is not None]
 
 
 @dataclass(frozen=True)
@@ -186,11 +187,8 @@ def read_data(tables: Tables) -> DrugData:
     """Return the data set of a configuration."""
     from qbmvae.drug_response import assemble, read_table
 
-    tables.require()
     return assemble(
-        read_table(tables.ic50),
-        read_table(tables.features),
-        read_table(tables.drugs),
+        *map(read_table, tables.require()),
         lines=None if tables.lines is None else read_table(tables.lines),
         target=tables.target,
         binary=tables.cell_encoder == "conv",

@@ -23,7 +23,7 @@ from experiments.report.page import figure, page
 from experiments.report.prior import bits_figure, sampler_section
 from experiments.report.tables import table
 from experiments.report.training import PANELS
-from experiments.tasks.metrics import SHORT
+from experiments.tasks.metrics import SHORT, Metric
 from samplers.errors import InputError
 from samplers.files import replacing
 
@@ -75,7 +75,7 @@ def _fill(path: Path, max_epochs: int, n_cells: int, seed: int) -> dict[str, Any
     began = time.perf_counter()
     sections: list[dict[str, Any]] = []
     metrics: dict[str, Any] = {}
-    summary: dict[str, list[dict[str, Any]]] = {}
+    summary: dict[str, list[dict[str | Metric, Any]]] = {}
     views = []
     for name, adata, batch_key, time_keys in (
         ("synthetic", synthetic(n_cells, seed=seed), "batch", ("time",)),
@@ -122,17 +122,17 @@ def _fill(path: Path, max_epochs: int, n_cells: int, seed: int) -> dict[str, Any
     return metrics
 
 
-def _row(name: str, title: str, scores: dict[str, Any], fitted: Fitted) -> dict[str, Any]:
-    row: dict[str, Any] = {"data": name, "model": title}
+def _row(name: str, title: str, scores: dict[str, Any], fitted: Fitted) -> dict[str | Metric, Any]:
+    row: dict[str | Metric, Any] = {"data": name, "model": title}
     row |= {m: scores.get(m.task, {}).get(m.name, float("nan")) for m in SHORT}
     return row | {"fit, CPU s": round(fitted.cpu_seconds, 1), "compiling, CPU s": round(fitted.compile_seconds, 1)}
 
 
-def _summary(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _summary(rows: list[dict[str | Metric, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).drop(columns="data").set_index("model").dropna(axis=1, how="all")
 
 
-def _text_table(rows: list[dict[str, Any]]) -> str:
+def _text_table(rows: list[dict[str | Metric, Any]]) -> str:
     frame = pd.DataFrame(rows).set_index(["data", "model"])
     frame.columns = [getattr(c, "label", c) for c in frame.columns]
     return frame.round(3).to_string(na_rep="-")

@@ -30,7 +30,7 @@ KINDS = ("prior", "free", "labels", "bound")
 def _trained(adata: Any, batch_key: str | None, label_key: str | None, seed: int, epochs: int) -> Any:
     from qbmvae import QBMVAE
 
-    labels = {}
+    labels: dict[str, Any] = {}
     if label_key is not None:
         adata.obs["shown"] = adata.obs[label_key].astype(str).astype("category").cat.add_categories("Unknown")
         labels = {"labels_key": "shown", "unlabeled_category": "Unknown"}

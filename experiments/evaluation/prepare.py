@@ -113,7 +113,7 @@ def prepare(
     adata.obs_names = adata.obs_names.astype(str)
     adata.uns.pop("iroot", None)
     rows = embedding.usable_cells(adata, [label_key, batch_key], max_cells, seed)
-    place = np.flatnonzero(kept == start) if start is not None else []
+    place = np.zeros(0, dtype=np.int64) if start is None else np.flatnonzero(kept == start)
     if len(place) and (label_key is None or adata.obs[label_key].notna().iloc[place[0]]):
         rows = _with_row(rows, int(place[0]))
         name = str(adata.obs_names[place[0]])

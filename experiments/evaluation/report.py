@@ -15,7 +15,7 @@ from experiments.report.explorer import explorer, some_cells, variable_genes
 from experiments.report.page import figure, page
 from experiments.report.tables import table
 from experiments.report.values import Spread
-from experiments.tasks.metrics import METRICS, SHORT, find, in_group
+from experiments.tasks.metrics import METRICS, SHORT, Group, find, in_group
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -161,7 +161,7 @@ def _list(words: list[str]) -> str:
 
 
 def _integration(frame: pd.DataFrame) -> dict[str, Any]:
-    groups = (
+    groups: tuple[tuple[Group, str], ...] = (
         ("total", "the means"),
         ("more", "further scores, none part of the means"),
         ("bio", "bio conservation"),

@@ -33,6 +33,8 @@ def spike_and_exponential(logits: Tensor, noise: Tensor, b: float = 0.5) -> Tens
 class Preset(nn.Module):
     """Encoder and decoder of widths 1,024 and 512, layer-normalised, 256 bits, batch one-hot at the decoder's input."""
 
+    pairs: Tensor
+
     def __init__(self, n_genes: int, n_batches: int, n_bits: int, widths: tuple[int, ...], restricted: bool = False):
         super().__init__()
         self.n_batches = n_batches

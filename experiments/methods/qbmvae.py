@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from experiments.methods.base import Task
+    from qbmvae.model.embedding import Representation
 
 
 def fit_own(
     task: Task,
-    representation: str | None,
+    representation: Representation | None,
     train: dict[str, Any],
     options: dict[str, Any],
     shuffled: bool = False,
@@ -99,7 +100,7 @@ def _with_shuffled_couplings(
     moved = torch.zeros_like(W)
     moved[above[0], above[1]] = W[above[0], above[1]][order]
     model = QBMVAE(adata, seed=task.seed, prior="random-couplings", **options)
-    model.module.vae.prior.W.data.copy_(moved + moved.T)
+    model.module.vae.prior.get_parameter("W").data.copy_(moved + moved.T)
     # train would draw the weights of a fresh model anew, and the couplings with them
     model.set_weights()
     return model

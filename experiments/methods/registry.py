@@ -15,7 +15,7 @@ from experiments.run_folder import quiet
 from samplers.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    pass
+    from qbmvae.model.embedding import Representation
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def fit_scanorama(task: Task, **options: Any) -> Fitted:
 
 def fit_qbmvae(
     task: Task,
-    representation: str | None = None,
+    representation: Representation | None = None,
     train: dict[str, Any] | None = None,
     shuffled: bool = False,
     **model: Any,

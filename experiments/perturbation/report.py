@@ -199,7 +199,7 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
     answer = (
         f"In {total - worse} of {total} comparisons with a baseline the model is at least as good within the interval."
     )
-    sections = [
+    sections: list[dict[str, Any]] = [
         {"title": "Margins of the model", "texts": ["Positive is better for the model."], "tables": against},
         *settings_sections(out),
     ]

@@ -222,13 +222,13 @@ def _distribution(
     predictors = controls(train[0], train_labels, x[rows], groups, model.features, config.control, config.seed)
     hows = HOWS if isinstance(model, boltzmann.BoltzmannPerturbation) else (None,)
     for how in hows:
-        more = {} if how is None else {"how": how}
+        more: dict[str, Any] = {} if how is None else {"how": how}
         predicted = model.predict(sizes, test[rows], n_control=1, seed=config.seed, **more)
         _, made = model.expression(predicted, "predicted")
         predictors[f"model ({how})" if how else "model"] = cells_of(predicted, made, config.pert_key)
     table = distribution_scores(predictors, x, labels, config.control, seed=config.seed, progress=progress)
     run_folder.write_text(out / "distribution.csv", table.to_csv(index=False))
-    own = f"model ({model.options.how})" if hows is HOWS else "model"
+    own = f"model ({model.options.how})" if isinstance(model, boltzmann.BoltzmannPerturbation) else "model"
     return {"own": own, "scores": summary(table).to_dict("records"), "verdict": distribution_verdict(table, own)}
 
 

@@ -18,7 +18,7 @@ def number(value: Any, decimals: int = 3) -> str:
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             return "–"
-        if decimals == 3 and value != 0 and abs(value) < 0.0005:
+        if decimals == 3 and value != 0 and abs(float(value)) < 0.0005:
             return f"{value:.1e}"
         if abs(float(value)) < 100:
             return f"{value:.{decimals}f}"

@@ -113,7 +113,8 @@ def _integration() -> Iterable[Metric]:
 
 def _court() -> Iterable[Metric]:
     """Yield scores that answer what scIB is blamed for; none is part of its means."""
-    task, more = "integration", "more"
+    task = "integration"
+    more: Group = "more"
     yield Metric(task, "Total (10 starts)", "Total, ten k-means starts", "Total with the best of ten k-means runs: a single run moves a set by .02 "
                  "to .05", headline=True, group=more, composition="lowers")  # fmt: skip
     yield Metric(task, "Total (unbiased)", "Total without composition", ".6 bio conservation with ten k-means starts + .4 the batch scores that "

@@ -219,7 +219,8 @@ class Search:
             if not part:
                 break
             known: dict[tuple[int, frozenset[int]], list[Parents]] = {}
-            best, chosen = -math.inf, ()
+            best = -math.inf
+            chosen: tuple[int, ...] = ()
             for order in _orders(part):
                 value = sum(self.value(g, self.after(g, order, condition, known)) for g in order)
                 if value > best:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ class MissingGenesWarning(UserWarning):
 
 
 def genes(
-    var_names: Sequence[str], wanted: Sequence[str], *, var: pd.DataFrame | None = None, most_missing: float = 0.0
+    var_names: Iterable[str], wanted: Iterable[str], *, var: pd.DataFrame | None = None, most_missing: float = 0.0
 ) -> np.ndarray:
     """Return the column of each of the model's genes in the data, -1 for one that is not there.
 
@@ -51,27 +51,27 @@ def genes(
     InputError
         For more missing genes than that, and for a gene of the model that the data hold twice.
     """
-    here, wanted = as_text(var_names), as_text(wanted)
-    if len(here) == len(wanted) and (here == wanted).all():
-        return np.arange(len(wanted))
+    here, asked = as_text(var_names), as_text(wanted)
+    if len(here) == len(asked) and (here == asked).all():
+        return np.arange(len(asked))
     if not here.is_unique:
-        twice = wanted[wanted.isin(here[here.duplicated()])]
+        twice = asked[asked.isin(here[here.duplicated()])]
         if len(twice):
             raise InputError(
                 f"var_names (genes) are not unique: {_some(twice)} appear more than once; run adata.var_names_make_unique()"
             )
         # of genes that nobody asks for any one will do
         columns = (
-            pd.Series(np.arange(len(here)), index=here)[~here.duplicated()].reindex(wanted, fill_value=-1).to_numpy()
+            pd.Series(np.arange(len(here)), index=here)[~here.duplicated()].reindex(asked, fill_value=-1).to_numpy()
         )
     else:
-        columns = here.get_indexer(wanted)
-    missing = wanted[columns < 0]
-    if len(missing) > most_missing * len(wanted):
+        columns = here.get_indexer(asked)
+    missing = asked[columns < 0]
+    if len(missing) > most_missing * len(asked):
         allowed = f"; up to {most_missing:.0%} may be missing" if most_missing else ""
         raise InputError(
-            f"{len(missing)} of the model's {len(wanted)} genes ({len(missing) / len(wanted):.0%}) are missing: "
-            f"{_some(missing, 5)}{hint(here, missing, var) or _no_hint(here, missing, wanted)}{allowed}"
+            f"{len(missing)} of the model's {len(asked)} genes ({len(missing) / len(asked):.0%}) are missing: "
+            f"{_some(missing, 5)}{hint(here, missing, var) or _no_hint(here, missing, asked)}{allowed}"
         )
     return columns.astype(np.int64)
 
@@ -94,11 +94,12 @@ def hint(here: pd.Index, missing: pd.Index, var: pd.DataFrame | None = None) -> 
     """Return how missing genes could be found: under another spelling, or in a column of `var`; "" where they cannot."""
     best, words = 0, ""
     sources = {"var_names": here}
+    spellings: dict[str, Callable[[str], str]] = {"": str, **SPELLINGS}
     if var is not None:
         text = [c for c in var if not pd.api.types.is_numeric_dtype(var[c].dtype)]
         sources |= {str(c): as_text(var[c].astype(object).fillna("")) for c in text}
     for source, names in sources.items():
-        for spelling, change in {"": str, **SPELLINGS}.items():
+        for spelling, change in spellings.items():
             if source == "var_names" and not spelling:
                 continue
             there = set(map(change, names))
@@ -113,7 +114,7 @@ def hint(here: pd.Index, missing: pd.Index, var: pd.DataFrame | None = None) -> 
     return words
 
 
-def as_text(names: Sequence[str]) -> pd.Index:
+def as_text(names: Iterable[str]) -> pd.Index:
     """Return names as a plain index of text: a file may hold integers, bytes or categories."""
     index = pd.Index(names)
     if index.dtype == object and pd.api.types.infer_dtype(index, skipna=False) == "string":

@@ -64,7 +64,7 @@ def keys(adata: Any, wanted: Iterable[str | None] | None, option: str, missing: 
             raise InputError(
                 f"{option}: adata.obs has {list(adata.obs.columns).count(key)} columns {key!r}: rename one"
             )
-        gone = np.flatnonzero(adata.obs[key].isna().to_numpy()) if not missing else []
+        gone = np.zeros(0, dtype=np.int64) if missing else np.flatnonzero(adata.obs[key].isna().to_numpy())
         if len(gone):
             raise InputError(
                 f"{option}: obs column {key!r} is missing for {len(gone)} cells (first: "

@@ -46,10 +46,10 @@ class Counts:
 
     def without(self, columns: np.ndarray) -> Counts:
         """Return the counts of the given genes only, which hold all counts there are."""
-        if self.rows is not None:
-            rows = take_columns(self.rows, columns)
-            return Counts(rows, None, self.library, self.totals[columns], self.checksum)
-        return Counts(None, columns_of(self.store, columns), self.library, self.totals[columns], self.checksum)
+        if self.store is not None:
+            store = columns_of(self.store, columns)
+            return Counts(None, store, self.library, self.totals[columns], self.checksum)
+        return Counts(take_columns(self.rows, columns), None, self.library, self.totals[columns], self.checksum)
 
 
 def matrix_and_genes(adata: Any, layer: str | None) -> tuple[Any, pd.DataFrame, bool]:

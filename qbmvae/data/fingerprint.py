@@ -70,7 +70,7 @@ def of_rows(rows: Any, genes: np.ndarray, before: tuple[int, int, int] = (0, 0, 
     """
     lengths = np.diff(rows.indptr).astype(np.int64)
     parts = (lengths, genes[rows.indices], rows.data.astype(np.float32, copy=False))
-    sums = [zlib.crc32(np.ascontiguousarray(p).view(np.uint8), b) for p, b in zip(parts, before, strict=True)]
+    sums = [zlib.crc32(np.ascontiguousarray(p).view(np.uint8).data, b) for p, b in zip(parts, before, strict=True)]
     return sums[0], sums[1], sums[2]
 
 

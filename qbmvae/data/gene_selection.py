@@ -89,7 +89,7 @@ def highly_variable_genes(found: Histograms, var_names: Sequence[str], n_top_gen
     if n_top_genes >= len(names):
         return names
     voters = np.flatnonzero(found.n_cells >= FEWEST)
-    histograms = [(found.of(b), int(found.n_cells[b])) for b in voters]
+    histograms = [(found.of(int(b)), int(found.n_cells[b])) for b in voters]
     if not len(voters):
         histograms = [(_pooled(found), int(found.n_cells.sum()))]
     for span in SPANS:

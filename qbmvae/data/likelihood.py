@@ -9,6 +9,8 @@ with it the expected zeros, so that they do not count as an excess.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -21,7 +23,7 @@ THRESHOLD = 0.06
 MOST_CELLS, FEWEST_CELLS, FEWEST_SEEN, MOST_GENES = 2000, 40, 5, 2000
 
 
-def choose(counts: Counts, batch: np.ndarray, seed: int = 0) -> tuple[str, str]:
+def choose(counts: Counts, batch: np.ndarray, seed: int = 0) -> tuple[Literal["nb", "zinb"], str]:
     """Return the likelihood that suits some counts, "nb" or "zinb", and why, in words.
 
     Parameters
@@ -42,7 +44,7 @@ def choose(counts: Counts, batch: np.ndarray, seed: int = 0) -> tuple[str, str]:
         return "nb", "too few cells to tell whether zeros are in excess"
     found = [zero_excess(x[batch[rows] == code], rng) for code in usable]
     excess = float(np.nanmax(found)) if np.isfinite(found).any() else 0.0
-    kind = "zinb" if excess > THRESHOLD else "nb"
+    kind: Literal["nb", "zinb"] = "zinb" if excess > THRESHOLD else "nb"
     share = f"{excess:.3f}".lstrip("0") if excess > 0 else "0"
     than = "as read counts have" if kind == "zinb" else "as few as molecule counts have"
     return kind, f"the excess of zeros over a negative binomial is {share} at most in a batch, {than}"
@@ -86,6 +88,7 @@ def _some(n: int, in_blocks: bool, rng: np.random.Generator) -> np.ndarray:
 def _read(counts: Counts, rows: np.ndarray) -> sp.csr_matrix:
     if counts.rows is not None:
         return counts.rows[rows]
+    assert counts.store is not None
     breaks = np.flatnonzero(np.diff(rows) > 1) + 1
     parts = [counts.store.read(int(r[0]), int(r[-1]) + 1) for r in np.split(rows, breaks) if len(r)]
     return sp.vstack([sp.csr_matrix((p.data, p.indices, p.indptr), (len(p), p.n_columns)) for p in parts]).tocsr()

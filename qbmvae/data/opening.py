@@ -109,6 +109,7 @@ def select_genes(atlas: Atlas, n_top_genes: int, batch_key: str | None = None, n
         audit.keys(atlas, [batch_key], "batch_key")
         codes = categories.learn(atlas.obs[batch_key], batch_key)[0]
     found = survey(atlas.store, atlas.obs_names, atlas.var_names, codes, histograms=True, name=name)
+    assert found.histograms is not None
     return atlas.with_genes(list(highly_variable_genes(found.histograms, atlas.var_names, n_top_genes)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,10 @@ from samplers.errors import InputError, nearest
 _NO_LISTS = (str, bytes, dict, set, frozenset, pd.DataFrame)
 
 
+@overload
+def positions(indices: None, obs_names: pd.Index, option: str = "indices") -> None: ...
+@overload
+def positions(indices: Any, obs_names: pd.Index, option: str = "indices") -> np.ndarray: ...
 def positions(indices: Any, obs_names: pd.Index, option: str = "indices") -> np.ndarray | None:
     """Return the positions of the cells that a selection means, or None for all cells.
 

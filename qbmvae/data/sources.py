@@ -62,10 +62,10 @@ def _expanded(source: Any) -> list[str | Path]:
     if path.is_dir():
         if any((path / name).exists() for name in (".zgroup", "zarr.json")):
             return [path]
-        found = sorted(p for p in path.iterdir() if p.name.endswith(CELLS))
-        if not found:
+        inside: list[str | Path] = sorted(p for p in path.iterdir() if p.name.endswith(CELLS))
+        if not inside:
             raise InputError(f"{path} is a folder without .h5ad or .zarr files")
-        return list(found)
+        return inside
     if path.suffix in LISTS:
         return _listed(path)
     if not path.exists():

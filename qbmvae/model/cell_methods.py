@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -26,6 +26,29 @@ class CellMethods(ScviMethods):
     module: QBMVAEModule
 
     # -- codes ------------------------------------------------------------------------------------------------------
+
+    @overload
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Any = None,
+        representation: Representation | None = None,
+        batch_size: int | None = None,
+        return_dist: Literal[False] = False,
+        n_components: int | None = None,
+        give_mean: bool = True,
+        align_batches: bool | None = None,
+    ) -> np.ndarray: ...
+
+    @overload
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Any = None,
+        *,
+        batch_size: int | None = None,
+        return_dist: Literal[True],
+    ) -> tuple[np.ndarray, np.ndarray]: ...
 
     @torch.inference_mode()
     def get_latent_representation(
@@ -157,13 +180,15 @@ class CellMethods(ScviMethods):
             raise InputError(
                 f"there is no minified_data_type {minified_data_type!r}{nearest(minified_data_type, kinds)}"
             )
-        given = use_latent_qzm_key, use_latent_qzv_key
+        if self.adata is None:
+            raise InputError("this model has no data of its own to minify: make or load it with adata=")
+        given, obsm = (use_latent_qzm_key, use_latent_qzv_key), self.adata.obsm
         for key in given:
-            if key is not None and key not in self.adata.obsm:
-                raise InputError(f"adata.obsm has no {key!r}{nearest(key, self.adata.obsm)}")
+            if key is not None and key not in obsm:
+                raise InputError(f"adata.obsm has no {key!r}{nearest(key, obsm)}")
         self._check_if_trained(warn=False)
         found = self.get_latent_representation(return_dist=True)
-        moments = [found[i] if key is None else np.asarray(self.adata.obsm[key]) for i, key in enumerate(given)]
+        moments = [found[i] if key is None else np.asarray(obsm[key]) for i, key in enumerate(given)]
         kept = {key: self.get_latent_representation(representation=name) for name, key in embedding.KEPT_KEYS.items()}
         self._libraries()
         self._attach(minified(self, minified_data_type, (moments[0], moments[1]), kept))
@@ -279,7 +304,7 @@ class CellMethods(ScviMethods):
         self,
         entered: cells.Cells,
         indices: Any,
-        representation: str,
+        representation: Representation,
         n_components: int | None = None,
         align_batches: bool | None = None,
     ) -> embedding.Wanted:

@@ -22,6 +22,7 @@ from qbmvae.core.batch import Batch
 from qbmvae.core.options import ModelOptions
 from qbmvae.data import audit, counts, fingerprint, label_names
 from qbmvae.data.categories import text_of
+from qbmvae.data.counts import Counts
 from qbmvae.data.disk_source import BlockSource
 from qbmvae.data.likelihood import choose as choose_likelihood
 from qbmvae.data.memory_source import MemorySource
@@ -135,6 +136,13 @@ def rows_of(cells: Cells, indices: Any) -> np.ndarray | None:
     return positions(indices, cells.obs_names)
 
 
+def counts_of(cells: Cells) -> Counts:
+    """Return the counts of cells; minified data have none, which raises `InputError`."""
+    if cells.counts is None:
+        raise InputError("minified data hold no counts")
+    return cells.counts
+
+
 def source(model: Model, adata: AnnData | None = None, indices: Any = None) -> MemorySource | BlockSource:
     """Return cells of the model's or other data as a source of minibatches, in the order of `obs_names`.
 
@@ -148,11 +156,9 @@ def source(model: Model, adata: AnnData | None = None, indices: Any = None) -> M
         Which cells, see `selection.positions`; all by default.
     """
     cells = enter(model, adata)
-    if cells.counts is None:
-        raise InputError("minified data hold no counts")
-    manager = cells.manager
+    counts, manager = counts_of(cells), cells.manager
     registered = manager.data_registry
-    library = cells.counts.library
+    library = counts.library
     if REGISTRY_KEYS.SIZE_FACTOR_KEY in registered:
         library = np.asarray(manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY)).ravel()
     if model.door.count_data:
@@ -165,15 +171,15 @@ def source(model: Model, adata: AnnData | None = None, indices: Any = None) -> M
     if REGISTRY_KEYS.CONT_COVS_KEY in registered:
         continuous = np.asarray(manager.get_from_registry(REGISTRY_KEYS.CONT_COVS_KEY))
     rows = rows_of(cells, indices)
-    if cells.counts.store is not None:
-        return BlockSource(cells.counts.store, categories, continuous, library, rows)
-    return MemorySource(cells.counts.rows, library, categories, continuous, rows)
+    if counts.store is not None:
+        return BlockSource(counts.store, categories, continuous, library, rows)
+    return MemorySource(counts.rows, library, categories, continuous, rows)
 
 
 def contents(model: Model) -> dict[str, list[int]]:
     """Return checksums of what the model's own cells hold, the same for every container and file that holds it."""
     cells = enter(model, None)
-    found = {"counts": list(cells.counts.checksum)}
+    found = {"counts": list(counts_of(cells).checksum)}
     for key, name in (("batch_key", "batches"), ("size_factor_key", "size factors")):
         if (column := model.registry_["setup_args"][key]) is not None:
             found[name] = [fingerprint.of_column(cells.obs[column].map(text_of))]
@@ -187,7 +193,7 @@ def contents(model: Model) -> dict[str, list[int]]:
 def empty(model: Model) -> np.ndarray:
     """Return the positions of the model's own cells that have no count at all."""
     cells = enter(model, None)
-    return np.flatnonzero(cells.counts.library == 0) if model.door.count_data else np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(counts_of(cells).library == 0) if model.door.count_data else np.zeros(0, dtype=np.int64)
 
 
 def batches(
@@ -217,11 +223,11 @@ def posteriors(
     q = torch.from_numpy(np.asarray(manager.get_from_registry("latent_qzm"), dtype=np.float32))
     variance = torch.from_numpy(np.asarray(manager.get_from_registry("latent_qzv"), dtype=np.float32))
     rows = rows_of(cells, indices)
-    rows = slice(None) if rows is None else rows
+    chosen = slice(None) if rows is None else rows
     if vae.prior.discrete:
-        yield torch.logit(q.clamp(1e-6, 1 - 1e-6))[rows], None
+        yield torch.logit(q.clamp(1e-6, 1 - 1e-6))[chosen], None
     else:
-        yield torch.cat([q, variance.clamp(min=1e-8).log()], -1)[rows], None
+        yield torch.cat([q, variance.clamp(min=1e-8).log()], -1)[chosen], None
 
 
 def posterior(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from scvi.data.fields import NumericalObsField, StringUnsField
 
 from qbmvae.data import align, audit, counts, fingerprint
 from qbmvae.data.containers import elsewhere, where
+from qbmvae.data.counts import Counts
 from qbmvae.data.notes import note
 from qbmvae.model.fields import Genes, Moments, columns
 from samplers.errors import InputError
@@ -47,13 +47,15 @@ class LazyRows:
         The counts.
     """
 
-    def __init__(self, found: counts.Counts):
-        self._counts, self.shape, self.dtype = found, found.store.shape, np.dtype(np.float32)
+    def __init__(self, found: Counts):
+        assert found.store is not None
+        self._counts, self._store = found, found.store
+        self.shape, self.dtype = found.store.shape, np.dtype(np.float32)
 
     def __getitem__(self, rows: Any) -> sp.csr_array:
         """Return rows, by a mask or positions, in memory."""
         chosen = np.atleast_1d(np.arange(self.shape[0])[rows])
-        block = counts.SelectedRows(self._counts.store, chosen).read(0, len(chosen))
+        block = counts.SelectedRows(self._store, chosen).read(0, len(chosen))
         return sp.csr_array((block.data, block.indices, block.indptr), shape=(len(block), self.shape[1]))
 
     def sum(self, axis: int) -> np.ndarray:
@@ -72,10 +74,10 @@ class Cells(AnnData):
         Their registration with scvi-tools.
     """
 
-    counts: counts.Counts | None
+    counts: Counts | None
     manager: AnnDataManager
 
-    def __init__(self, adata: AnnData, kept: counts.Counts | None, var: pd.DataFrame):
+    def __init__(self, adata: AnnData, kept: Counts | None, var: pd.DataFrame):
         obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()]
         # a plain table of its own: columns that scvi-tools adds must not reach the user's, nor a view's parent
         obs = pd.DataFrame({c: obs[c].array for c in obs.columns}, index=obs.index)
@@ -110,7 +112,7 @@ class Door:
 
     def __init__(self, count_data: bool = True):
         self.count_data = count_data
-        self._checked: dict[int, tuple[Any, Any, counts.Counts, pd.DataFrame, np.ndarray]] = {}
+        self._checked: dict[int, tuple[Any, Any, Counts, pd.DataFrame, np.ndarray | None]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy of a model keeps: it checks its cells anew."""
@@ -152,7 +154,7 @@ class Door:
         check_columns(adata, setup, new=registry is None)
         minified = _get_adata_minify_type(adata)
         genes = None if registry is None else genes_of(registry)
-        if minified == ADATA_MINIFY_TYPE.LATENT_POSTERIOR and registry is not None:
+        if minified == ADATA_MINIFY_TYPE.LATENT_POSTERIOR and genes is not None:
             kept, var, dropped = None, pd.DataFrame(index=align.as_text(genes)), None
         else:
             kept, var, dropped = self._counts(adata, setup["layer"], genes, own)
@@ -168,8 +170,8 @@ class Door:
         return cells
 
     def _counts(
-        self, adata: AnnData, layer: str | None, genes: Sequence[str] | None, own: bool
-    ) -> tuple[counts.Counts, pd.DataFrame, np.ndarray | None]:
+        self, adata: AnnData, layer: str | None, genes: np.ndarray | None, own: bool
+    ) -> tuple[Counts, pd.DataFrame, np.ndarray | None]:
         """Return checked counts of the model's genes, their table, and genes that were dropped; from memory where it can."""
         x, var, _ = counts.matrix_and_genes(adata, layer)
         stamp = fingerprint.of_matrix(x)
@@ -203,8 +205,11 @@ class Door:
             hint = align.hint(align.as_text(var.index), missing, var)
             text = align.missing_message(missing, len(wanted), hint)
             warnings.warn(text, align.MissingGenesWarning, stacklevel=2)
-        gone = weakref.ref(adata, lambda _, key=id(adata): self._checked.pop(key, None))
-        self._checked[id(adata)] = (gone, (stamp, names), found, table, dropped)
+
+        def forget(_: Any, key: int = id(adata)) -> None:
+            self._checked.pop(key, None)
+
+        self._checked[id(adata)] = (weakref.ref(adata, forget), (stamp, names), found, table, dropped)
         return found, table, dropped
 
 
@@ -252,8 +257,8 @@ def _not_empty(shape: tuple[int, int], name: str, training: bool) -> None:
 
 
 def _without_silent_genes(
-    found: counts.Counts, table: pd.DataFrame, name: str
-) -> tuple[counts.Counts, pd.DataFrame, np.ndarray | None]:
+    found: Counts, table: pd.DataFrame, name: str
+) -> tuple[Counts, pd.DataFrame, np.ndarray | None]:
     """Drop genes without any count from data that a model is made with, and say so."""
     silent = found.totals == 0
     if silent.all():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -29,14 +29,14 @@ REPRESENTATIONS = get_args(Representation)
 IN_EXPRESSION_SPACE = ("expression", "denoised")
 CONTINUOUS = ("aligned", *IN_EXPRESSION_SPACE, "probabilities")
 #: Where minified data keep the coordinates that need counts or batches.
-KEPT_KEYS = {"aligned": "_qbmvae_aligned", "expression": "_qbmvae_expression"}
+KEPT_KEYS: dict[Representation, str] = {"aligned": "_qbmvae_aligned", "expression": "_qbmvae_expression"}
 #: Starts a pass over cells: parts of the posterior's parameters, with the cells (None where no counts are kept).
 Parts = Callable[[], Iterator[tuple[Tensor, Batch | None]]]
 #: Mean and components of the axes, see `expression_space.principal_components`.
 Axes = tuple[Tensor, Tensor]
 
 
-def known(module: QBMVAEModule, representation: str | None) -> str:
+def known(module: QBMVAEModule, representation: str | None) -> Representation:
     """Return the representation's name, the default for None; refuse what this model does not have."""
     # a model of version 0.1 has axes of expression space alone
     earlier = module.has_expression_axes and not module.aligned.fitted
@@ -49,7 +49,7 @@ def known(module: QBMVAEModule, representation: str | None) -> str:
         raise InputError(f"there is no representation {chosen!r}{nearest(chosen, REPRESENTATIONS)}")
     if not module.vae.prior.discrete and chosen not in CONTINUOUS:
         raise InputError(f"a continuous prior has no {chosen!r}: use representation=None or 'denoised'")
-    return chosen
+    return cast(Representation, chosen)
 
 
 def moments(vae: VAE, parameters: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +145,7 @@ def write(module: QBMVAEModule, parts: Parts, wanted: Wanted, path: Path, obs: p
     return len(obs), module.n_latent
 
 
-def kept(adata: AnnData, representation: str, indices: np.ndarray | None) -> np.ndarray:
+def kept(adata: AnnData, representation: Representation, indices: np.ndarray | None) -> np.ndarray:
     """Return what minified data keep of a representation, `(n_cells, n_latent)`."""
     key = KEPT_KEYS[representation]
     if key not in adata.obsm:
@@ -189,12 +189,12 @@ def fitted_space(
         (module.vae.code(parameters), x, None if batch is None else batch.covariates.categories[0].cpu())
         for parameters, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT)
     ]
-    code, coordinates = (torch.cat([part[i] for part in found]) for i in range(2))
+    code, coordinates = torch.cat([c for c, _, _ in found]), torch.cat([x for _, x, _ in found])
     aligned.fit_blocks(code, coordinates)
     n_batches = n_batches or module.n_batch
-    if align and n_batches > 1 and found[0][2] is not None:
-        batch = torch.cat([part[2] for part in found])
-        aligned.fit_alignment(aligned.blocks(code, coordinates), batch, n_batches, seed)
+    batches = [codes for _, _, codes in found if codes is not None]
+    if align and n_batches > 1 and batches:
+        aligned.fit_alignment(aligned.blocks(code, coordinates), torch.cat(batches), n_batches, seed)
     return aligned
 
 

@@ -33,6 +33,8 @@ class Category(CategoricalObsField):
         As in scvi-tools: its name in the registry, and the column (None for a single category).
     """
 
+    _original_attr_key: str
+
     def register_field(self, adata: AnnData) -> dict:
         """Learn the categories."""
         return self._coded(adata, None, False)
@@ -158,7 +160,7 @@ class SizeFactors(NumericalObsField):
 
     def register_field(self, adata: AnnData) -> dict:
         """Find the scale."""
-        factors = audit.numbers(adata, self._column, positive=True)
+        factors = self._factors(adata)
         scale = 1.0
         if self._totals is not None and len(factors) and self._totals.sum() > 0:
             scale = float(self._totals.sum(dtype=np.float64) / factors.sum())
@@ -169,8 +171,13 @@ class SizeFactors(NumericalObsField):
         return self._scaled(adata_target, state_registry.get(self.SCALE_KEY, 1.0))
 
     def _scaled(self, adata: AnnData, scale: float) -> dict:
-        adata.obs[self.attr_key] = audit.numbers(adata, self._column, positive=True) * scale
+        adata.obs[self.attr_key] = self._factors(adata) * scale
         return {self.SCALE_KEY: scale}
+
+    def _factors(self, adata: AnnData) -> np.ndarray:
+        # scvi-tools registers no field that names no column
+        assert self._column is not None
+        return audit.numbers(adata, self._column, positive=True)
 
 
 class Genes(LayerField):

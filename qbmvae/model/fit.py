@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from anndata import AnnData
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
@@ -88,12 +89,13 @@ def default_epochs(n_cells: int) -> int:
     return min(DEFAULT_EPOCHS, max(1, round(DEFAULT_EPOCHS * DEFAULT_CELLS / n_cells)))
 
 
-def check_trainable(model: Model) -> None:
-    """Raise InputError where a model has no counts to train on."""
+def check_trainable(model: Model) -> AnnData:
+    """Return the cells that a model trains on; raise InputError where it has no counts."""
     if model.adata is None:
         raise InputError("this model has no data to train on: make or load it with adata=")
     if model.minified_data_type is not None:
         raise InputError("a minified model holds no counts: train before minify_adata")
+    return model.adata
 
 
 def check_same_cells(model: Model, state: dict[str, Any]) -> None:
@@ -170,8 +172,7 @@ class Run:
         if external is not None:
             names = model.adata.obs_names
             external = [positions(part, names, f"external_indexing[{i}]") for i, part in enumerate(external)]
-        split = split_cells(model.adata.n_obs, *sizes, config.seed, external)
-        split = without_empty_cells(model, split)
+        split = without_empty_cells(model, split_cells(model.adata.n_obs, *sizes, config.seed, external))
         if (
             len(split[0]) < 2
             and model.reference_categories_ is None

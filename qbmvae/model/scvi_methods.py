@@ -165,11 +165,13 @@ class ScviMethods(RNASeqMixin, BaseMinifiedModeModelClass):
             value if value is None or isinstance(value, str) else positions(value, entered.obs_names, name)
             for name, value in (("idx1", idx1), ("idx2", idx2))
         ]
-        if all(isinstance(r, np.ndarray) for r in rows) and len(both := np.intersect1d(*rows)):
+        first, second = rows
+        listed = [r for r in rows if isinstance(r, np.ndarray)]
+        if len(listed) == 2 and len(both := np.intersect1d(listed[0], listed[1])):
             raise InputError(
                 f"idx1 and idx2 share {len(both)} cells, first {entered.obs_names[both[0]]!r}: compare groups apart"
             )
-        return super().differential_expression(entered, *args, idx1=rows[0], idx2=rows[1], **options)
+        return super().differential_expression(entered, *args, idx1=first, idx2=second, **options)
 
     def _asked(self, adata: AnnData | None, indices: Any, batch: Any) -> tuple[cells.Cells, np.ndarray | None, Any]:
         """Return cells, rows and batch as scvi-tools takes them."""
@@ -255,10 +257,11 @@ def minified(model: Model, kind: str, moments: tuple[np.ndarray, np.ndarray], ex
     """
     own, adata = cells.enter(model, None), model.adata
     with_counts = kind == ADATA_MINIFY_TYPE.LATENT_POSTERIOR_WITH_COUNTS
-    if with_counts and own.counts.rows is None:
+    kept = cells.counts_of(own).rows if with_counts else None
+    if with_counts and kept is None:
         raise InputError(f"{kind} keeps the counts in memory, and these are on disk: leave out minified_data_type")
     shown = [c for c in own.obs if not str(c).startswith("_scvi")]
-    x = own.counts.rows if with_counts else sp.csr_matrix(own.shape, dtype=np.float32)
+    x = kept if with_counts else sp.csr_matrix(own.shape, dtype=np.float32)
     obsm, uns = ({k: v for k, v in part.items() if not k.startswith("_scvi")} for part in (adata.obsm, adata.uns))
     small = AnnData(x, obs=own.obs[shown].copy(), var=own.var.copy(), obsm=obsm, uns=uns)
     small.uns[_ADATA_MINIFY_TYPE_UNS_KEY] = kind

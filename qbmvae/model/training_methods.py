@@ -204,12 +204,12 @@ class TrainingMethods(BitMethods):
         InputError
             For options out of range, nothing to resume from, or a loss that is not finite (naming the cells).
         """
-        fit.check_trainable(self)
+        n_obs = fit.check_trainable(self).n_obs
         if max_epochs is None:
-            max_epochs = fit.default_epochs(self.adata.n_obs)
+            max_epochs = fit.default_epochs(n_obs)
         config = pick(TrainingConfig, locals())
         if plan_kwargs:
-            config = planned(config, plan_kwargs, split.steps(self.adata.n_obs, config, train_size))
+            config = planned(config, plan_kwargs, split.steps(n_obs, config, train_size))
         options = pick(fit.RunOptions, locals())
         if sampler is not None:
             self.sampler = sampler

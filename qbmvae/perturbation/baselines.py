@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def nearest(groups: Groups, features: Features, label: str) -> str:
     return str(known[_similarity(features, known, [label])[0].argmax()])
 
 
-def _similarity(features: Features, known: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+def _similarity(features: Features, known: Iterable[str], labels: Iterable[str]) -> np.ndarray:
     table, wanted = features.lookup(known).astype(np.float64), features.lookup(labels).astype(np.float64)
     centre = np.zeros(features.width) if features.kind == "one-hot" else table.mean(0)
     return _unit(wanted - centre) @ _unit(table - centre).T

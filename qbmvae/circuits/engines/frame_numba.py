@@ -141,7 +141,8 @@ class TileFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[None, torch.Tensor, torch.Tensor]:  # noqa: D102
         if torch.is_grad_enabled():
-            return None, *gradient_with_graph(ctx.program.plain(), *ctx.saved_tensors, grad)
+            shared, sample = ctx.saved_tensors
+            return None, *gradient_with_graph(ctx.program.plain(), shared, sample, grad)
         p, tiled = ctx.program, ctx.program.tiled(grad.T)  # (tiles, n_outputs, LANES)
         weights = torch.empty(len(p.scale), len(tiled), p.size, LANES, dtype=p.dtype)
         if p.outcomes is not None:

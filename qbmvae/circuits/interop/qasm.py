@@ -84,7 +84,12 @@ class _Reader:
         self.inputs: list[str] = []
         GATE.sub(self._define, LIBRARY)
         own: list[str] = []
-        text = GATE.sub(lambda match: own.append(match[1]) or self._define(match), text)
+
+        def define(match: re.Match[str]) -> str:
+            own.append(match[1])
+            return self._define(match)
+
+        text = GATE.sub(define, text)
         self._drop_known(own)
         statements = [" ".join(s.split()) for s in text.split(";")]
         self.registers: dict[str, tuple[int, int]] = {}

@@ -223,7 +223,7 @@ class BoltzmannPerturbation:
         wanted = {self.control: n_cells, **dict.fromkeys(labels, n_cells)}
         predicted = self.predict(wanted, controls, n_control=0, seed=seed)
         _, x = self.expression(predicted, "predicted")
-        means = np.asarray(x.reshape(-1) if x.ndim == 1 else x.todense() if sp.issparse(x) else x)
+        means = np.asarray(x if isinstance(x, np.ndarray) else x.toarray())
         means = means.reshape(len(wanted), n_cells, -1).mean(1)
         order = {name: i for i, name in enumerate(wanted)}
         return np.stack([means[order[name]] - means[0] for name in labels]).astype(np.float32)
