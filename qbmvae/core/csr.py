@@ -77,13 +77,13 @@ def take_rows(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, rows: n
     return CsrBlock(block, columns, values, n_columns)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _copy(theirs, mine):
     for k in range(len(mine)):
         mine[k] = theirs[k]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _gather(indptr, indices, data, rows, block, columns, values):
     for i in range(len(rows)):
         start, first, size = indptr[rows[i]], block[i], block[i + 1] - block[i]
@@ -92,13 +92,13 @@ def _gather(indptr, indices, data, rows, block, columns, values):
         _copy(data[start : start + size], values[first : first + size])
 
 
-@numba.njit(error_model="numpy", fastmath=FAST, cache=True)
+@numba.njit(error_model="numpy", fastmath=FAST, cache=True, nogil=True)
 def _log1p(values, out):
     for k in range(len(values)):
         out[k] = log1p32(values[k])
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _scatter(indptr, indices, data, out):
     for i in range(len(indptr) - 1):
         for k in range(indptr[i], indptr[i + 1]):
