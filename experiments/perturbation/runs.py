@@ -148,6 +148,7 @@ def _trained(config: TrainConfig, train: AnnData, checkpoint: Path, progress: Pr
         return boltzmann.fit(
             train,
             options=options,
+            context_key=config.context_key,
             report=lambda row: progress(f"{row['stage']} step {row['epoch']}: {row['loss']:.4f}"),
             **common,
         )

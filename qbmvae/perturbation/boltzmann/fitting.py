@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,15 @@ import numpy as np
 import torch
 
 from qbmvae.perturbation import audit
+from qbmvae.perturbation.boltzmann.choice import chosen
 from qbmvae.perturbation.boltzmann.conditions import reduced
 from qbmvae.perturbation.boltzmann.counts import count_matrix
+from qbmvae.perturbation.boltzmann.mean_shift import mean_shift
 from qbmvae.perturbation.boltzmann.model import BoltzmannPerturbation
 from qbmvae.perturbation.boltzmann.options import BoltzmannOptions
 from qbmvae.perturbation.boltzmann.training import train
 from qbmvae.perturbation.features import Features
-from qbmvae.perturbation.fitting import resolve_features
+from qbmvae.perturbation.fitting import resolve_features, training_groups
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -31,6 +34,7 @@ def fit(
     control: str = "non-targeting",
     features: Features | str | Path | None = None,
     options: BoltzmannOptions | None = None,
+    context_key: str | None = None,
     separator: str = "+",
     seed: int = 0,
     report: Callable[[dict[str, Any]], None] | None = None,
@@ -47,6 +51,9 @@ def fit(
         None or "one-hot", "genes", a file, or `Features`; see `qbmvae.perturbation.fit`.
     options
         See `BoltzmannOptions`.
+    context_key
+        Column of obs with replicates, patients or cell lines: shifts of the mean are taken within each, and cells are made
+        by transport unless `options.how` says otherwise.
     separator
         Joins the names of a combination's parts.
     seed
@@ -75,7 +82,7 @@ def fit(
         q = vae.get_latent_representation(counts, representation="probabilities")
     if report:
         report({"stage": "vae", "epoch": epochs, "loss": float(vae.history["elbo_validation"].iloc[-1, 0])})
-    _, x = counts, audit.log_normalised(counts, target_sum=target_sum)
+    x = audit.log_normalised(counts, target_sum=target_sum)
     table = resolve_features(features, adata, labels, control, x, separator)
     names, condition = np.unique(labels, return_inverse=True)
     conditions = reduced(table, names, control)
@@ -99,8 +106,16 @@ def fit(
         seed=seed,
         report=row,
     )
-    notes = {"features": table.kind, "n_perturbations": len(names) - 1, "vae_epochs": epochs}
+    shift = mean_shift(conditions, training_groups(adata, x, pert_key, control, context_key, seed))
+    notes: dict[str, Any] = {"features": table.kind, "n_perturbations": len(names) - 1, "vae_epochs": epochs}
     genes = adata.var_names.astype(str).tolist()
-    return BoltzmannPerturbation(
-        vae, machine, conditions, genes, pert_key, control, target_sum, options, seed, history, notes
+    model = BoltzmannPerturbation(
+        vae, machine, conditions, shift, genes, pert_key, control, target_sum, options, seed, history, notes
     )
+    if options.how is None:
+        # controls of a context that training did not see can only be moved
+        energy = chosen(model, counts, labels, seed) if context_key is None else {}
+        how = min(energy, key=lambda name: energy[name]) if energy else "transport"
+        notes["how"] = {"chosen": how, **energy}
+        model.options = replace(options, how=how)
+    return model

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 import samplers
 from qbmvae.perturbation import audit
 from qbmvae.perturbation.boltzmann import gibbs
 from qbmvae.perturbation.boltzmann.conditions import Conditions
-from qbmvae.perturbation.boltzmann.counts import count_matrix
+from qbmvae.perturbation.boltzmann.counts import count_matrix, normalised
 from qbmvae.perturbation.boltzmann.machine import ConditionalMachine
-from qbmvae.perturbation.boltzmann.options import HOWS, KIND, BoltzmannOptions
+from qbmvae.perturbation.boltzmann.mean_shift import MeanShift
+from qbmvae.perturbation.boltzmann.options import HOWS, KIND, MEANS, BoltzmannOptions
+from qbmvae.perturbation.boltzmann.source import Source, spread
 from qbmvae.perturbation.features import Features
 from samplers.errors import InputError, nearest
 from samplers.files import write_bytes, write_json
@@ -40,6 +43,8 @@ class BoltzmannPerturbation:
         A `QBMVAE`.
     machine, conditions
         The conditional prior, and its features.
+    shift
+        Mean shift of expression that the features predict.
     genes, pert_key, control, target_sum
         Of the training data; `target_sum` is the median total to which the scores normalise.
     """
@@ -47,6 +52,7 @@ class BoltzmannPerturbation:
     vae: Any
     machine: ConditionalMachine
     conditions: Conditions
+    shift: MeanShift
     genes: list[str]
     pert_key: str
     control: str
@@ -111,8 +117,7 @@ class BoltzmannPerturbation:
         labels, n_cells
             Perturbations and cells of each.
         controls
-            Bit probabilities of the control cell that each perturbed cell starts from (transport only),
-            `(sum(n_cells), n_latent)`.
+            Bits of the control cell that each perturbed cell starts from (transport only), `(sum(n_cells), n_latent)`.
         rng
             The generator.
         how
@@ -126,7 +131,7 @@ class BoltzmannPerturbation:
         owner = np.repeat(np.arange(len(labels)), n_cells)
         clamp = _clamp(clamp, self.machine.n)
         if how == "transport":
-            z = (rng.random(controls.shape) < controls).astype(np.uint8)
+            z = controls.copy()
             gibbs.transport(
                 z, self.machine.bias, shifted, owner, self.machine.couplings, self.options.transport_sweeps, rng
             )
@@ -153,6 +158,7 @@ class BoltzmannPerturbation:
         how: str | None = None,
         dose: float = 1.0,
         clamp: Mapping[int, int] | None = None,
+        mean: str | None = None,
     ) -> AnnData:
         """Predict perturbed cells.
 
@@ -162,15 +168,19 @@ class BoltzmannPerturbation:
             Cells to make of each perturbation; a combination's label joins its parts.
         controls
             Control cells of counts: the depth of a predicted cell is that of a control cell, and transport starts from
-            its bits. They are copied into the answer, at most `n_control` of them.
+            its bits and counts. They are copied into the answer, at most `n_control` of them.
         seed
             Of everything drawn.
         how
             "generate" or "transport"; the model's option by default.
         dose
-            Factor on the shift of the fields: between 0 and 1 interpolates, above 1 extrapolates.
+            Factor on the shift of the fields and of the mean: between 0 and 1 interpolates, above 1 extrapolates.
         clamp
             Bit to 0 or 1: the others follow.
+        mean
+            "ridge": rates are multiplied, gene by gene, so that the cells' mean expression is that of the controls plus
+            the shift that ridge regression on the features predicts. "decoder": the decoder's mean stays. By default the
+            model's option, else "ridge" for transport and "decoder" for generate.
 
         Returns
         -------
@@ -183,11 +193,12 @@ class BoltzmannPerturbation:
             A perturbation without features, controls that are no counts, a bit that there is not.
         """
         import anndata as ad
-        import pandas as pd
 
         how = how or self.options.how
-        if how not in HOWS:
-            raise InputError(f"how={how!r}{nearest(how, HOWS)}")
+        mean = mean or self.options.mean or ("ridge" if how == "transport" else "decoder")
+        for name, value, known in (("how", how, HOWS), ("mean", mean, MEANS)):
+            if value not in known:
+                raise InputError(f"{name}={value!r}{nearest(value, known)}")
         if not np.isfinite(dose):
             raise InputError(f"dose is {dose}: give a finite number")
         rng, labels = np.random.default_rng(seed), list(n_cells)
@@ -197,10 +208,23 @@ class BoltzmannPerturbation:
         if not len(usable):
             raise InputError("controls: no cell holds a count")
         sizes = [int(n_cells[name]) for name in labels]
-        rows = usable[_spread(len(usable), sum(sizes), rng)]
-        q = self.encode(cells, "controls")[rows] if how == "transport" else np.zeros((len(rows), self.machine.n))
-        bits = self.bits(labels, sizes, q, rng, how=how, dose=dose, clamp=clamp)
-        counts = self.decode(bits, totals[rows], int(rng.integers(2**31)))
+        rows = usable[spread(len(usable), sum(sizes), rng)]
+        start = np.zeros((len(rows), self.machine.n), np.uint8)
+        if how == "transport":
+            start = (rng.random(start.shape) < self.encode(cells, "controls")[rows]).astype(np.uint8)
+        free = self.bits(labels, sizes, start, rng, how=how, dose=dose)
+        bits = self.bits(labels, sizes, start, rng, how=how, dose=dose, clamp=clamp) if clamp else free
+        shifts = dose * self.shift(self.conditions.rows(labels))
+        source = Source(self.vae, self.genes, self.target_sum, cells.X, totals)
+        base = source.normalised(usable).mean(0)
+        blocks = []
+        for shift, part in zip(shifts, np.split(np.arange(len(rows)), np.cumsum(sizes)[:-1]), strict=True):
+            own = start[part] if how == "transport" else None
+            # a dose of 0 leaves transported cells as they are
+            is_still = mean == "decoder" or (own is not None and not shift.any() and (free[part] == own).all())
+            target = None if is_still else base + shift
+            blocks.append(source.cells(rows[part], own, free[part], bits[part], target, int(rng.integers(2**31))))
+        counts = sp.vstack(blocks, format="csr")
         kept = np.arange(cells.n_obs)
         if n_control is not None and n_control < len(kept):
             kept = np.sort(rng.choice(kept, n_control, replace=False))
@@ -210,11 +234,9 @@ class BoltzmannPerturbation:
         out.obsm["X_bits"] = np.vstack([bits, np.zeros((len(kept), bits.shape[1]), np.uint8)])
         return out
 
-    def decode(self, bits: np.ndarray, totals: np.ndarray, seed: int) -> sp.csr_matrix:
-        """Return counts drawn for cells of these bits and total counts."""
-        from qbmvae.model.generation import decoded
-
-        return decoded(self.vae.module, bits, totals, np.zeros((len(bits), 1), np.int64), None, seed)
+    def log1p(self, adata: AnnData) -> np.ndarray:
+        """Return the normalised expression of cells with the model's genes, dense."""
+        return normalised(self.counts(adata).X, self.target_sum)
 
     def predict_delta(
         self, labels: Sequence[str], controls: AnnData, *, n_cells: int = 200, seed: int = 0
@@ -236,12 +258,13 @@ class BoltzmannPerturbation:
         directory.mkdir(parents=True, exist_ok=True)
         self.vae.export(directory / VAE)
         arrays = {name: np.ascontiguousarray(getattr(self.machine, name)) for name in ARRAYS}
+        arrays |= {f"shift.{name}": np.ascontiguousarray(a) for name, a in self.shift._asdict().items()}
         arrays |= {"mean": self.conditions.mean, "basis": np.ascontiguousarray(self.conditions.basis)}
         arrays["features"] = np.ascontiguousarray(self.features.values)
         write_bytes(directory / WEIGHTS, save(arrays))
         table = self.features
         header = {
-            "format": 1,
+            "format": 2,
             "kind": KIND,
             **{k: getattr(self, k) for k in ("genes", "pert_key", "control", "target_sum", "seed", "history", "notes")},
             "options": self.options.to_dict(),
@@ -261,6 +284,8 @@ class BoltzmannPerturbation:
             if not (directory / name).is_file():
                 raise InputError(f"no conditional machine in {directory}: {name} is missing")
         header, arrays = json.loads((directory / HEADER).read_text()), load_file(directory / WEIGHTS)
+        if header.get("format") != 2:
+            raise InputError(f"{directory} holds a conditional machine of an earlier version: train it again")
         table = header["features"]
         features = Features(tuple(table["names"]), arrays["features"], table["kind"], table["separator"])
         conditions = Conditions(features, header["control"], arrays["mean"], arrays["basis"])
@@ -269,6 +294,7 @@ class BoltzmannPerturbation:
             QBMVAE.from_export(directory / VAE),
             ConditionalMachine(**{name: arrays[name] for name in ARRAYS}),
             conditions,
+            MeanShift(**{name: arrays[f"shift.{name}"] for name in MeanShift._fields}),
             options=BoltzmannOptions.from_dict(header["options"]),
             **{k: header[k] for k in kept},
         )
@@ -286,9 +312,3 @@ def _clamp(clamp: Mapping[int, int] | None, n_bits: int) -> dict[int, int]:
             raise InputError(f"clamp sets bit {bit} to {value}: bits take 0 or 1")
         out[int(bit)] = int(value)
     return out
-
-
-def _spread(n: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """Return `wanted` positions among n, each as often as any other, in random order."""
-    rounds = [rng.permutation(n) for _ in range(-(-wanted // n))] or [np.zeros(0, np.int64)]
-    return np.concatenate(rounds)[:wanted]

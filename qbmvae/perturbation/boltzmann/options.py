@@ -10,6 +10,8 @@ from samplers.errors import InputError, nearest
 
 KIND = "boltzmann"
 HOWS = ("generate", "transport")
+MEANS = ("ridge", "decoder")
+CHOICES = {"how": HOWS, "mean": MEANS}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,12 @@ class BoltzmannOptions:
     steps, machine_learning_rate, n_chains, n_sweeps, shift_scale
         Of the machine's fit, see `training.train`.
     how
-        "generate" draws cells from p(z | c); "transport" moves the bits of control cells, each with its own noise.
+        "generate" draws cells from p(z | c); "transport" moves the bits and counts of control cells, each with its own
+        noise. By default the way whose cells are nearer to training cells (energy distance), and transport where a context
+        column says that controls of another context may come.
+    mean
+        "ridge" makes the cells' mean expression that of the controls plus the shift which ridge regression on the features
+        predicts; "decoder" leaves it to the machine and the decoder. By default "ridge" for transport, "decoder" else.
     transport_sweeps
         Most passes of a transport.
     """
@@ -45,15 +52,18 @@ class BoltzmannOptions:
     n_chains: int = 256
     n_sweeps: int = 2
     shift_scale: float = 1.0
-    how: str = "generate"
+    how: str | None = None
+    mean: str | None = None
     transport_sweeps: int = 5
 
     def __post_init__(self) -> None:
-        if self.how not in HOWS:
-            raise InputError(f"how={self.how!r}{nearest(self.how, HOWS)}")
+        for name, known in CHOICES.items():
+            value = getattr(self, name)
+            if value not in known and value is not None:
+                raise InputError(f"{name}={value!r}{nearest(value, known)}")
         for f in fields(self):
             value = getattr(self, f.name)
-            if f.name != "how" and value is not None and not (isinstance(value, (int, float)) and value > 0):
+            if f.name not in CHOICES and value is not None and not (isinstance(value, (int, float)) and value > 0):
                 raise InputError(f"{f.name}={value!r}: give a positive number")
 
     def to_dict(self) -> dict[str, Any]:
