@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Injected, Settings, use_threads
+from experiments.cli.common import DEFAULTS, Common, Flag, Injected, Settings, use_threads
 from experiments.cli.models import Positive
 from samplers.errors import InputError
 
@@ -37,6 +37,8 @@ class Judging:
         A baseline's predictions (.h5ad), for scaled scores.
     n_control
         Score against this many control cells; all by default.
+    real_controls
+        Compare predicted cells with the observed controls, not with those of the prediction.
     scorer
         cell-eval (our own, equal to it), or cell-eval2 (the package, on counts), as the 2026 challenge scores.
     seed
@@ -47,6 +49,7 @@ class Judging:
     control: str | None = None
     baseline: Path | None = None
     n_control: Positive | None = None
+    real_controls: Flag = False
     scorer: Literal["cell-eval", "cell-eval2"] = "cell-eval"
     seed: int = 0
 
@@ -87,6 +90,7 @@ def evaluate(
     common.say("scoring")
     metrics = evaluate_files(
         predicted, observed, judging.pert_key, judging.control, judging.baseline, n_control=judging.n_control,
+        real_controls=judging.real_controls,
         scorer=judging.scorer, seed=judging.seed, out=out,
     )  # fmt: skip
     numbers = {k: v for k, v in metrics.items() if isinstance(v, float)}
@@ -156,15 +160,13 @@ def seeds(
     file = settings.file or reader.find(str(source))
     values = settings.values if settings.file is not None else reader.read_yaml(file)
     reader.apply(values, settings.overrides)
-    from experiments.perturbation.config import SeedsConfig, TrainConfig
+    from experiments.perturbation.config import SeedsConfig
 
     config = reader.build(SeedsConfig, values, str(file))
     root = reader.data_folder(data_root, file, config.data_root)
     runs = {name: {**run, "data": str(root / str(run.get("data", "")))} for name, run in config.runs.items()}
     for run in runs.values():
-        made = TrainConfig.from_dict(run)
-        made.resolved_options()
-        checks.cells(made.data, keys=[made.pert_key, made.context_key])
+        checks.cells(run["data"], keys=[run.get("pert_key"), run.get("context_key")])
     checks.folder(out)
     use_threads()
     from experiments.perturbation.seeds import run_seeds

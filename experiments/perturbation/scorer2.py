@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from qbmvae.perturbation import audit
@@ -35,6 +36,22 @@ def to_counts(adata: AnnData, totals: np.ndarray, *, seed: int = 0) -> AnnData:
     x.data = np.floor(x.data + rng.random(x.nnz)).astype(np.float32)
     x.eliminate_zeros()
     return ad.AnnData(x.astype(np.float32), obs=adata.obs.copy(), var=adata.var[[]].copy())
+
+
+def with_controls_of(predicted: AnnData, observed: AnnData, pert_key: str, control: str) -> AnnData:
+    """Return the predicted cells as counts with the observed controls in place of their own."""
+    import anndata as ad
+
+    totals = np.asarray(observed.X.sum(axis=1)).ravel()
+    sides = [
+        part[(part.obs[pert_key].astype(str) == control).to_numpy() == is_control]
+        for part, is_control in ((predicted[:, observed.var_names], False), (observed, True))
+    ]
+    counts = [to_counts(part, totals[totals > 0]) for part in sides]
+    obs = pd.concat([part.obs[[pert_key]].astype(str) for part in sides])
+    obs.index = [f"cell-{i}" for i in range(len(obs))]
+    x = sp.vstack([sp.csr_matrix(part.X, dtype=np.float32) for part in counts], format="csr")
+    return ad.AnnData(x, obs=obs, var=observed.var[[]].copy())
 
 
 def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: str, *, seed: int = 0) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from qbmvae.perturbation import audit
 from qbmvae.perturbation.boltzmann.choice import chosen
 from qbmvae.perturbation.boltzmann.conditions import reduced
 from qbmvae.perturbation.boltzmann.counts import count_matrix
+from qbmvae.perturbation.boltzmann.gaussian import fit_gaussian
 from qbmvae.perturbation.boltzmann.mean_shift import mean_shift
-from qbmvae.perturbation.boltzmann.model import BoltzmannPerturbation
+from qbmvae.perturbation.boltzmann.model import BoltzmannPerturbation, encoded
 from qbmvae.perturbation.boltzmann.options import BoltzmannOptions
 from qbmvae.perturbation.boltzmann.training import train
 from qbmvae.perturbation.features import Features
@@ -76,10 +77,12 @@ def fit(
     target_sum = audit.median_total(counts) or 1.0
     with torch.random.fork_rng(devices=[]):
         QBMVAE.setup_anndata(counts)
-        vae = QBMVAE(counts, n_latent=options.n_latent, n_hidden=options.n_hidden, n_layers=options.n_layers)
+        prior = "boltzmann" if options.latent == "bits" else "gaussian"
+        sizes = {"n_latent": options.width, "n_hidden": options.n_hidden, "n_layers": options.n_layers}
+        vae = QBMVAE(counts, prior=prior, **sizes)
         epochs = options.epochs or int(np.clip(round(VISITS / counts.n_obs), 20, 200))
         vae.train(max_epochs=epochs, kl_weight=options.kl_weight, seed=seed, progress_bar=False)
-        q = vae.get_latent_representation(counts, representation="probabilities")
+        q = encoded(vae, counts, options)
     if report:
         report({"stage": "vae", "epoch": epochs, "loss": float(vae.history["elbo_validation"].iloc[-1, 0])})
     x = audit.log_normalised(counts, target_sum=target_sum)
@@ -93,19 +96,22 @@ def fit(
         if report:
             report(history[-1])
 
-    machine = train(
-        q,
-        condition,
-        conditions.rows(names),
-        rank=options.rank,
-        steps=options.steps,
-        learning_rate=options.machine_learning_rate,
-        n_chains=options.n_chains,
-        n_sweeps=options.n_sweeps,
-        shift_scale=options.shift_scale,
-        seed=seed,
-        report=row,
-    )
+    if options.latent == "gaussian":
+        machine: Any = fit_gaussian(q, condition, conditions.rows(names))
+    else:
+        machine = train(
+            q,
+            condition,
+            conditions.rows(names),
+            rank=options.rank,
+            steps=options.steps,
+            learning_rate=options.machine_learning_rate,
+            n_chains=options.n_chains,
+            n_sweeps=options.n_sweeps,
+            shift_scale=options.shift_scale,
+            seed=seed,
+            report=row,
+        )
     shift = mean_shift(conditions, training_groups(adata, x, pert_key, control, context_key, seed))
     notes: dict[str, Any] = {"features": table.kind, "n_perturbations": len(names) - 1, "vae_epochs": epochs}
     genes = adata.var_names.astype(str).tolist()

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-import samplers
 from qbmvae.perturbation import audit
-from qbmvae.perturbation.boltzmann import gibbs
+from qbmvae.perturbation.boltzmann.codes import machine_codes
 from qbmvae.perturbation.boltzmann.conditions import Conditions
 from qbmvae.perturbation.boltzmann.counts import count_matrix, normalised
+from qbmvae.perturbation.boltzmann.gaussian import ConditionalGaussian
 from qbmvae.perturbation.boltzmann.machine import ConditionalMachine
 from qbmvae.perturbation.boltzmann.mean_shift import MeanShift
 from qbmvae.perturbation.boltzmann.options import HOWS, KIND, MEANS, BoltzmannOptions
@@ -29,8 +29,12 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 VAE, WEIGHTS, HEADER = "vae.safetensors", "model.safetensors", "model.json"
-# independent draws: a population cooled from beta 0
-SAMPLER = "population-annealing?num_sweeps=64"
+
+
+def encoded(vae: Any, counts: AnnData, options: BoltzmannOptions) -> np.ndarray:
+    """Return the bit probabilities of cells, or their means in a Gaussian latent, `(n_cells, n_latent)`."""
+    representation = "probabilities" if options.latent == "bits" else None
+    return vae.get_latent_representation(counts, representation=representation)
 
 
 @dataclass
@@ -50,7 +54,7 @@ class BoltzmannPerturbation:
     """
 
     vae: Any
-    machine: ConditionalMachine
+    machine: ConditionalMachine | ConditionalGaussian
     conditions: Conditions
     shift: MeanShift
     genes: list[str]
@@ -76,12 +80,10 @@ class BoltzmannPerturbation:
     @property
     def n_trainable(self) -> int:
         """Trainable weights of the VAE's networks and of the conditional machine."""
-        m = self.machine
-        pairs = m.n * (m.n - 1) // 2
         own = sum(
             p.numel() for name, p in self.vae.module.named_parameters() if p.requires_grad and "prior" not in name
         )
-        return own + m.n + pairs + m.left.size + m.right.size
+        return own + self.machine.n_parameters
 
     def counts(self, adata: AnnData, which: str = "data") -> AnnData:
         """Return the cells' counts with the model's genes, matched by name."""
@@ -96,28 +98,31 @@ class BoltzmannPerturbation:
         return adata, audit.log_normalised(adata, which, target_sum=self.target_sum)
 
     def encode(self, adata: AnnData, which: str = "data") -> np.ndarray:
-        """Return the bit probabilities of cells, `(n_cells, n_latent)`."""
-        return self.vae.get_latent_representation(self.counts(adata, which), representation="probabilities")
+        """Return the bit probabilities of cells, or their means in a Gaussian latent, `(n_cells, n_latent)`."""
+        return encoded(self.vae, self.counts(adata, which), self.options)
 
-    def bits(
+    def _drawn(self, q: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return q if self.options.latent == "gaussian" else (rng.random(q.shape) < q).astype(np.uint8)
+
+    def codes(
         self,
         labels: Sequence[str],
         n_cells: Sequence[int],
-        controls: np.ndarray,
+        start: np.ndarray,
         rng: np.random.Generator,
         *,
         how: str,
         dose: float = 1.0,
         clamp: Mapping[int, int] | None = None,
     ) -> np.ndarray:
-        """Return bits of perturbed cells, `(sum(n_cells), n_latent)` uint8.
+        """Return codes of perturbed cells, `(sum(n_cells), n_latent)`: bits (uint8), or the Gaussian twin's values.
 
         Parameters
         ----------
         labels, n_cells
             Perturbations and cells of each.
-        controls
-            Bits of the control cell that each perturbed cell starts from (transport only), `(sum(n_cells), n_latent)`.
+        start
+            Codes of the control cell that each perturbed cell starts from (transport only), `(sum(n_cells), n_latent)`.
         rng
             The generator.
         how
@@ -127,26 +132,13 @@ class BoltzmannPerturbation:
         clamp
             Bit to 0 or 1.
         """
-        shifted = self.machine.fields(self.conditions.rows(labels), dose)
-        owner = np.repeat(np.arange(len(labels)), n_cells)
-        clamp = _clamp(clamp, self.machine.n)
-        if how == "transport":
-            z = controls.copy()
-            gibbs.transport(
-                z, self.machine.bias, shifted, owner, self.machine.couplings, self.options.transport_sweeps, rng
-            )
+        rows = self.conditions.rows(labels)
+        if isinstance(self.machine, ConditionalGaussian):
             if clamp:
-                fixed = np.zeros(self.machine.n, bool)
-                for bit, value in clamp.items():
-                    z[:, bit], fixed[bit] = value, True
-                gibbs.sweep(z, shifted, owner, self.machine.couplings, self.options.transport_sweeps, rng, fixed)
-            return z
-        sampler, out = samplers.get(SAMPLER), []
-        clamped = {bit: 2 * value - 1 for bit, value in clamp.items()} or None
-        for row, n in zip(shifted, n_cells, strict=True):
-            draws = sampler.draw(self.machine.problem(row), int(n), 1.0, clamped=clamped, seed=rng)
-            out.append((rng.permutation(draws.resample(int(n), seed=rng).states) + 1) // 2)
-        return np.concatenate(out).astype(np.uint8)
+                raise InputError("clamp holds bits: a Gaussian latent has none")
+            return self.machine.codes(rows, n_cells, start, rng, how=how, dose=dose)
+        sweeps = self.options.transport_sweeps
+        return machine_codes(self.machine, rows, n_cells, start, rng, how=how, dose=dose, clamp=clamp, sweeps=sweeps)
 
     def predict(
         self,
@@ -211,9 +203,9 @@ class BoltzmannPerturbation:
         rows = usable[spread(len(usable), sum(sizes), rng)]
         start = np.zeros((len(rows), self.machine.n), np.uint8)
         if how == "transport":
-            start = (rng.random(start.shape) < self.encode(cells, "controls")[rows]).astype(np.uint8)
-        free = self.bits(labels, sizes, start, rng, how=how, dose=dose)
-        bits = self.bits(labels, sizes, start, rng, how=how, dose=dose, clamp=clamp) if clamp else free
+            start = self._drawn(self.encode(cells, "controls")[rows], rng)
+        free = self.codes(labels, sizes, start, rng, how=how, dose=dose)
+        bits = self.codes(labels, sizes, start, rng, how=how, dose=dose, clamp=clamp) if clamp else free
         shifts = dose * self.shift(self.conditions.rows(labels))
         source = Source(self.vae, self.genes, self.target_sum, cells.X, totals)
         base = source.normalised(usable).mean(0)
@@ -231,7 +223,8 @@ class BoltzmannPerturbation:
         names = [name for name, n in zip(labels, sizes, strict=True) for _ in range(n)] + [self.control] * len(kept)
         obs = pd.DataFrame({self.pert_key: pd.Categorical(names)}, index=[f"predicted-{i}" for i in range(len(names))])
         out = ad.AnnData(sp.vstack([counts, cells.X[kept]], format="csr"), obs=obs, var=pd.DataFrame(index=self.genes))
-        out.obsm["X_bits"] = np.vstack([bits, np.zeros((len(kept), bits.shape[1]), np.uint8)])
+        key = "X_bits" if self.options.latent == "bits" else "X_latent"
+        out.obsm[key] = np.vstack([bits, np.zeros((len(kept), bits.shape[1]), bits.dtype)])
         return out
 
     def log1p(self, adata: AnnData) -> np.ndarray:
@@ -257,7 +250,7 @@ class BoltzmannPerturbation:
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         self.vae.export(directory / VAE)
-        arrays = {name: np.ascontiguousarray(getattr(self.machine, name)) for name in ARRAYS}
+        arrays = {f.name: np.ascontiguousarray(getattr(self.machine, f.name)) for f in fields(self.machine)}
         arrays |= {f"shift.{name}": np.ascontiguousarray(a) for name, a in self.shift._asdict().items()}
         arrays |= {"mean": self.conditions.mean, "basis": np.ascontiguousarray(self.conditions.basis)}
         arrays["features"] = np.ascontiguousarray(self.features.values)
@@ -290,25 +283,16 @@ class BoltzmannPerturbation:
         features = Features(tuple(table["names"]), arrays["features"], table["kind"], table["separator"])
         conditions = Conditions(features, header["control"], arrays["mean"], arrays["basis"])
         kept = ("genes", "pert_key", "control", "target_sum", "seed", "history", "notes")
+        options = BoltzmannOptions.from_dict(header["options"])
+        latent = LATENTS[options.latent]
         return cls(
             QBMVAE.from_export(directory / VAE),
-            ConditionalMachine(**{name: arrays[name] for name in ARRAYS}),
+            latent(**{f.name: arrays[f.name] for f in fields(latent)}),
             conditions,
             MeanShift(**{name: arrays[f"shift.{name}"] for name in MeanShift._fields}),
-            options=BoltzmannOptions.from_dict(header["options"]),
+            options=options,
             **{k: header[k] for k in kept},
         )
 
 
-ARRAYS = tuple(f.name for f in fields(ConditionalMachine))
-
-
-def _clamp(clamp: Mapping[int, int] | None, n_bits: int) -> dict[int, int]:
-    out = {}
-    for bit, value in (clamp or {}).items():
-        if not 0 <= int(bit) < n_bits:
-            raise InputError(f"clamp names bit {bit}, but the model has bits 0 to {n_bits - 1}")
-        if value not in (0, 1):
-            raise InputError(f"clamp sets bit {bit} to {value}: bits take 0 or 1")
-        out[int(bit)] = int(value)
-    return out
+LATENTS = {"bits": ConditionalMachine, "gaussian": ConditionalGaussian}

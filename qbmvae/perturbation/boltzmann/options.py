@@ -9,9 +9,12 @@ from typing import Any
 from samplers.errors import InputError, nearest
 
 KIND = "boltzmann"
+#: Presets of this kind, and their own options.
+KINDS: dict[str, dict[str, str]] = {KIND: {}, "gaussian": {"latent": "gaussian"}}
 HOWS = ("generate", "transport")
 MEANS = ("ridge", "decoder")
-CHOICES = {"how": HOWS, "mean": MEANS}
+LATENTS = ("bits", "gaussian")
+CHOICES = {"how": HOWS, "mean": MEANS, "latent": LATENTS}
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,10 @@ class BoltzmannOptions:
 
     Attributes
     ----------
+    latent
+        "bits" under a conditional Boltzmann machine; "gaussian" is the continuous twin, conditioned alike, as a control.
     n_latent, n_hidden, n_layers
-        Bits, and the VAE's hidden layers.
+        Bits (32 by default; 10 dimensions of the twin), and the VAE's hidden layers.
     epochs
         Of the VAE; by default about 600,000 visits to cells, between 20 and 200 epochs.
     kl_weight
@@ -41,7 +46,8 @@ class BoltzmannOptions:
         Most passes of a transport.
     """
 
-    n_latent: int = 32
+    latent: str = "bits"
+    n_latent: int | None = None
     n_hidden: int = 128
     n_layers: int = 2
     epochs: int | None = None
@@ -59,12 +65,17 @@ class BoltzmannOptions:
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
             value = getattr(self, name)
-            if value not in known and value is not None:
+            if value not in known and (value is not None or name == "latent"):
                 raise InputError(f"{name}={value!r}{nearest(value, known)}")
         for f in fields(self):
             value = getattr(self, f.name)
             if f.name not in CHOICES and value is not None and not (isinstance(value, (int, float)) and value > 0):
                 raise InputError(f"{f.name}={value!r}: give a positive number")
+
+    @property
+    def width(self) -> int:
+        """Bits, or dimensions of the twin."""
+        return self.n_latent or (32 if self.latent == "bits" else 10)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain values."""

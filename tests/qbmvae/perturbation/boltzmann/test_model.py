@@ -11,6 +11,7 @@ from experiments.perturbation.splits import split
 from experiments.perturbation.synthetic import bimodal_screen
 from qbmvae.perturbation.boltzmann import BoltzmannOptions, BoltzmannPerturbation, fit
 from qbmvae.perturbation.boltzmann.conditions import reduced
+from qbmvae.perturbation.boltzmann.gaussian import fit_gaussian
 from qbmvae.perturbation.features import Features
 from qbmvae.perturbation.fitting import training_groups
 from samplers.errors import InputError
@@ -87,8 +88,8 @@ def test_transport_moves_cells_and_leaves_controls_alone(screen, model):
     q, rng = model.encode(base), np.random.default_rng(0)
     n = len(q)
     own = (np.random.default_rng(1).random(q.shape) < q).astype(np.uint8)
-    np.testing.assert_array_equal(model.bits(["non-targeting"], [n], own, rng, how="transport"), own)
-    moved = model.bits(["P1"], [n], own, rng, how="transport")
+    np.testing.assert_array_equal(model.codes(["non-targeting"], [n], own, rng, how="transport"), own)
+    moved = model.codes(["P1"], [n], own, rng, how="transport")
     assert (moved != own).any(1).mean() > 0.3
     still = model.predict({"P1": n}, base, how="transport", dose=0.0, n_control=0, seed=0)
     # every control cell once, in another order, its counts as they were
@@ -112,7 +113,7 @@ def test_moved_cells_have_the_mean_that_ridge_regression_predicts(screen, model)
 
 
 def test_genes_without_counts_in_training_keep_their_place(screen):
-    train, test, _ = screen
+    train, _test, _ = screen
     silent = train.copy()
     x = silent.X.tolil()
     x[:, 3] = 0
@@ -172,6 +173,30 @@ def test_bad_input_is_named(screen, model):
         BoltzmannOptions.from_dict({"ranks": 3})
     with pytest.raises(InputError, match="rank=0"):
         BoltzmannOptions(rank=0)
+
+
+def test_the_gaussian_twin_is_conditioned_alike(screen, tmp_path):
+    train, test, _share = screen
+    base = test[(test.obs["target_gene"] == "non-targeting").to_numpy()]
+    twin = fit(train, options=BoltzmannOptions(latent="gaussian", n_hidden=32, epochs=20), seed=0)
+    twin.save(tmp_path)
+    again = BoltzmannPerturbation.load(tmp_path)
+    for how in ("generate", "transport"):
+        one, two = (m.predict({"P0": 30}, base, n_control=1, seed=0, how=how) for m in (twin, again))
+        np.testing.assert_array_equal(one.X.toarray(), two.X.toarray())
+        assert one.obsm["X_latent"].shape == (31, 10)
+    with pytest.raises(InputError, match="a Gaussian latent has none"):
+        twin.predict({"P0": 3}, base, clamp={0: 1})
+
+
+def test_slopes_of_the_twin_are_those_of_least_squares():
+    rng = np.random.default_rng(0)
+    features, condition = np.vstack([np.zeros(2), np.eye(2)]), np.repeat([0, 1, 2], 400)
+    z = rng.normal(size=(1200, 3)) @ np.diag([1, 2, 0.5]) + np.array([[0, 0, 0], [1, 0, 0], [0, 3, 1]])[condition]
+    found = fit_gaussian(z, condition, features)
+    expected = np.stack([z[condition == k].mean(0) - z[condition == 0].mean(0) for k in (1, 2)], 1)
+    np.testing.assert_allclose(found.slopes, expected, rtol=0.01)
+    np.testing.assert_allclose(np.diag(found.covariance), [1, 4, 0.25], rtol=0.15)
 
 
 def test_vectors_of_combinations_are_sums_of_their_parts():
