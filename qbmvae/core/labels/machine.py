@@ -211,11 +211,7 @@ def with_bit_fields(problem: Ising, field: np.ndarray) -> Ising:
     """Return the problem with `field` nats added to the field of each of the first bits in {0, 1}."""
     shift = np.zeros(problem.n)
     shift[: len(field)] = -field / 2
-    h, offset = problem.h + shift, problem.offset - field.sum() / 2
-    if problem.layout == "bipartite":
-        nv = problem.n_visible
-        return Ising.bipartite(h[:nv], h[nv:], problem.block, offset=offset)
-    return Ising(h, problem.J, offset=offset)
+    return problem.with_fields(problem.h + shift, problem.offset - field.sum() / 2)
 
 
 def common_draws(parameters: Tensor, draws: int, seed: int = 0) -> list[Tensor]:
