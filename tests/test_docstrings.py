@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ def module(path: Path) -> ast.Module:
 def section(doc: str, name: str) -> list[str]:
     """Return the lines of a numpydoc section that are not indented: the names it describes."""
     lines = doc.splitlines()
-    for start, (line, below) in enumerate(zip(lines, lines[1:], strict=False)):
+    for start, (line, below) in enumerate(itertools.pairwise(lines)):
         if line.strip() == name and set(below.strip()) == {"-"}:
             margin = len(line) - len(line.lstrip())
             found = []
@@ -93,13 +94,28 @@ def own_statements(node: ast.AST) -> Iterator[ast.AST]:
             yield from own_statements(child)
 
 
+def raised(node: ast.FunctionDef) -> set[str]:
+    """Return the classes of errors that leave a function by a `raise` of its own."""
+    caught = {
+        id(statement)
+        for block in own_statements(node)
+        if isinstance(block, ast.Try) and block.handlers
+        for statement in itertools.chain.from_iterable(map(ast.walk, block.body))
+    }
+    calls = [s.exc for s in own_statements(node) if isinstance(s, ast.Raise) and id(s) not in caught]
+    names = {ast.unparse(call.func).split(".")[-1] for call in calls if isinstance(call, ast.Call)}
+    return {name for name in names if name[0].isupper()}
+
+
 def faults(path: Path) -> list[str]:
     """Return what the docstrings of a file leave out."""
     found = []
     shared = described(documents(module(path)))
     for name, node, owner in public(path):
         doc = documents(node)
-        arguments = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs) if a.arg not in GIVEN]
+        arguments = [
+            a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs) if a.arg not in GIVEN
+        ]
         known = described(doc) | shared
         if owner is not None:
             known |= described(documents(owner)) | inherited(owner, node.name)
@@ -107,12 +123,8 @@ def faults(path: Path) -> list[str]:
         where = f"{path.relative_to(ROOT)}:{node.lineno} {name}"
         if len(arguments) >= 3 and missing:
             found.append(f"{where}: no Parameters entry for {', '.join(missing)}")
-        told = " ".join(section(doc, "Raises") + (section(documents(owner), "Raises") if owner and name.endswith("__init__") else []))
-        for statement in own_statements(node):
-            if isinstance(statement, ast.Raise) and isinstance(statement.exc, ast.Call):
-                error = ast.unparse(statement.exc.func).split(".")[-1]
-                if error[0].isupper() and error not in told:
-                    found.append(f"{where}: no Raises entry for {error}")
+        told = " ".join(section(doc or documents(owner), "Raises") if owner else section(doc, "Raises"))
+        found += [f"{where}: no Raises entry for {error}" for error in raised(node) if error not in told]
     return sorted(set(found))
 
 

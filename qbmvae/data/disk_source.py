@@ -70,7 +70,13 @@ class BlockSource:
     def epoch(
         self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
     ) -> Iterator[Batch]:
-        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`."""
+        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`.
+
+        Parameters
+        ----------
+        batch_size, seed, epoch, start, device
+            As in `MemorySource.epoch`.
+        """
         groups = self._groups(seed, epoch)
         if not groups:
             return

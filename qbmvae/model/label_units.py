@@ -19,6 +19,11 @@ class LabelUnits(nn.Module):
         The model's; the machine starts from a copy.
     n_labels
         How many labels.
+
+    Raises
+    ------
+    InputError
+        For a continuous prior.
     """
 
     weight: Tensor

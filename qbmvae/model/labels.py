@@ -37,7 +37,13 @@ def codes(model: Model) -> np.ndarray:
 
 
 def units_of(model: Model) -> LabelUnits:
-    """Return the label units of a model; name what to do where it has none."""
+    """Return the label units of a model; name what to do where it has none.
+
+    Raises
+    ------
+    InputError
+        Where the model has none; the message says how to add them.
+    """
     if model.module.labels is None:
         raise InputError(
             "this model has no label units: register labels with setup_anndata(adata, labels_key=..., "
@@ -46,7 +52,7 @@ def units_of(model: Model) -> LabelUnits:
     return model.module.labels
 
 
-def code_of(model: Model, label: str) -> int:
+def _code_of(model: Model, label: str) -> int:
     """Return a label's code; name the nearest labels where there is none of that name."""
     units_of(model)
     known = cells.label_units(model.registry_)
@@ -57,7 +63,7 @@ def code_of(model: Model, label: str) -> int:
 
 def given(model: Model, label: str) -> tuple[DiscretePrior, np.ndarray]:
     """Return the energy of the bits, and the fields that a label adds, `(n_latent,)` in nats."""
-    machine, code = units_of(model).machine, code_of(model, label)
+    machine, code = units_of(model).machine, _code_of(model, label)
     return machine.prior, machine.fields()[code].detach().double().cpu().numpy()
 
 
@@ -65,11 +71,20 @@ def libraries(model: Model, label: str, batch: str | None) -> tuple[np.ndarray, 
     """Return library sizes and covariates of training cells of a label; None where the batch, if given, has none.
 
     As `qbmvae.model.cells.libraries` does of all labels.
+
+    Parameters
+    ----------
+    model
+        The trained model.
+    label
+        Name of the label.
+    batch
+        Name of the batch; all by default.
     """
     if model.label_libraries_ is None:
         return None
     sizes, codes, numbers, own = model.label_libraries_
-    rows = own == code_of(model, label)
+    rows = own == _code_of(model, label)
     if batch is not None:
         names = cells.batch_names(model.registry_)
         rows &= codes[:, 0] == (names.index(str(batch)) if str(batch) in names else -1)
@@ -136,7 +151,18 @@ def fit_after(model: Model, config: TrainingConfig) -> None:
 
 @torch.inference_mode()
 def probabilities(model: Model, adata: Any, indices: Any, batch_size: int | None, method: str) -> np.ndarray:
-    """Return label probabilities of cells, `(n_cells, n_labels)`; see `QBMVAE.predict`."""
+    """Return label probabilities of cells, `(n_cells, n_labels)`; see `QBMVAE.predict`.
+
+    Parameters
+    ----------
+    model, adata, indices, batch_size, method
+        As in `QBMVAE.predict`.
+
+    Raises
+    ------
+    InputError
+        For an unknown method, or neighbours of a model that is not trained.
+    """
     if method not in METHODS:
         raise InputError(f"there is no method {method!r}{nearest(method, METHODS)}")
     units = units_of(model)
@@ -162,7 +188,19 @@ def _some(rng: np.random.Generator, rows: np.ndarray, most: int) -> np.ndarray:
 
 
 def registration(model: Model, adata: Any, labels_key: str, unlabelled: str) -> dict[str, Any]:
-    """Return a model's registration with the labels of these cells in it, after checking them."""
+    """Return a model's registration with the labels of these cells in it, after checking them.
+
+    Parameters
+    ----------
+    model
+        The model that gets labels.
+    adata
+        Its cells.
+    labels_key
+        Column with the labels.
+    unlabelled
+        Value of cells without one.
+    """
     registry = copy.deepcopy(model.registry_)
     registry["setup_args"] |= {"labels_key": labels_key, "unlabeled_category": unlabelled}
     setup = registry["setup_args"]

@@ -20,6 +20,7 @@ from qbmvae.model import fit, labels, query, split
 from qbmvae.model.bit_methods import BitMethods
 from qbmvae.model.lightning import planned
 from qbmvae.model.module import QBMVAEModule
+from qbmvae.model.run_options import RunOptions
 
 
 class TrainingMethods(BitMethods):
@@ -210,7 +211,7 @@ class TrainingMethods(BitMethods):
         config = pick(TrainingConfig, locals())
         if plan_kwargs:
             config = planned(config, plan_kwargs, split.steps(n_obs, config, train_size))
-        options = pick(fit.RunOptions, locals())
+        options = pick(RunOptions, locals())
         if sampler is not None:
             self.sampler = sampler
         run = fit.Run.of(self, config, options)

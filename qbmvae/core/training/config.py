@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from samplers.checks import one_of
 from samplers.errors import InputError
 
 #: Arithmetic of matrix products, to torch's name for it.
@@ -90,7 +91,13 @@ class TrainingConfig:
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> TrainingConfig:
-        """Return the configuration that a checkpoint holds, this version's or an older one's."""
+        """Return the configuration that a checkpoint holds, this version's or an older one's.
+
+        Raises
+        ------
+        InputError
+            For settings that this version does not know.
+        """
         found = {RENAMED.get(name, name): value for name, value in saved.items()}
         if unknown := sorted(found.keys() - {field.name for field in fields(cls)}):
             raise InputError(f"the checkpoint was written by another version: it sets {', '.join(unknown)}")
@@ -109,7 +116,5 @@ class TrainingConfig:
         for name in ("kl_warmup", "learning_rate_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share of the steps, in [0, 1], not {getattr(self, name)}")
-        if self.fused not in ("auto", "off"):
-            raise InputError(f"fused must be 'auto' or 'off', not {self.fused!r}")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision must be one of {', '.join(map(repr, PRECISIONS))}, not {self.precision!r}")
+        one_of("fused", self.fused, ("auto", "off"))
+        one_of("precision", self.precision, PRECISIONS)
