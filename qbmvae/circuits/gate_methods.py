@@ -120,9 +120,9 @@ class GateMethods(GateList):
         Parameters
         ----------
         control
-            Where it is 1,.
+            The control.
         first, second
-            These are exchanged.
+            The qubits that change places.
         """
         return self.append("cswap", (control, first, second))
 
