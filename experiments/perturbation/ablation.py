@@ -1,4 +1,4 @@
-"""Tables over seeds on the synthetic screen: the collapse, its cure, the ablations, and the phases of the plan.
+"""Tables over seeds on the synthetic screen: the collapse, its remedy, the ablations, and the phases of the plan.
 
 Each (row, seed) is one JSON file under `cells/`, so the same command goes on where it stopped.
 """
