@@ -23,7 +23,17 @@ PACKAGES = ("samplers", "qbmvae", "experiments")
 GENERATED = {"docs/command-line.md"}
 
 #: the typography of print; words of statistics that proselint takes for sloppy ones; spellings of code next to those of prose
-SILENT = ("typography", "annotations", "hedging", "weasel_words", "uncomparables", "spelling.consistency", "industrial_language", "needless_variants", "dates_times")
+SILENT = (
+    "typography",
+    "annotations",
+    "hedging",
+    "weasel_words",
+    "uncomparables",
+    "spelling.consistency",
+    "industrial_language",
+    "needless_variants",
+    "dates_times",
+)
 
 #: words that readers stumbled over, and what to write
 HOUSE = {
@@ -96,7 +106,7 @@ def _by_design(words: str) -> bool:
     """Whether repeated words are code next to code, or a heading or parameter and the first word of what it says."""
     parts = words.split()
     repeated = len(parts) > 1 and parts[0].lower() == parts[-1].lower()
-    return "__" in words or repeated and (parts[0] != parts[-1] or not parts[0].isalpha())
+    return "__" in words or (repeated and (parts[0] != parts[-1] or not parts[0].isalpha()))
 
 
 def main() -> int:
