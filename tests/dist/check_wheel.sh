@@ -51,7 +51,8 @@ import experiments, qbmvae, samplers
 for package in (qbmvae, samplers, experiments):
     assert "site-packages" in package.__file__, package.__file__
 PY
-qbmvae --version
+version=$(basename "$wheel" | cut -d- -f2)
+[ "$(qbmvae --version)" = "$version" ] || fail "qbmvae --version says $(qbmvae --version), the wheel is $version"
 qbmvae compare paper --help > help.txt
 grep -q -- --models help.txt || fail "qbmvae compare paper --help shows no options"
 qbmvae samplers list > list.txt

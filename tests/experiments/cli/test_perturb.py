@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from experiments.cli import main
+from experiments.perturbation.evaluate import lines
 from experiments.perturbation.synthetic import synthetic_screen
 
 SMALL = ["--set", "epochs=2", "--set", "n_qubits=2", "--set", "n_layers=1", "--quiet"]
