@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, use_threads
-from experiments.cli.models import InMemory, Positive, trained_text
+from experiments.cli.common import DEFAULTS, Common, Positive, use_threads
+from experiments.cli.models import InMemory, trained_text
 from samplers.errors import InputError
 
 

@@ -17,7 +17,7 @@ from experiments.perturbation.distribution_table import verdict as distribution_
 from experiments.perturbation.evaluate import evaluate, verdict
 from experiments.perturbation.report import train_report
 from experiments.perturbation.splits import Split, split
-from qbmvae.fingerprint import fingerprint
+from qbmvae import fingerprint
 from qbmvae.perturbation import audit, boltzmann
 from qbmvae.perturbation.boltzmann.options import HOWS, BoltzmannOptions
 from qbmvae.perturbation.files import load_model
@@ -97,9 +97,9 @@ def data_identity(adata: AnnData, config: TrainConfig) -> dict[str, str]:
     """Return fingerprints of what a run read: names, expression, perturbations and contexts of the cells."""
     columns = [key for key in (config.pert_key, config.context_key) if key]
     return {
-        "cells and genes": fingerprint(adata.obs_names, adata.var_names),
-        "expression": fingerprint(adata.X),
-        "labels": fingerprint(*(adata.obs[key].astype(str) for key in columns)),
+        "cells and genes": fingerprint.of_all(adata.obs_names, adata.var_names),
+        "expression": fingerprint.of_all(adata.X),
+        "labels": fingerprint.of_all(*(adata.obs[key].astype(str) for key in columns)),
     }
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from qbmvae.data import audit, fingerprint
+from qbmvae import fingerprint
+from qbmvae.data import audit
 from qbmvae.data.containers import as_rows, in_memory, matrix_of, take_columns, where
 from qbmvae.data.scan import survey
 from qbmvae.data.stores import DatasetRows, RowStore, SelectedRows, columns_of

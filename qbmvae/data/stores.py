@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
+from qbmvae import fingerprint
 from qbmvae.core.csr import CsrBlock, take_rows
-from qbmvae.data import fingerprint
 from qbmvae.data.containers import RAW, as_rows
 from samplers.errors import InputError, MissingExtraError, nearest
 

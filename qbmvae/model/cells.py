@@ -18,9 +18,10 @@ from scvi.data import AnnDataManager
 from scvi.data._utils import _get_adata_minify_type
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
+from qbmvae import fingerprint
 from qbmvae.core.batch import Batch
 from qbmvae.core.options import ModelOptions
-from qbmvae.data import audit, counts, fingerprint, label_names
+from qbmvae.data import audit, counts, label_names
 from qbmvae.data.categories import text_of
 from qbmvae.data.counts import Counts
 from qbmvae.data.disk_source import BlockSource

@@ -27,7 +27,8 @@ from scvi.data._constants import (
 from scvi.data._utils import _get_adata_minify_type
 from scvi.data.fields import NumericalObsField, StringUnsField
 
-from qbmvae.data import align, audit, counts, fingerprint, label_names
+from qbmvae import fingerprint
+from qbmvae.data import align, audit, counts, label_names
 from qbmvae.data.containers import elsewhere, where
 from qbmvae.data.counts import Counts
 from qbmvae.data.notes import note

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from qbmvae.fingerprint import fingerprint
+from qbmvae import fingerprint
+from qbmvae.core.training import checkpoint as checkpoints
 from qbmvae.perturbation import audit, training
 from qbmvae.perturbation.backbones import Backbone
 from qbmvae.perturbation.backbones.local import LocalBackbone
 from qbmvae.perturbation.batches import Source
-from qbmvae.perturbation.checkpoint import Checkpoint
 from qbmvae.perturbation.delta import DeltaPredictor
 from qbmvae.perturbation.features import Features, gene_embeddings, one_hot, read_features
 from qbmvae.perturbation.groups import Groups, group, random_contexts
@@ -183,12 +183,12 @@ def _fit(
     saved = None
     if checkpoint is not None:
         identity = {
-            "data": fingerprint(x, adata.var_names, labels, groups.contexts),
-            "features": fingerprint(inputs.numpy(), groups.labels),
+            "data": fingerprint.of_all(x, adata.var_names, labels, groups.contexts),
+            "features": fingerprint.of_all(inputs.numpy(), groups.labels),
             "options": options.to_dict(),
             "seed": seed,
         }
-        saved = Checkpoint(checkpoint, identity)
+        saved = {"checkpoint": checkpoint, "identity": identity}
     history, notes = _train(predictor, source, groups, folds, options, seed, report, saved)
     notes |= {"features": table.kind, "n_groups": len(groups.labels), "n_perturbations": len(known)}
     genes = adata.var_names.astype(str).tolist()
@@ -218,7 +218,7 @@ def _train(
     options: Options,
     seed: int,
     report: Any,
-    checkpoint: Checkpoint | None,
+    checkpoint: dict[str, Any] | None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Validate on held-out groups where that is asked for, then train on all groups for as many epochs."""
     everything, factor = np.arange(len(folds)), 1.0
@@ -227,15 +227,25 @@ def _train(
     history: list[dict[str, Any]] = []
     out = held_out_groups(folds, seed)
     epochs = options.epochs
-    common: dict[str, Any] = {"seed": seed, "report": report, "checkpoint": checkpoint}
-    found = checkpoint.finished.get("validate") if checkpoint else None
+    common: dict[str, Any] = {"seed": seed, "report": report}
+    found = None
+    if checkpoint and checkpoint["checkpoint"].is_file():
+        found = checkpoints.load(checkpoint["checkpoint"]).get("validated")
     if found is not None:  # the fit stopped after this stage
         history, epochs, factor = found["history"], found["epochs"], found["factor"]
     elif (options.patience or options.global_scale) and out.any():
         index, held = everything[~out], everything[out]
         _start(predictor, source, index, folds, options)
         history, epochs = training.run(
-            predictor, source, index, held, options, epochs=options.epochs, stage="validate", **common
+            predictor,
+            source,
+            index,
+            held,
+            options,
+            epochs=options.epochs,
+            stage="validate",
+            checkpoint=checkpoint,
+            **common,
         )
         if not options.patience:
             epochs = options.epochs
@@ -245,12 +255,14 @@ def _train(
         source.backbone.load_state_dict(backbone_start)
         if source.tuned:
             source.refresh(seed)
-        if checkpoint:
-            checkpoint.finished["validate"] = {"history": history, "epochs": epochs, "factor": factor}
+        found = {"history": history, "epochs": epochs, "factor": factor}
     notes = _start(predictor, source, everything, folds, options)
+    if checkpoint:
+        checkpoint |= {"notes": {"validated": found}}
     rows, _ = training.run(
-        predictor, source, everything, everything[:0], options, epochs=epochs, stage="train", **common
-    )
+        predictor, source, everything, everything[:0], options,
+        epochs=epochs, stage="train", checkpoint=checkpoint, **common,
+    )  # fmt: skip
     predictor.factor = torch.tensor(factor)
     return history + rows, notes | {"epochs": epochs, "global_scale": factor}
 
