@@ -351,7 +351,9 @@ def test_several_columns_of_labels_are_predicted_in_one_table(trained, tmp_path,
     cells.obs["half"] = np.where(np.arange(cells.n_obs) % 2, "a", np.where(np.arange(cells.n_obs) % 4, "b", "Unknown"))
     cells.write_h5ad(tmp_path / "cells.h5ad")
     words = ["--labels-key", "kind,half", "--unlabeled-category", "Unknown", "--max-epochs", 3, "--no-report"]
-    assert qbmvae("train", tmp_path / "cells.h5ad", *words, "--n-latent", 8, "--quiet", "--out", tmp_path / "run")[0] == 0
+    assert (
+        qbmvae("train", tmp_path / "cells.h5ad", *words, "--n-latent", 8, "--quiet", "--out", tmp_path / "run")[0] == 0
+    )
     assert qbmvae("predict", tmp_path / "run", tmp_path / "cells.h5ad", "--out", tmp_path / "l.csv")[0] == 0
     found = pd.read_csv(tmp_path / "l.csv", index_col="obs_names")
     assert list(found.columns) == ["label", "probability", "labels_key"]
