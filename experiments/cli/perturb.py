@@ -12,8 +12,7 @@ from cyclopts.validators import Number
 
 from experiments import config as reader
 from experiments.cli import checks, perturb_scores
-from experiments.cli.common import DATA, DEFAULTS, MODEL, Common, Injected, Settings, Words, use_threads
-from experiments.cli.models import Positive
+from experiments.cli.common import DATA, DEFAULTS, MODEL, Common, Injected, Positive, Settings, Words, use_threads
 from samplers.errors import InputError
 
 perturb = App(

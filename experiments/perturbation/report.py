@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from experiments.perturbation import plots
-from experiments.perturbation.distribution import SCORES
 from experiments.report.page import figure_of, page, settings_sections
 from experiments.report.tables import table
-from experiments.report.values import Spread
 from experiments.run_folder import write_text
 from qbmvae.perturbation.model import PerturbationModel
 
@@ -19,6 +17,8 @@ if TYPE_CHECKING:
     from experiments.perturbation.config import TrainConfig
     from qbmvae.perturbation.boltzmann import BoltzmannPerturbation
 
+#: Row of the prototype, whose scores its page gives for other data.
+PROTOTYPE = "published prototype"
 # what the public prototype's page gives, raw and scaled
 PUBLISHED = {
     "des": 0.8532,
@@ -121,26 +121,17 @@ def _answer(metrics: dict[str, Any]) -> str:
 
 
 def _distribution(found: dict[str, Any]) -> dict[str, Any]:
-    frame = pd.DataFrame(found["scores"]).set_index("predictor")
-    shown = pd.DataFrame(
-        {
-            score: [
-                Spread.around(mean, half) for mean, half in frame[[score, f"{score}_half"]].astype(float).to_numpy()
-            ]
-            for score in SCORES
-        },
-        index=frame.index,
-    )
     text = (
         "Held-out cells of a perturbation are halved: predictions and the first half (the ceiling) are compared with the "
         "second, in the principal components of the held-out cells. Smaller is better; a two-sample accuracy of .5 cannot be "
         "told apart. Means over perturbations ± 1.96 standard errors."
     )
-    tables = [table(shown, best=None, decimals=4)]
+    frame = pd.DataFrame(found["scores"]).set_index("predictor")
+    tables = [table(frame, best=None, decimals=4)]
     return {"title": "Cells as a distribution", "texts": [text], "tables": tables, "list": found["verdict"]}
 
 
-def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame, scores: dict[str, dict[str, float]]) -> None:
+def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame) -> None:
     """Write `report.html` of a table over seeds.
 
     Parameters
@@ -150,24 +141,15 @@ def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame, scores
     title, note
         What it is, and how it was made.
     summary
-        One row a predictor under "row"; a score's half-width is in the column with the suffix "_ci".
-    scores
-        Predictor to its scores, for the bars.
+        One row a predictor under "row"; a score's half-width is in the column with the suffix " +-".
     """
-    plots.score_bars(scores, out / "scores.png", spread="_se")
-    shown = summary.set_index(summary["row"].rename("predictor"))
-    for column in COLUMNS:
-        if f"{column}_ci" in shown:
-            shown[column] = [
-                Spread.around(value, half) for value, half in shown[[column, f"{column}_ci"]].astype(float).to_numpy()
-            ]
-    drop = [c for c in shown if c == "row" or c.endswith(("_ci", "_se"))]
-    best = summary.loc[summary["row"] != "published prototype"].dropna(subset="pds")
-    top = best.loc[best["pds"].idxmax(), "row"]
+    shown = summary.set_index(summary["row"].rename("predictor")).drop(columns="row")
+    measured = shown.drop(index=PROTOTYPE)
+    plots.score_bars(measured.to_dict("index"), out / "scores.png")
     lead = {
-        "texts": [f"The best PDS has: {top}.", note],
-        "tables": [table(shown.drop(columns=drop), best=BEST, explain=EXPLAIN, decimals=4)],
-        "figures": figure_of(out / "scores.png", "bars: 1.96 standard errors over seeds"),
+        "texts": [f"The best PDS has: {measured['pds'].idxmax()}.", note],
+        "tables": [table(shown, best=BEST, explain=EXPLAIN, decimals=4)],
+        "figures": figure_of(out / "scores.png", "bars: 95 % t intervals over seeds"),
     }
     write_text(out / "report.html", page(title, note, settings_sections(out), lead))
 
@@ -187,11 +169,11 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
         Columns "run", "baseline", margins of the model and their verdicts.
     """
     tables = [
-        table(_with_ranges(part.drop(columns="run"), "predictor"), str(run), best=BEST, explain=EXPLAIN, decimals=4)
+        table(part.drop(columns="run").set_index("predictor"), str(run), best=BEST, explain=EXPLAIN, decimals=4)
         for run, part in scores.groupby("run", sort=False)
     ]
     against = [
-        table(_with_ranges(part.drop(columns="run"), "baseline"), str(run), best=None, decimals=4)
+        table(part.drop(columns="run").set_index("baseline"), str(run), best=None, decimals=4)
         for run, part in margins.groupby("run", sort=False)
     ]
     worse = int((margins[["pds verdict", "mae verdict"]] == "WORSE").to_numpy().sum()) if len(margins) else 0
@@ -205,12 +187,3 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
     ]
     lead = {"texts": [answer, note], "tables": tables}
     write_text(out / "report.html", page("Perturbation response over seeds", f"{len(tables)} runs", sections, lead))
-
-
-def _with_ranges(frame: pd.DataFrame, index: str) -> pd.DataFrame:
-    shown = frame.set_index(index)
-    for column in [c for c in shown if f"{c} +-" in shown]:
-        shown[column] = [
-            Spread.around(value, half) for value, half in shown[[column, f"{column} +-"]].astype(float).to_numpy()
-        ]
-    return shown.drop(columns=[c for c in shown if c.endswith(" +-")])
