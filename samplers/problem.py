@@ -40,7 +40,7 @@ class Ising:
     offset
         The constant c (it cancels in probabilities, it counts in `log_partition`).
     labels
-        Names of the spins, as `dimod` variables; by default those of a mapping `h`, else `range(n)`. Whole numbers
+        Names of the spins, as `dimod` variables; by default those of a mapping `h`, else `range(n)`. Integers
         0 to n - 1 in a mapping are the spins' places.
 
     Raises

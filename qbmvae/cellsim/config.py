@@ -131,7 +131,7 @@ def number(
 
 
 def count(value: Any, where: str, low: int = 1) -> int:
-    """Return a whole number of at least `low`.
+    """Return an integer of at least `low`.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def count(value: Any, where: str, low: int = 1) -> int:
         For anything else; the message names the place.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < low:
-        raise InputError(f"{where} is {value!r}: give a whole number of at least {low}")
+        raise InputError(f"{where} is {value!r}: give an integer of at least {low}")
     return int(value)
 
 

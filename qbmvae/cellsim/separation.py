@@ -1,4 +1,4 @@
-"""How far cell types lie apart: the paper's PCA and UMAP, with silhouette and neighbours' purity beside the picture."""
+"""How far cell types lie apart: the paper's PCA and UMAP, with silhouette and neighbours' purity under the picture."""
 
 from __future__ import annotations
 

@@ -72,11 +72,11 @@ class ModelOptions:
         Gradient through the bits: "straight-through", "gumbolt", "spike-exponential", "overlapping-exponential",
         "reinmax" or "disarm".
     estimator_parameter
-        Its temperature or sharpness; each has a default.
+        Temperature or sharpness of the estimator; each estimator has a default.
     encode_covariates
         Whether the encoder sees batch and covariates (the decoder always does, at every layer).
     normalisation
-        Of the hidden layers: "batch", "layer" or "none".
+        Normalisation of the hidden layers: "batch", "layer" or "none".
     """
 
     n_latent: int = 64

@@ -155,7 +155,7 @@ def make_batch(
     continuous: np.ndarray | None,
     device: str | torch.device,
 ) -> Batch:
-    """Return a minibatch: the counts of some rows, and what the tables of all cells say of them.
+    """Return a minibatch: the counts of some rows, and their rows of the tables of all cells.
 
     Parameters
     ----------

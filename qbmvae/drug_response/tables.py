@@ -79,7 +79,7 @@ def assemble(
     ------
     InputError
         For a missing column, an invalid SMILES, an unknown drug or line, a value outside its range: the message names
-        table, row and cure.
+        table, row and what to do.
     """
     for column in (drug_key, line_key):
         _require(responses, column, "the response table")

@@ -104,17 +104,22 @@ def sizes(model: Model) -> dict[str, Any]:
         "n_input": stats.n_vars,
         "n_categories": (stats.n_batch, *extra),
         "n_continuous": stats.get("n_extra_continuous_covs", 0),
-        "n_labels": len(label_units(model.registry_)),
+        "n_labels": tuple(map(len, label_units(model.registry_).values())),
     }
 
 
-def label_units(registry: dict[str, Any]) -> list[str]:
-    """Return the labels that a registration makes units of the machine; none without `unlabeled_category`."""
-    unlabelled = registry["setup_args"].get("unlabeled_category")
+def label_units(registry: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the labels of each column that are units of the machine; no column without `unlabeled_category`."""
+    setup = registry["setup_args"]
+    unlabelled = setup.get("unlabeled_category")
     if unlabelled is None:
-        return []
-    state = registry["field_registries"][REGISTRY_KEYS.LABELS_KEY]["state_registry"]
-    return [text_of(name) for name in state["categorical_mapping"] if text_of(name) != unlabelled]
+        return {}
+    mappings = (
+        registry["field_registries"][fields.label_field(k)]["state_registry"]["categorical_mapping"]
+        for k in range(len(label_names.keys_of(setup["labels_key"])))
+    )
+    known = ([text_of(name) for name in mapping if text_of(name) != unlabelled] for mapping in mappings)
+    return dict(zip(label_names.keys_of(setup["labels_key"]), known, strict=True))
 
 
 def batch_names(registry: dict[str, Any]) -> list[str]:

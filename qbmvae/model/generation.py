@@ -70,7 +70,6 @@ def training_like(
     names: Sequence[str],
     n_cells: int,
     batch: str | None,
-    library_size: float | np.ndarray | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Draw library sizes, `(n_cells,)`, covariate codes and continuous covariates, `(n_cells, ...)`, of training cells.
@@ -85,8 +84,6 @@ def training_like(
         How many.
     batch
         Name of the batch; in the proportions of the training cells by default.
-    library_size
-        Replaces the drawn sizes.
     rng
         The generator.
 
@@ -105,10 +102,21 @@ def training_like(
         if not len(pool):
             raise InputError(f"no training cell belongs to batch {batch!r}: give library_size= and another batch")
         rows = rng.choice(pool, size=n_cells)
-    library = sizes[rows] if library_size is None else np.broadcast_to(library_size, n_cells)
+    return np.asarray(sizes[rows]), codes[rows], None if numbers is None else numbers[rows]
+
+
+def checked_sizes(library_size: float | np.ndarray, n_cells: int) -> np.ndarray:
+    """Return library sizes that were asked for, `(n_cells,)`; refuse what is not finite and positive.
+
+    Raises
+    ------
+    InputError
+        For sizes of another number, or that are not finite and positive.
+    """
+    library = np.broadcast_to(library_size, n_cells)
     if not (np.isfinite(library).all() and (library > 0).all()):
         raise InputError("library_size must be finite and positive")
-    return np.asarray(library), codes[rows], None if numbers is None else numbers[rows]
+    return library
 
 
 @torch.inference_mode()

@@ -12,6 +12,7 @@ covariates
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
     Parameters
     ----------
     n_labels
-        Labels that are units of the machine; 0 for none.
+        How many labels of each column are units of the machine; empty for none.
     **options
         Of `VAE`.
     """
@@ -68,7 +69,7 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
     expression_library: Tensor
     averaged_categories: Tensor
 
-    def __init__(self, n_labels: int = 0, **options: Any):
+    def __init__(self, n_labels: Sequence[int] = (), **options: Any):
         super().__init__()
         self.vae = VAE(**options)
         self.labels = LabelUnits(self.vae.prior, n_labels) if n_labels else None

@@ -1,4 +1,4 @@
-"""Is this AnnData usable as perturbation data? Every refusal names what, where and the cure.
+"""Is this AnnData usable as perturbation data? Every refusal names what is wrong, where, and what to do.
 
 Parameters
 ----------

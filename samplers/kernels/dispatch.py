@@ -101,7 +101,7 @@ class Kernel:
         """
         two_beta = np.zeros((len(chains.spins), LANES), dtype=np.float32)
         two_beta.reshape(-1)[: chains.num] = 2.0 * np.asarray(beta)
-        form = self.form(float(beta if np.isscalar(beta) else np.max(beta)))
+        form = self.form(float(beta.max() if isinstance(beta, np.ndarray) else beta))
 
         def run(part: slice) -> None:
             form.sweep(

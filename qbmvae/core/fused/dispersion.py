@@ -1,4 +1,4 @@
-"""Dispersions of negative binomials: tables of what Gamma functions say of small counts, and the gradient's sums."""
+"""Dispersions of negative binomials: tables of Gamma functions at small counts, and the gradient's sums."""
 
 from __future__ import annotations
 

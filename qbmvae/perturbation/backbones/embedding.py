@@ -51,7 +51,7 @@ class QBMVAEEmbedder:
         return cls(model, n_latent)
 
     def save(self, directory: Path) -> None:
-        """Write the model beside the predictor."""
+        """Write the model next to the predictor."""
         self.model.export(directory / FILE)
 
     @classmethod
