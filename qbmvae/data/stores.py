@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from qbmvae import fingerprint
 from qbmvae.core.csr import CsrBlock, take_rows
 from qbmvae.data.containers import RAW, as_rows
-from samplers.errors import InputError, MissingExtraError, nearest
+from samplers.errors import InputError, nearest, needs
 
 #: Rows no further apart than this are read in one piece.
 NEAR = 64
@@ -226,10 +226,8 @@ def open_group(path: str | Path) -> Any:
         import h5py
 
         if "://" in text:
-            try:
+            with needs("fsspec", "atlas"):
                 import fsspec
-            except ImportError as error:
-                raise MissingExtraError("fsspec", "atlas") from error
             return h5py.File(fsspec.open(text, "rb").open(), "r")
         return h5py.File(text, "r")
     except FileNotFoundError as error:

@@ -18,7 +18,7 @@ from qbmvae.data.containers import as_rows, take_columns
 from qbmvae.data.disk_source import BlockSource, make_batch
 from qbmvae.data.memory_source import MemorySource
 from qbmvae.data.stores import block_of, stack
-from samplers.errors import InputError, MissingExtraError
+from samplers.errors import InputError, needs
 
 #: (seed, epoch) to that epoch's pieces, see `StreamSource`.
 Stream = Callable[[int | None, int], Iterable[Any]]
@@ -193,10 +193,8 @@ def annbatch_stream(
     MissingExtraError
         Where annbatch is not installed.
     """
-    try:
+    with needs("annbatch (Python >= 3.12)", "atlas"):
         import annbatch
-    except ImportError as error:
-        raise MissingExtraError("annbatch (Python >= 3.12)", "atlas") from error
 
     def pieces(seed: int | None, epoch: int) -> Iterable[Any]:
         rng = np.random.default_rng([seed or 0, epoch])

@@ -21,7 +21,7 @@ from qbmvae.data import audit, label_names
 from qbmvae.data.categories import text_of
 from qbmvae.model import cells, embedding, fields
 from qbmvae.model.label_units import LabelUnits
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 METHODS = ("machine", "softmax", "knn")
 #: Which cells are drawn with which combination of labels; None for the prior without labels.
@@ -103,8 +103,7 @@ def combinations(model: Model, label: str | Mapping[str, str]) -> np.ndarray:
     fits = np.ones(machine.groups, dtype=bool)
     for key, value in named(model, label).items():
         group = group_of(model, key)
-        if value not in known[group]:
-            raise InputError(f"the model knows no label {value!r}{nearest(value, known[group])}")
+        require(value, known[group], "the model knows no label")
         fits &= _axis(machine.groups, group, known[group].index(value))
     found = np.flatnonzero(fits.ravel() & machine.log_shares.isfinite().cpu().numpy())
     if not len(found):
@@ -259,8 +258,7 @@ def probabilities(
     InputError
         For an unknown method, or neighbours of a model that is not trained.
     """
-    if method not in METHODS:
-        raise InputError(f"there is no method {method!r}{nearest(method, METHODS)}")
+    require(method, METHODS, "there is no method")
     units = units_of(model)
     sizes = units.machine.groups
     if method == "knn":

@@ -10,7 +10,7 @@ import numpy as np
 
 from samplers.checks import integer, positive
 from samplers.draws import Draws
-from samplers.errors import BadAnswerError, InputError, MissingExtraError, RemoteError, RemoteTimeoutError
+from samplers.errors import BadAnswerError, InputError, RemoteError, RemoteTimeoutError, needs
 from samplers.problem import Ising
 from samplers.remote.machine import Machine, machine
 from samplers.remote.secrets import from_environment, redact
@@ -103,10 +103,8 @@ class Amplify(Sampler):
         return Draws(states, info=info)
 
     def _connected(self) -> Any:
-        try:
+        with needs("amplify", "amplify"):
             import amplify
-        except ImportError:
-            raise MissingExtraError("amplify", "amplify") from None
         if self._client is None:
             token = from_environment(TOKEN_VARIABLE, purpose="Fixstars Amplify")
             milliseconds = int(self.seconds * 1000)

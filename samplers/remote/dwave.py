@@ -14,7 +14,7 @@ import numpy as np
 from samplers.bqm import model_of
 from samplers.checks import integer, positive
 from samplers.draws import Draws, Seed
-from samplers.errors import InputError, MissingExtraError, RemoteError, RemoteTimeoutError
+from samplers.errors import InputError, RemoteError, RemoteTimeoutError, needs
 from samplers.problem import Ising
 from samplers.quantisation import ClipReport, clip
 from samplers.remote import embedding as embeddings
@@ -156,10 +156,8 @@ class DWave(Sampler):
 
     def _connected(self) -> Any:
         if self._qpu is None:
-            try:
+            with needs("dwave-system", "dwave"):
                 from dwave.system import DWaveSampler
-            except ImportError:
-                raise MissingExtraError("dwave-system", "dwave") from None
             token = from_environment(TOKEN_VARIABLE, purpose="a D-Wave QPU")
             where = {"solver": self.solver} if self.solver else {}
             self._qpu = _guarded(self.solver or "D-Wave", DWaveSampler, token=token.reveal(), **where)
