@@ -17,6 +17,7 @@ from qbmvae.core.labels.fit import fit_labels
 from qbmvae.core.labels.targets import combined, fit_softmax, neighbour_votes, soft_targets
 from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.core.training.config import TrainingConfig
+from qbmvae.core.training.supervision import Supervision
 from qbmvae.data import audit, label_names
 from qbmvae.data.categories import text_of
 from qbmvae.model import cells, embedding, fields
@@ -190,6 +191,16 @@ def fit(model: Model, seed: int, steps: int = STEPS, num_chains: int = 1024) -> 
     numbers = np.zeros((len(sizes), 0)) if source.continuous is None else np.asarray(source.continuous)
     chosen = rows[some]
     model.label_libraries_ = sizes[chosen], covariates[chosen], numbers[chosen], targets.numpy().argmax(1)[some]
+
+
+def supervision(model: Model, weight: float) -> Supervision | None:
+    """Return what labels say to the encoder in training; None for weight 0."""
+    if not weight:
+        return None
+    units = units_of(model)
+    if model.keeps_labels_:
+        raise InputError("label_weight: what a query calls its cells is not looked at; train it with label_weight=0")
+    return Supervision(codes(model), units.machine.groups, model.module.n_latent, weight)
 
 
 def fit_after(model: Model, config: TrainingConfig) -> None:
