@@ -188,7 +188,7 @@ def finish(
 
 
 def training_metrics(model: Any, history: Any, adata: AnnData) -> dict[str, Any]:
-    """Return what a training says of itself: bounds on held-out cells, rate, active bits, sampler."""
+    """Return the figures of a training: bounds on held-out cells, rate, active bits, sampler."""
     held_out = np.asarray(model.validation_indices)
     metrics: dict[str, Any] = {
         "cells": adata.n_obs,

@@ -45,7 +45,13 @@ def codes(model: Model) -> np.ndarray:
 
 
 def units_of(model: Model) -> LabelUnits:
-    """Return the label units of a model; name what to do where it has none."""
+    """Return the label units of a model; name what to do where it has none.
+
+    Raises
+    ------
+    InputError
+        Where the model has none; the message says how to add them.
+    """
     if model.module.labels is None:
         raise InputError(
             "this model has no label units: register labels with setup_anndata(adata, labels_key=..., "
@@ -55,7 +61,13 @@ def units_of(model: Model) -> LabelUnits:
 
 
 def group_of(model: Model, key: str) -> int:
-    """Return the place of a column of labels; name the nearest where there is none of that name."""
+    """Return the place of a column of labels; name the nearest where there is none of that name.
+
+    Raises
+    ------
+    InputError
+        For a column that the model does not have.
+    """
     units_of(model)
     keys = list(cells.label_units(model.registry_))
     if key not in keys:
@@ -64,7 +76,13 @@ def group_of(model: Model, key: str) -> int:
 
 
 def named(model: Model, label: str | Mapping[str, str]) -> dict[str, str]:
-    """Return a label as a mapping of columns to labels; the name alone is enough where there is one column."""
+    """Return a label as a mapping of columns to labels; the name alone is enough where there is one column.
+
+    Raises
+    ------
+    InputError
+        Where the model has several columns and none is named.
+    """
     units_of(model)
     if isinstance(label, Mapping):
         return {key: str(value) for key, value in label.items()}
@@ -75,7 +93,13 @@ def named(model: Model, label: str | Mapping[str, str]) -> dict[str, str]:
 
 
 def combinations(model: Model, label: str | Mapping[str, str]) -> np.ndarray:
-    """Return the combinations that hold a label of each column that is named, the other columns left open."""
+    """Return the combinations that hold a label of each column that is named, the other columns left open.
+
+    Raises
+    ------
+    InputError
+        For an unknown label, or labels that no cell has together.
+    """
     machine, known = units_of(model).machine, list(cells.label_units(model.registry_).values())
     fits = np.ones(machine.groups, dtype=bool)
     for key, value in named(model, label).items():
@@ -90,7 +114,17 @@ def combinations(model: Model, label: str | Mapping[str, str]) -> np.ndarray:
 
 
 def drawn(model: Model, label: str | Mapping[str, str] | None, n: int, rng: np.random.Generator) -> Asked:
-    """Return which of n cells have which combination of labels: columns that are not named follow their shares."""
+    """Return which of n cells have which combination of labels: columns that are not named follow their shares.
+
+    Parameters
+    ----------
+    model, label
+        The trained model, and a label of each column that is named.
+    n
+        Cells.
+    rng
+        The generator.
+    """
     if label is None:
         return [(None, np.arange(n))]
     found = combinations(model, label)
@@ -126,6 +160,15 @@ def libraries(
     """Return library sizes and covariates of training cells of a combination; None where the batch, if given, has none.
 
     As `qbmvae.model.cells.libraries` does of all labels.
+
+    Parameters
+    ----------
+    model
+        The trained model.
+    combination
+        Of labels, its position; None for any.
+    batch
+        Name of the batch; all by default.
     """
     if combination is None or model.label_libraries_ is None:
         return None
@@ -213,7 +256,20 @@ def fit_after(model: Model, config: TrainingConfig) -> None:
 def probabilities(
     model: Model, adata: Any, indices: Any, batch_size: int | None, method: str, groups: Sequence[int]
 ) -> list[np.ndarray]:
-    """Return label probabilities of cells in some columns, `(n_cells, n_labels)` each; see `QBMVAE.predict`."""
+    """Return label probabilities of cells in some columns, `(n_cells, n_labels)` each; see `QBMVAE.predict`.
+
+    Parameters
+    ----------
+    model, adata, indices, batch_size, method
+        As in `QBMVAE.predict`.
+    groups
+        Positions of the columns of labels.
+
+    Raises
+    ------
+    InputError
+        For an unknown method, or neighbours of a model that is not trained.
+    """
     if method not in METHODS:
         raise InputError(f"there is no method {method!r}{nearest(method, METHODS)}")
     units = units_of(model)
@@ -249,7 +305,19 @@ def _some(rng: np.random.Generator, rows: np.ndarray, most: int) -> np.ndarray:
 
 
 def registration(model: Model, adata: Any, labels_key: str | Sequence[str], unlabelled: str) -> dict[str, Any]:
-    """Return a model's registration with the labels of these cells in it, after checking them; nothing is written."""
+    """Return a model's registration with the labels of these cells in it, after checking them; nothing is written.
+
+    Parameters
+    ----------
+    model
+        The model that gets labels.
+    adata
+        Its cells.
+    labels_key
+        Column with the labels, or several.
+    unlabelled
+        Value of cells without one.
+    """
     registry = copy.deepcopy(model.registry_)
     registry["setup_args"] |= {"labels_key": label_names.plain(labels_key), "unlabeled_category": unlabelled}
     setup = registry["setup_args"]

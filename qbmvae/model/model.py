@@ -21,8 +21,8 @@ class QBMVAE(TrainingMethods):
 
     Parameters
     ----------
-    adata
-        Data registered with `QBMVAE.setup_anndata`.
+    adata, registry
+        Data registered with `QBMVAE.setup_anndata`; their registry, where scvi-tools makes a model without data.
     n_latent
         Bits of the code (dimensions for a continuous prior).
     n_hidden
@@ -52,11 +52,11 @@ class QBMVAE(TrainingMethods):
         Gradient through the bits: "straight-through", "gumbolt", "spike-exponential", "overlapping-exponential",
         "reinmax" or "disarm".
     estimator_parameter
-        Its temperature or sharpness; each has a default.
+        Temperature or sharpness of the estimator; each estimator has a default.
     encode_covariates
         Whether the encoder sees batch and covariates (the decoder always does, at every layer).
     normalisation
-        Of the hidden layers: "batch", "layer" or "none".
+        Normalisation of the hidden layers: "batch", "layer" or "none".
     sampler
         Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
         `dimod.Sampler` object.
