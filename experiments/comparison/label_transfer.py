@@ -31,10 +31,10 @@ from experiments.report.values import Spread
 from experiments.run_folder import quiet
 from experiments.tasks.arrays import stratified_subsample
 
-COUNTS = (5, 20, 100)
+OTHERS = "20, other batches"
+#: How many labels are shown.
+CASES = ("5 a type", "20 a type", "100 a type", OTHERS)
 UNKNOWN = "Unknown"
-
-
 #: Epochs of scANVI after scVI's, and the share of them over which its KL warms up (None: scvi-tools' 400 epochs).
 SETTINGS = {"10": (10, None), "25": (25, 0.25), "50": (50, 0.25)}
 
@@ -148,18 +148,19 @@ def own(adata: Any, batch_key: str | None, seed: int, epochs: int) -> Callable[[
 
 
 def columns(
-    adata: Any, label_key: str, batch_key: str | None, seed: int
+    adata: Any, label_key: str, batch_key: str | None, seed: int, cases: Sequence[str]
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield a name, the labels that are shown, and the cells that are scored, `(n_cells,)` each."""
     truth = adata.obs[label_key].astype(str).to_numpy()
-    for count in COUNTS:
-        column = hidden_column(truth, count, seed)
-        yield f"{count} a type", column, column == UNKNOWN
-    if batch_key is not None:
+    for count in (5, 20, 100):
+        if f"{count} a type" in cases:
+            column = hidden_column(truth, count, seed)
+            yield f"{count} a type", column, column == UNKNOWN
+    if batch_key is not None and OTHERS in cases:
         batch = adata.obs[batch_key].astype(str).to_numpy()
         names = np.unique(batch)
         held_out = batch == names[seed % len(names)]
-        yield "20, other batches", hidden_column(truth, 20, seed, ~held_out), held_out
+        yield OTHERS, hidden_column(truth, 20, seed, ~held_out), held_out
 
 
 def run(
@@ -170,6 +171,7 @@ def run(
     epochs: int,
     settings: Sequence[str],
     n_cells: int | None = None,
+    cases: Sequence[str] = CASES,
 ) -> list[dict[str, Any]]:
     """Return the scores of every method and number of labels for one seed.
 
@@ -187,6 +189,8 @@ def run(
         Of scANVI; empty for our own and the plain methods.
     n_cells
         Stratified subsample of the set.
+    cases
+        Those of `CASES`.
     """
     adata = load(path)
     batch_key = batch_key if batch_key in adata.obs else None
@@ -199,7 +203,7 @@ def run(
     theirs = scanvi(adata, batch_key, seed, epochs) if settings else None
     ours = None if settings else own(adata, batch_key, seed, epochs)
     rows = []
-    for name, column, scored in columns(adata, label_key, batch_key, seed):
+    for name, column, scored in columns(adata, label_key, batch_key, seed, cases):
         start = time.process_time()
         found = {f"scANVI, {k} epochs": theirs(column, k) for k in settings} if theirs else ours(column)  # type: ignore[misc]
         base = {
@@ -248,6 +252,7 @@ def main() -> None:
     parser.add_argument(
         "--scanvi", nargs="+", choices=SETTINGS, default=[], help="run scANVI in these settings instead of ours"
     )
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, help="how many labels are shown")
     parser.add_argument("--out", type=Path, default=Path("labels.jsonl"))
     parser.add_argument("--table", type=Path, help="print the table of a file and do nothing else")
     options = parser.parse_args()
@@ -258,9 +263,9 @@ def main() -> None:
         for seed in options.seeds:
             if (Path(path).stem, seed, first) in done:
                 continue
-            given = options.batch_key, options.label_key, options.max_epochs, options.scanvi, options.n_cells
+            given = options.max_epochs, options.scanvi, options.n_cells, options.cases
             with quiet(), warnings.catch_warnings(), one_thread():
-                rows = run(path, seed, *given)
+                rows = run(path, seed, options.batch_key, options.label_key, *given)
             with options.out.open("a") as file:
                 file.writelines(json.dumps(row) + "\n" for row in rows)
     print(table([json.loads(line) for line in (options.table or options.out).read_text().splitlines()]))

@@ -38,7 +38,6 @@ def test_labels_of_other_batches_alone_are_shown():
 
 
 def test_every_method_labels_the_hidden_cells(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(transfer, "COUNTS", (5,))
     path, out = tmp_path / "cells.h5ad", tmp_path / "labels.jsonl"
     synthetic(n_cells=180, n_genes=60, n_types=2, seed=0).write_h5ad(path)
     words = [
