@@ -133,7 +133,7 @@ class GeneCircuit:
         n_cells
             Cells of all blocks together.
         seed
-            Seed or generator; the blocks joined are what `sample` returns for it.
+            Seed or generator, of all blocks.
         size
             Most cells of a block.
         """
