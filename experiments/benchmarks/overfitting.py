@@ -17,10 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.report import finish
+from experiments.benchmarks.report import finish, one_quiet_thread
 from experiments.data.datasets import load, select_hvgs
-from experiments.methods.base import one_thread
-from experiments.run_folder import quiet
 
 SETS = (
     "integration/panc8_small_5tech.h5ad",
@@ -120,21 +118,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     args = parser.parse_args()
     rows = []
-    with one_thread(), quiet():
-        for path in args.sets:
-            adata = cells_of(path, args.data)
-            label = adata.obs["cell_type"].astype(str).to_numpy()
-            runs: dict[str, tuple[Callable[..., dict[str, Any]], Any]]
-            runs = {f"ours, {name}": (ours, options) for name, options in OURS.items()}
-            runs |= {f"scVI, {likelihood}": (scvi_model, likelihood) for likelihood in ("nb", "zinb")}
-            chosen = {name: run for name, run in runs.items() if name.startswith(tuple(args.models))}
-            for name, (function, options) in chosen.items():
-                for seed in args.seeds:
-                    start = time.process_time()
-                    row = {"data": Path(path).stem, "model": name, "seed": seed}
-                    row |= function(adata.copy(), label, args.epochs, seed, options)
-                    rows.append({**row, "CPU s": time.process_time() - start})
-                    print(json.dumps(rows[-1]), flush=True)
+    one_quiet_thread()
+    for path in args.sets:
+        adata = cells_of(path, args.data)
+        label = adata.obs["cell_type"].astype(str).to_numpy()
+        runs: dict[str, tuple[Callable[..., dict[str, Any]], Any]]
+        runs = {f"ours, {name}": (ours, options) for name, options in OURS.items()}
+        runs |= {f"scVI, {likelihood}": (scvi_model, likelihood) for likelihood in ("nb", "zinb")}
+        chosen = {name: run for name, run in runs.items() if name.startswith(tuple(args.models))}
+        for name, (function, options) in chosen.items():
+            for seed in args.seeds:
+                start = time.process_time()
+                row = {"data": Path(path).stem, "model": name, "seed": seed}
+                row |= function(adata.copy(), label, args.epochs, seed, options)
+                rows.append({**row, "CPU s": time.process_time() - start})
+                print(json.dumps(rows[-1]), flush=True)
     finish(f"held-out bounds of {CELLS} cells, {args.epochs} epochs, 1 thread", rows, args.out)
 
 

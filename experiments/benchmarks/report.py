@@ -23,6 +23,18 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, python {platform.python_version()}, numpy {np.__version__}"
 
 
+def one_quiet_thread() -> None:
+    """Let this process compute on one thread, without warnings and without what libraries log."""
+    import logging
+    import warnings
+
+    import torch
+
+    logging.disable(logging.WARNING)
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+
+
 def best_of(call: Callable[[], Any], repeats: int = 3) -> float:
     """Return the least CPU seconds of `repeats` calls, after one that compiles."""
     call()

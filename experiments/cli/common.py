@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Group, Parameter, Token
+from cyclopts.validators import Number
 
 
 def by_commas(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -27,6 +28,7 @@ def by_commas(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
 Words = Annotated[tuple[str, ...], Parameter(converter=by_commas, n_tokens=1, negative=(), show_default=False)]
 #: The same with a default that the help page shows.
 WordsShown = Annotated[Words, Parameter(show_default=",".join)]
+Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 #: Panels of the help pages, in their order.
 DATA, MODEL, TRAINING, EVERYWHERE = (

@@ -11,9 +11,9 @@ from cyclopts.validators import Number
 
 from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, MODEL, TRAINING, Common, Injected, Settings, use_threads
+from experiments.cli.common import DEFAULTS, MODEL, TRAINING, Common, Injected, Positive, Settings, use_threads
 from experiments.cli.drug_tables import TableFiles
-from experiments.cli.models import Positive
+from experiments.cli.grids import Grid, configuration
 from samplers.errors import InputError
 
 drug = App(
@@ -66,9 +66,9 @@ class Fit:
     batch_size
         Pairs a step.
     learning_rate
-        Of the optimiser; the default is the paper's.
+        Learning rate; the default is the paper's.
     optimiser
-        Which optimiser.
+        Optimiser of the network and the circuit.
     patience
         Stop after this many epochs without a better validation error; never by default.
     pairs_per_line
@@ -192,20 +192,6 @@ def predict(
     common.answer({"n_predictions": len(found), "out": str(out)}, f"{len(found)} predictions: {out}")
 
 
-def _experiment(source: str | None, settings: Settings, default: str, tables: TableFiles, kind: str) -> Any:
-    """Return the configuration of a comparison or a sweep, and have its files checked."""
-    from experiments.drug_response import config
-
-    if settings.file is None:
-        made = config.load(getattr(config, kind), source or default, tables.given(), settings.overrides)
-    else:
-        values = {**settings.values, "tables": {**(settings.values.get("tables") or {}), **tables.given()}}
-        reader.apply(values, settings.overrides)
-        made = reader.build(getattr(config, kind), values, str(settings.file))
-    made.tables.require()
-    return made
-
-
 @drug.command
 def compare(
     source: str | None = None,
@@ -213,6 +199,7 @@ def compare(
     *,
     out: Path,
     tables: TableFiles = TableFiles(),
+    grid: Grid = Grid(),
     settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
@@ -227,12 +214,12 @@ def compare(
     out
         The folder; the same command again goes on where it stopped.
     """
-    resolved = _experiment(source, settings, "drug-paper", tables, "CompareConfig")
-    checks.folder(out)
-    use_threads()
+    from experiments.drug_response.config import CompareConfig
+
+    config = _experiment(CompareConfig, out, *configuration(settings, source, grid, "drug-paper", tables.settings()))
     from experiments.drug_response import compare as comparison
 
-    found = comparison.compare(resolved, out, progress=common.say)
+    found = comparison.compare(config, out, common.say, **grid.where)
     records = {k: t.to_dict(orient="records") for k, t in found.items()}
     common.answer(records, f"{comparison.lines(found)}\nreport: {out / 'report.html'}")
 
@@ -244,6 +231,7 @@ def sweep(
     *,
     out: Path,
     tables: TableFiles = TableFiles(),
+    grid: Grid = Grid(),
     settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
@@ -258,17 +246,23 @@ def sweep(
     out
         The folder; the same command again goes on where it stopped.
     """
-    resolved = _experiment(source, settings, "drug-sweep", tables, "SweepConfig")
-    checks.folder(out)
-    use_threads()
+    from experiments.drug_response.config import SweepConfig
+
+    config = _experiment(SweepConfig, out, *configuration(settings, source, grid, "drug-sweep", tables.settings()))
     from experiments.drug_response import sweep as sweeping
 
-    chosen = sweeping.sweep(resolved, out, progress=common.say)
-    common.answer(
-        chosen,
-        f"chosen: {chosen['setting']}; test: Pearson within drugs {chosen['test']['pearson_within_drug']:.4f}, MSE "
-        f"{chosen['test_mse']:.5f}",
-    )
+    chosen = sweeping.sweep(config, out, common.say, **grid.where)
+    scores = f"Pearson within drugs {chosen['test']['pearson_within_drug']:.4f}, MSE {chosen['test_mse']:.5f}"
+    common.answer(chosen, f"chosen: {chosen['setting']}; test: {scores}")
+
+
+def _experiment(kind: type[Any], out: Path, values: dict[str, Any], file: Path) -> Any:
+    """Return the configuration of a comparison or a sweep whose tables and folder have been checked."""
+    config = reader.build(kind, values, str(file))
+    config.tables.require()
+    checks.folder(out)
+    use_threads()
+    return config
 
 
 @drug.command

@@ -49,3 +49,7 @@ class TableFiles:
             checks.files(None if path is None else Path(path))
         found = {k: v for k, v in vars(self).items() if v}
         return found | {k: str(Path(found[k]).resolve()) for k in ("ic50", "features", "drugs", "lines") if k in found}
+
+    def settings(self) -> dict[str, Any]:
+        """Return what was given as settings of a comparison or a sweep."""
+        return {f"tables.{name}": value for name, value in self.given().items()}

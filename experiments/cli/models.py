@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
-from cyclopts.validators import Number
 
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Words, use_threads
+from experiments.cli.common import DEFAULTS, Common, Positive, Words, use_threads
 from experiments.cli.model_options import divide, model_options
 from samplers.errors import InputError
 
 Representation = Literal["aligned", "expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
 InMemory = Literal["auto", "yes", "no"]
-Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 
 
 def register(app: App) -> None:

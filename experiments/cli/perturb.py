@@ -12,8 +12,7 @@ from cyclopts.validators import Number
 
 from experiments import config as reader
 from experiments.cli import checks, perturb_scores
-from experiments.cli.common import DATA, DEFAULTS, MODEL, Common, Injected, Settings, Words, use_threads
-from experiments.cli.models import Positive
+from experiments.cli.common import DATA, DEFAULTS, MODEL, Common, Injected, Positive, Settings, Words, use_threads
 from samplers.errors import InputError
 
 perturb = App(
@@ -153,14 +152,13 @@ def train(
     checks.cells(config.data, keys=[config.pert_key, config.context_key])
     checks.files(None if config.genes is None else Path(config.genes))
     use_threads()
+    from experiments.perturbation.evaluate import lines
     from experiments.perturbation.runs import train_run
 
     with checks.resumes(f"qbmvae perturb train --resume {out}"):
         metrics = train_run(config, out, common.say)
     text = f"report: {out / 'report.html'}"
     if "model" in metrics:
-        from experiments.perturbation.runs import lines
-
         text = f"{lines(metrics)}\n{text}"
     common.answer(metrics, text)
 

@@ -9,8 +9,7 @@ from typing import Any
 from cyclopts import App
 
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Injected, Settings
-from experiments.cli.models import Positive
+from experiments.cli.common import DEFAULTS, Common, Injected, Positive, Settings
 from samplers.errors import InputError
 
 

@@ -1,18 +1,52 @@
-"""One cell of the comparison: a head or a control, a number of pairs, a seed."""
+"""What a comparison and a sweep train: one cell is a head or a control, a number of pairs, a seed."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.drug_response.config import CompareConfig, Size, SplitName
+from experiments.comparison.grid import Compute, Entry, adopt, read_entry, run_experiment
+from experiments.drug_response.config import CompareConfig, Size, SplitName, SweepConfig, plain, read_data
 from experiments.drug_response.controls import fit_control
 from experiments.drug_response.metrics import all_metrics, by_mechanism
 from qbmvae.drug_response import DrugData, DrugResponse, NetworkOptions, Split, TrainingOptions, sized_split
 from qbmvae.drug_response.model import n_trainable
+
+#: The data of a process's cells, read once.
+shared_data = lru_cache(maxsize=1)(read_data)
+
+
+def run_grid(
+    config: CompareConfig | SweepConfig,
+    out: Path,
+    entries: Sequence[Entry],
+    compute: Compute,
+    *,
+    say: Callable[[str], None],
+    workers: int = 1,
+    ray: str | None = None,
+) -> list[dict[str, Any]]:
+    """Read the tables, say what is to be known of them, and compute what is missing; see `run_experiment`.
+
+    Parameters
+    ----------
+    config
+        A comparison's or a sweep's.
+    out, entries, compute, say, workers, ray
+        As in `run_experiment`.
+    """
+    adopt(out)
+    shared_data.cache_clear()
+    if any(read_entry(out, entry) is None for entry in entries):
+        for note in shared_data(config.tables).notes:
+            say(note)
+    return run_experiment(out, plain(config), entries, compute, workers=workers, ray=ray, say=say)
 
 
 @dataclass(frozen=True)

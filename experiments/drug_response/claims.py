@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+
+from experiments.comparison.statistics import mean_and_half
 
 METRICS = ("pearson_within_drug", "spearman_within_drug", "mse", "pearson", "spearman", "concordance")
 WITHIN = METRICS[:2]
@@ -14,13 +15,8 @@ WITHIN = METRICS[:2]
 
 def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
     """Return mean, low and high of the 95 % t interval; the ends are NaN for fewer than two values."""
-    v = np.asarray([x for x in values if x is not None and np.isfinite(x)], dtype=float)
-    if len(v) == 0:
-        return float("nan"), float("nan"), float("nan")
-    if len(v) == 1:
-        return float(v[0]), float("nan"), float("nan")
-    half = stats.t.ppf(0.975, len(v) - 1) * v.std(ddof=1) / np.sqrt(len(v))
-    return float(v.mean()), float(v.mean() - half), float(v.mean() + half)
+    mean, half = mean_and_half(values)
+    return mean, mean - half, mean + half
 
 
 def reduction(results: pd.DataFrame, reference: str, n_train: int, *, column: str = "mse") -> np.ndarray:

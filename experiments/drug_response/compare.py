@@ -8,17 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import run_folder as run_folder
-from experiments.comparison import grid
+from experiments import run_folder
+from experiments.comparison.grid import Entry, read_all, require_all
+from experiments.config import build
 from experiments.drug_response import cells
 from experiments.drug_response.claims import claims, differences, mechanisms, summary
-from experiments.drug_response.config import CompareConfig, build, plain, read_data
-from qbmvae.drug_response import DrugData
-
-Progress = Callable[[str], None]
+from experiments.drug_response.config import CompareConfig
 
 
-def compare(config: CompareConfig, out: Path, *, progress: Progress = lambda line: None) -> dict[str, pd.DataFrame]:
+def compare(
+    config: CompareConfig,
+    out: Path,
+    say: Callable[[str], None] = lambda line: None,
+    workers: int = 1,
+    ray: str | None = None,
+) -> dict[str, pd.DataFrame]:
     """Run the comparison in a folder; called again it goes on where it stopped.
 
     Parameters
@@ -28,8 +32,10 @@ def compare(config: CompareConfig, out: Path, *, progress: Progress = lambda lin
     out
         The run folder: `config.yaml`, `versions.json`, `fits/*.json`, `results.parquet`, `summary.csv`,
         `differences.csv`, `mechanisms.csv`, `claims.csv`, `metrics.json`, `report.html`.
-    progress
-        Called with a line a training.
+    say
+        Takes a line of progress.
+    workers, ray
+        Where, see `experiments.comparison.executors.each`.
 
     Returns
     -------
@@ -37,28 +43,21 @@ def compare(config: CompareConfig, out: Path, *, progress: Progress = lambda lin
 
     Raises
     ------
+    InputError
+        Where the tables are wrong, or the folder holds another comparison.
     RuntimeError
         Where a training failed; the others are finished first, and the same command tries the failed ones again.
     """
-    grid.adopt(out)
-    run_folder.create(out, plain(config), started=any(True for _ in grid.read_all(out)))
-    trainings = cells.grid(config)
-    missing = any(grid.read_entry(out, grid.Entry(c.key, ())) is None for c in trainings)
-    data = read_data(config.tables) if missing else None
-    for note in data.notes if data is not None else ():
-        progress(note)
-    entries = [grid.Entry(c.key, (config, data, c)) for c in trainings]
-    summary = grid.run_entries(out, entries, train, say=progress)
+    entries = [Entry(cell.key, (config, cell)) for cell in cells.grid(config)]
+    cells.run_grid(config, out, entries, train, say=say, workers=workers, ray=ray)
     found = write_tables(out)
-    if summary["failed"]:
-        errors = [result["error"] for _, result in grid.read_all(out) if "error" in result]
-        raise RuntimeError(f"{summary['failed']} of {len(entries)} trainings failed, the first {errors[0]}")
+    require_all(out, entries)
     return found
 
 
-def train(path: Path, config: CompareConfig, data: DrugData, cell: cells.Cell) -> dict[str, Any]:
+def train(path: Path, config: CompareConfig, cell: cells.Cell) -> dict[str, Any]:
     """Compute one entry of the grid; it has no files besides its result at `path`."""
-    return cells.run_cell(config, data, cell)
+    return cells.run_cell(config, cells.shared_data(config.tables), cell)
 
 
 def write_tables(out: Path) -> dict[str, pd.DataFrame]:
@@ -104,7 +103,7 @@ def lines(found: dict[str, pd.DataFrame]) -> str:
 
 def read_cells(out: Path) -> pd.DataFrame:
     """Return one row a finished cell; metrics of the common test by their names, of the paper's test as `paper_*`."""
-    return pd.DataFrame([_row(result) for _, result in grid.read_all(out) if "error" not in result])
+    return pd.DataFrame([_row(result) for _, result in read_all(out) if "error" not in result])
 
 
 def _row(cell: dict[str, Any]) -> dict[str, Any]:

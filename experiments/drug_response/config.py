@@ -1,16 +1,13 @@
-"""Typed configurations of the drug-response experiments, read from YAML with `key=value` overrides."""
+"""Typed configurations of the drug-response experiments, read from YAML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import yaml
 
-from experiments import config
-from experiments.config import build as build
 from samplers.errors import InputError
 
 if TYPE_CHECKING:
@@ -150,36 +147,6 @@ class SweepConfig:
     batch_size: int = 32
     pairs_per_line: int = 1
     seeds: tuple[int, ...] = (0,)
-
-
-Config = TypeVar("Config", CompareConfig, SweepConfig)
-
-
-def load(
-    kind: type[Config],
-    path: str | Path | None,
-    tables: Mapping[str, Any],
-    overrides: Mapping[str, Any] | Sequence[str] = (),
-) -> Config:
-    """Return a configuration from YAML, table options that are not None, and overrides (dots go deeper).
-
-    Parameters
-    ----------
-    kind
-        `CompareConfig` or `SweepConfig`.
-    path
-        A file, or the name of a shipped configuration; None for the defaults.
-    tables
-        Options of `Tables`; they win over the file's.
-    overrides
-        `key=value` words, or a mapping; they win over all.
-    """
-    values = {} if path is None else config.read_yaml(config.find(path))
-    given = {k: v for k, v in tables.items() if v is not None}
-    if given:
-        values["tables"] = {**(values.get("tables") or {}), **given}
-    config.apply(values, overrides)
-    return build(kind, values, "configuration" if path is None else str(path))
 
 
 def plain(settings: CompareConfig | SweepConfig) -> dict[str, Any]:

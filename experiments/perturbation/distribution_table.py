@@ -151,7 +151,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Return the mean of each score over perturbations and 1.96 standard errors, one row a predictor, ceiling first."""
     grouped = table.groupby("predictor", sort=False)[list(SCORES)]
     half = 1.96 * grouped.sem()
-    return grouped.mean().join(half.add_suffix("_half")).reset_index()
+    return grouped.mean().join(half.add_suffix(" +-")).reset_index()
 
 
 def verdict(table: pd.DataFrame, own: str) -> list[str]:

@@ -171,6 +171,20 @@ def _shifts(predicted: AnnData, labels: list[str], pert_key: str, control: str) 
     return np.stack(means[1:]) - means[0]
 
 
+def lines(metrics: dict[str, Any]) -> str:
+    """Return the held-out scores of the model and of every baseline and control, a line each."""
+    found = metrics.get("distribution") or {"own": "", "scores": []}
+    energy = {row["predictor"]: row["energy"] for row in found["scores"] if not row["predictor"].startswith("ceiling")}
+    if found["own"]:
+        energy["model"] = energy.pop(found["own"])
+    rows = {"model": metrics["model"], **metrics["baselines"]}
+    shown = [f"{'held-out ' + metrics['holdout']:<32}{'DES':>8}{'PDS':>8}{'MAE':>8}{'energy':>8}"]
+    for name in dict.fromkeys([*rows, *energy]):
+        values = [rows.get(name, {}).get(k) for k in ("des", "pds", "mae")] + [energy.get(name)]
+        shown.append(f"{name:<32}" + "".join(f"{'-' if v is None else format(v, '.4f'):>8}" for v in values))
+    return "\n".join(shown)
+
+
 def verdict(result: dict[str, Any]) -> list[str]:
     """Say for each baseline whether the model is at least as good in PDS and MAE within the interval of the difference.
 

@@ -11,7 +11,6 @@ from experiments.perturbation import plots
 from experiments.perturbation.distribution import SCORES
 from experiments.report.page import figure_of, page, settings_sections
 from experiments.report.tables import table
-from experiments.report.values import Spread
 from experiments.run_folder import write_text
 from qbmvae.perturbation.model import PerturbationModel
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from experiments.perturbation.config import TrainConfig
     from qbmvae.perturbation.boltzmann import BoltzmannPerturbation
 
+#: Row of the prototype, whose scores its page gives for other data.
+PROTOTYPE = "published prototype"
 # what the public prototype's page gives, raw and scaled
 PUBLISHED = {
     "des": 0.8532,
@@ -158,21 +159,12 @@ def _challenge_2026(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _distribution(found: dict[str, Any]) -> dict[str, Any]:
     frame = pd.DataFrame(found["scores"]).set_index("predictor")
-    shown = pd.DataFrame(
-        {
-            score: [
-                Spread.around(mean, half) for mean, half in frame[[score, f"{score}_half"]].astype(float).to_numpy()
-            ]
-            for score in SCORES
-        },
-        index=frame.index,
-    )
     text = f"{DISTRIBUTION} Means over perturbations ± 1.96 standard errors."
-    tables = [table(shown, best=None, decimals=4)]
+    tables = [table(frame, best=None, decimals=4)]
     return {"title": "Cells as a distribution", "texts": [text], "tables": tables, "list": found["verdict"]}
 
 
-def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame, scores: dict[str, dict[str, float]]) -> None:
+def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame) -> None:
     """Write `report.html` of a table over seeds.
 
     Parameters
@@ -182,24 +174,15 @@ def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame, scores
     title, note
         What it is, and how it was made.
     summary
-        One row a predictor under "row"; a score's half-width is in the column with the suffix "_ci".
-    scores
-        Predictor to its scores, for the bars.
+        One row a predictor under "row"; a score's half-width is in the column with the suffix " +-".
     """
-    plots.score_bars(scores, out / "scores.png", spread="_se")
-    shown = summary.set_index(summary["row"].rename("predictor"))
-    for column in COLUMNS:
-        if f"{column}_ci" in shown:
-            shown[column] = [
-                Spread.around(value, half) for value, half in shown[[column, f"{column}_ci"]].astype(float).to_numpy()
-            ]
-    drop = [c for c in shown if c == "row" or c.endswith(("_ci", "_se"))]
-    best = summary.loc[summary["row"] != "published prototype"].dropna(subset="pds")
-    top = best.loc[best["pds"].idxmax(), "row"]
+    shown = summary.set_index(summary["row"].rename("predictor")).drop(columns="row")
+    measured = shown.drop(index=PROTOTYPE)
+    plots.score_bars(measured.to_dict("index"), out / "scores.png")
     lead = {
-        "texts": [f"The best PDS has: {top}.", note],
-        "tables": [table(shown.drop(columns=drop), best=BEST, explain=EXPLAIN, decimals=4)],
-        "figures": figure_of(out / "scores.png", "bars: 1.96 standard errors over seeds"),
+        "texts": [f"The best PDS has: {measured['pds'].idxmax()}.", note],
+        "tables": [table(shown, best=BEST, explain=EXPLAIN, decimals=4)],
+        "figures": figure_of(out / "scores.png", "bars: 95 % t intervals over seeds"),
     }
     write_text(out / "report.html", page(title, note, settings_sections(out), lead))
 
@@ -224,9 +207,7 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
     known = scores.dropna(subset=[c for c in SCORES if c in scores], how="all") if "mmd" in scores else scores.iloc[:0]
     cells = [_run_table(part, tuple(SCORES), str(run)) for run, part in known.groupby("run", sort=False)]
     against = [
-        table(
-            _with_ranges(part.drop(columns="run").dropna(axis=1, how="all"), "against"), str(run), best=None, decimals=4
-        )
+        table(part.drop(columns="run").dropna(axis=1, how="all").set_index("against"), str(run), best=None, decimals=4)
         for run, part in margins.groupby("run", sort=False)
     ]
     verdicts = margins[[c for c in margins if c.endswith(" verdict")]].to_numpy().ravel()
@@ -245,14 +226,5 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
 
 def _run_table(part: pd.DataFrame, columns: tuple[str, ...], title: str) -> Any:
     kept = [c for c in part if c.removesuffix(" +-") in ("predictor", *columns)]
-    shown = part[kept].dropna(subset=[c for c in columns if c in kept], how="all")
-    return table(_with_ranges(shown, "predictor"), title, best=BEST, explain=EXPLAIN, decimals=4)
-
-
-def _with_ranges(frame: pd.DataFrame, index: str) -> pd.DataFrame:
-    shown = frame.set_index(index)
-    for column in [c for c in shown if f"{c} +-" in shown]:
-        shown[column] = [
-            Spread.around(value, half) for value, half in shown[[column, f"{column} +-"]].astype(float).to_numpy()
-        ]
-    return shown.drop(columns=[c for c in shown if c.endswith(" +-")])
+    shown = part[kept].dropna(subset=[c for c in columns if c in kept], how="all").set_index("predictor")
+    return table(shown, title, best=BEST, explain=EXPLAIN, decimals=4)

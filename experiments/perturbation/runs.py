@@ -18,7 +18,7 @@ from experiments.perturbation.evaluate import evaluate, verdict
 from experiments.perturbation.report import train_report
 from experiments.perturbation.scorer2 import scores_2026
 from experiments.perturbation.splits import Split, split
-from qbmvae.fingerprint import fingerprint
+from qbmvae import fingerprint
 from qbmvae.perturbation import audit, boltzmann
 from qbmvae.perturbation.boltzmann.options import HOWS, BoltzmannOptions
 from qbmvae.perturbation.files import load_model
@@ -98,9 +98,9 @@ def data_identity(adata: AnnData, config: TrainConfig) -> dict[str, str]:
     """Return fingerprints of what a run read: names, expression, perturbations and contexts of the cells."""
     columns = [key for key in (config.pert_key, config.context_key) if key]
     return {
-        "cells and genes": fingerprint(adata.obs_names, adata.var_names),
-        "expression": fingerprint(adata.X),
-        "labels": fingerprint(*(adata.obs[key].astype(str) for key in columns)),
+        "cells and genes": fingerprint.of_all(adata.obs_names, adata.var_names),
+        "expression": fingerprint.of_all(adata.X),
+        "labels": fingerprint.of_all(*(adata.obs[key].astype(str) for key in columns)),
     }
 
 
@@ -203,19 +203,6 @@ def score_run(
     run_folder.write_json(out / METRICS, metrics)
     train_report(out, config, model, metrics, effects)
     return metrics
-
-
-def lines(metrics: dict[str, Any]) -> str:
-    """Return the scores of the model and of the baselines, a line each, as they are printed after training."""
-    energy = {row["predictor"]: row["energy"] for row in (metrics["distribution"] or {"scores": []})["scores"]}
-    if metrics["distribution"]:
-        energy["model"] = energy[metrics["distribution"]["own"]]
-    rows = {"model": metrics["model"], **metrics["baselines"]}
-    shown = [f"{'held-out ' + metrics['holdout']:<24}{'DES':>9}{'PDS':>9}{'MAE':>9}{'energy':>9}"]
-    for name in dict.fromkeys([*rows, *(n for n in energy if not n.startswith(("model (", "ceiling")))]):
-        values = [rows.get(name, {}).get(k) for k in ("des", "pds", "mae")] + [energy.get(name)]
-        shown.append(f"{name:<24}" + "".join(f"{'-' if v is None else format(v, '.4f'):>9}" for v in values))
-    return "\n".join(shown)
 
 
 def _challenge_2026(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import resource
 import time
 from dataclasses import replace
@@ -96,14 +98,12 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
     # a perturbation named after no measured gene (a drug, a construct) has no gene of its own to leave out
     targets = {name: name if name in genes else None for name in names}
     config = replace(cell_eval2.EvalConfig.from_preset("vcc2026"), target_gene_map=targets)
-    table = cell_eval2.compute_metrics(
-        to_counts(predicted, totals[totals > 0], seed=seed),
-        observed,
-        config=config,
-        pert_col=pert_key,
-        control=control,
-        num_threads=1,
-    )
+    counts = to_counts(predicted, totals[totals > 0], seed=seed)
+    # its progress bars and remarks would drown the run's own lines
+    with contextlib.redirect_stderr(io.StringIO()):
+        table = cell_eval2.compute_metrics(
+            counts, observed, config=config, pert_col=pert_key, control=control, num_threads=1
+        )
     summary = table.to_pandas().groupby("metric")["value"].mean()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     cost = {"wall_seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu, "peak_gib": peak}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.comparison.statistics import means
 from experiments.perturbation.config import TrainConfig
 from experiments.perturbation.distribution import SCORES
 from experiments.perturbation.distribution_table import CEILING
@@ -43,13 +44,13 @@ def expanded(name: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> li
     name
         Of the run.
     settings
-        Of `TrainConfig`, and two more. `presets`: preset to its own options; the run is trained with each, and the first is
-        compared with the others. `each`: true, or a list of contexts, each of which is held out in turn.
+        Of `TrainConfig`, and three more. `presets`: preset to its own options; the run is trained with each, and the first is
+        compared with the others. `each`: true, or a list of contexts, each of which is held out in turn. `seeds`: its own.
     seeds
-        Of hold-out, weights and cells.
+        Of hold-out, weights and cells, where the run has none of its own.
     """
     values = dict(settings)
-    presets, each = values.pop("presets", None), values.pop("each", False)
+    presets, each, seeds = values.pop("presets", None), values.pop("each", False), values.pop("seeds", seeds)
     if presets is not None and not (isinstance(presets, Mapping) and presets):
         raise InputError(
             f"run {name!r}: presets is {presets!r}: name each preset with its options, such as default: {{}}"
@@ -60,6 +61,8 @@ def expanded(name: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> li
     }  # fmt: skip
     for config in configs.values():
         config.resolved_options()
+    if base.resolved_holdout() == "none":
+        raise InputError(f"run {name!r} holds nothing out, so it has no scores to compare over seeds")
     contexts = _contexts(name, base, each) if each else [""]
     return [
         SeedRun(name, predictor, context, replace(config, seed=seed, holdout_values=(context,) if context else config.holdout_values))
@@ -76,7 +79,7 @@ def _contexts(name: str, config: TrainConfig, each: Any) -> list[str]:
         raise InputError(f"run {name!r}: each holds out contexts in turn, so context_key must name their column")
     adata = ad.read_h5ad(config.data, backed="r")
     try:
-        known = sorted(set(audit.labels(adata, config.context_key, config.data)))
+        known = sorted(set(map(str, audit.labels(adata, config.context_key, config.data))))
     finally:
         adata.file.close()
     wanted = known if each is True else [str(value) for value in each]
@@ -120,19 +123,13 @@ def pooled(frame: pd.DataFrame, by: str, columns: Sequence[str]) -> pd.DataFrame
 
     Seeds of a context are averaged first: they share its cells. Without several contexts the interval is over seeds.
     """
-    from scipy.stats import t
-
-    rows = []
-    for (run, name), part in frame.groupby(["run", by], sort=False):
+    found = []
+    for _, part in frame.groupby("run", sort=False):
         over = "context" if part["context"].nunique() > 1 else "seed"
-        row: dict[str, Any] = {"run": run, by: name}
-        for column in (c for c in columns if c in part):
-            values = part.groupby(over)[column].mean().dropna().to_numpy(float)
-            n = len(values)
-            row[column] = values.mean() if n else float("nan")
-            row[f"{column} +-"] = t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else float("nan")
-        rows.append(row)
-    return pd.DataFrame(rows)
+        known = [c for c in columns if c in part]
+        averaged = part.groupby(["run", by, over], sort=False)[known].mean().reset_index()
+        found.append(means(averaged, ["run", by], known))
+    return pd.concat(found, ignore_index=True)
 
 
 def margins(frame: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import run_folder as run_folder
+from experiments import run_folder
+from experiments.comparison.grid import Entry, require_all, run_experiment
+from experiments.perturbation.config import TrainConfig
 from experiments.perturbation.distribution import SCORES
 from experiments.perturbation.report import runs_report
 from experiments.perturbation.runs import METRICS, train_run
@@ -20,7 +22,9 @@ def run_seeds(
     runs: Mapping[str, Mapping[str, Any]],
     seeds: Sequence[int],
     out: Path,
-    progress: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = lambda line: None,
+    workers: int = 1,
+    ray: str | None = None,
 ) -> pd.DataFrame:
     """Train every run with every seed in a folder of its own; finished ones are read. Write and return the table.
 
@@ -30,24 +34,36 @@ def run_seeds(
         Name -> settings, see `seed_runs.expanded`.
     seeds
         Of hold-out, weights and cells.
+    out
+        The folder: the run folders, `fits/*.json`, `results.csv`, `scores.csv`, `margins.csv`, `report.html`.
+    say
+        Takes a line of progress.
+    workers, ray
+        Where, see `experiments.comparison.executors.each`.
+
+    Raises
+    ------
+    InputError
+        Where there are no runs, a run holds nothing out, or its data are wrong.
     """
     if not runs:
         raise InputError("the configuration names no runs")
     every = [run for name, settings in runs.items() for run in expanded(name, settings, seeds)]
     # a seed is complete before the next one begins; the table keeps the order of the runs
-    todo = sorted(every, key=lambda run: list(seeds).index(run.config.seed))
-    run_folder.create(out, {"runs": {k: dict(v) for k, v in runs.items()}, "seeds": list(seeds)})
+    order = {seed: k for k, seed in enumerate(seeds)}
+    entries = {
+        run.folder: Entry(run.folder, (run.config,)) for run in sorted(every, key=lambda r: order[r.config.seed])
+    }
+    described = {"runs": {k: dict(v) for k, v in runs.items()}, "seeds": list(seeds)}
+    todo = list(entries.values())
+    computed = run_experiment(out, described, todo, train_entry, workers=workers, ray=ray, say=say)
+    require_all(out, todo)
+    found = dict(zip(entries, computed, strict=True))
     rows: list[dict[str, Any]] = []
     seen = set()
-    for k, run in enumerate(todo):
-        where = out / run.folder
-        if not (where / METRICS).is_file():
-            progress(f"{k + 1} of {len(every)}: {run.folder}")
-            train_run(run.config, where)
     for run in every:
-        where = out / run.folder
         key = (run.run, run.context, run.config.seed)
-        rows += score_rows(run, run_folder.read_json(where / METRICS), key not in seen)
+        rows += score_rows(run, found[run.folder], key not in seen)
         seen.add(key)
     frame = pd.DataFrame(rows)
     scores = pooled(frame, "predictor", ["des", "pds", "mae", "overall", *SCORES])
@@ -58,3 +74,11 @@ def run_seeds(
     note = f"{len(seeds)} seeds: mean and 95 % t half-width over seeds, or over the contexts that are held out in turn."
     runs_report(out, note, scores, gains)
     return scores
+
+
+def train_entry(path: Path, config: TrainConfig) -> dict[str, Any]:
+    """Train one run in a folder of its own next to `fits/`, or read it where it is finished; return its scores."""
+    folder = path.parents[1] / path.stem
+    done = (folder / METRICS).is_file()
+    metrics = run_folder.read_json(folder / METRICS) if done else train_run(config, folder)
+    return {"model": metrics["model"], "baselines": metrics["baselines"], "distribution": metrics.get("distribution")}

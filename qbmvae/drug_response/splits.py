@@ -46,6 +46,11 @@ def split(
         Shares, each in (0, 1), sum below 1; of the tissues and of the drugs where both are blind.
     seed
         Source of the order.
+
+    Raises
+    ------
+    InputError
+        For shares out of range, too few groups, or an unknown kind.
     """
     if not (validation > 0 and test > 0 and validation + test < 1):
         raise InputError(f"validation {validation:g} and test {test:g} must be > 0 with a sum below 1")
@@ -112,7 +117,13 @@ def sized_split(
 
 
 def groups(data: DrugData, kind: SplitName) -> np.ndarray:
-    """Return the group of each pair, `(n_pairs,)`: pairs of one group are never parted."""
+    """Return the group of each pair, `(n_pairs,)`: pairs of one group are never parted.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind, or tissues that are not known.
+    """
     if kind == "random":
         return np.arange(len(data))
     if kind == "blind-drug":

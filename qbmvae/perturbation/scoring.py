@@ -45,7 +45,26 @@ def screen(
     seed: int | np.random.Generator | None = 0,
     which: str = "data",
 ) -> Screen:
-    """Read a perturbation screen; `n_control` keeps that many control cells, drawn with `seed`."""
+    """Read a perturbation screen; `n_control` keeps that many control cells, drawn with `seed`.
+
+    Parameters
+    ----------
+    adata
+        Cells.
+    pert_key, control
+        Column of obs with each cell's perturbation, and the label of the controls.
+    n_control
+        Control cells to keep; all by default.
+    seed
+        Of their choice.
+    which
+        What messages call the cells.
+
+    Raises
+    ------
+    InputError
+        Where nothing but controls is there, or the cells are not usable.
+    """
     names = audit.labels(adata, pert_key, which)
     audit.require_control(names, control, pert_key, which)
     x = audit.log_normalised(adata, which)
@@ -84,8 +103,14 @@ def overlap(predicted: Screen, observed: Screen, real_controls: bool = False) ->
     """Return DES and the false discoveries of each perturbation, (P,) each.
 
     DES is `overlap_at_N` of cell-eval, 0 where the truth has no significant gene. False discoveries are the share of the
-    genes that are significant in the prediction and not in the truth; NaN where the prediction has none. With
-    `real_controls` predicted cells are tested against the observed controls instead of the predicted ones.
+    genes that are significant in the prediction and not in the truth; NaN where the prediction has none.
+
+    Parameters
+    ----------
+    predicted, observed
+        The screens.
+    real_controls
+        Test predicted cells against the observed controls, not against the predicted ones.
     """
     controls = prepare_controls(observed.x[observed.control_rows])
     own = controls if real_controls else prepare_controls(predicted.x[predicted.control_rows])
@@ -101,7 +126,15 @@ def overlap(predicted: Screen, observed: Screen, real_controls: bool = False) ->
 
 
 def discrimination(predicted: np.ndarray, observed: np.ndarray, names: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """PDS of each perturbation, (P,), from effects (pseudobulk minus control), both (P, n_genes)."""
+    """PDS of each perturbation, (P,), from effects (pseudobulk minus control), both (P, n_genes).
+
+    Parameters
+    ----------
+    predicted, observed
+        Effects, `(P, n_genes)`.
+    names, genes
+        Of the perturbations and of the genes: a perturbed gene itself does not count.
+    """
     from scipy.spatial.distance import cdist
 
     distances = cdist(predicted, observed, "cityblock")
@@ -145,6 +178,8 @@ def scores(
         the same controls); all by default, as cell-eval does.
     real_controls
         Compare predicted cells with the observed controls, not with those of the prediction.
+    seed
+        Of the choice of control cells.
 
     Returns
     -------
@@ -189,7 +224,17 @@ def _same_genes(predicted: AnnData, observed: AnnData, which: str = "predicted")
 
 
 def score_screens(predicted: Screen, observed: Screen, genes: Any, real_controls: bool = False) -> dict[str, Any]:
-    """Score one `Screen` against another with the same genes; see `scores`."""
+    """Score one `Screen` against another with the same genes; see `scores`.
+
+    Parameters
+    ----------
+    predicted, observed
+        The screens.
+    genes
+        Their names.
+    real_controls
+        See `scores`.
+    """
     _same_perturbations(predicted, observed)
     des, false = overlap(predicted, observed, real_controls)
     table = pd.DataFrame(

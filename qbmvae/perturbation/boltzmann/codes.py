@@ -9,7 +9,6 @@ import numpy as np
 import samplers
 from qbmvae.perturbation.boltzmann import gibbs
 from qbmvae.perturbation.boltzmann.machine import ConditionalMachine
-from samplers.errors import InputError
 
 # independent draws: a population cooled from beta 0
 SAMPLER = "population-annealing?num_sweeps=64"
@@ -50,7 +49,9 @@ def machine_codes(
     """
     shifted = machine.fields(rows, dose)
     owner = np.repeat(np.arange(len(rows)), n_cells)
-    clamp = _clamp(clamp, machine.n)
+    from qbmvae.model.generation import checked_clamp
+
+    clamp = checked_clamp(clamp, machine.n)
     if how == "transport":
         z = start.copy()
         gibbs.transport(z, machine.bias, shifted, owner, machine.couplings, sweeps, rng)
@@ -66,14 +67,3 @@ def machine_codes(
         draws = sampler.draw(machine.problem(row), int(n), 1.0, clamped=clamped, seed=rng)
         out.append((rng.permutation(draws.resample(int(n), seed=rng).states) + 1) // 2)
     return np.concatenate(out).astype(np.uint8)
-
-
-def _clamp(clamp: Mapping[int, int] | None, n_bits: int) -> dict[int, int]:
-    out = {}
-    for bit, value in (clamp or {}).items():
-        if not 0 <= int(bit) < n_bits:
-            raise InputError(f"clamp names bit {bit}, but the model has bits 0 to {n_bits - 1}")
-        if value not in (0, 1):
-            raise InputError(f"clamp sets bit {bit} to {value}: bits take 0 or 1")
-        out[int(bit)] = int(value)
-    return out

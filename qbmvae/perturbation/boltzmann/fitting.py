@@ -16,8 +16,9 @@ from qbmvae.perturbation.boltzmann.conditions import reduced
 from qbmvae.perturbation.boltzmann.counts import count_matrix
 from qbmvae.perturbation.boltzmann.gaussian import fit_gaussian
 from qbmvae.perturbation.boltzmann.mean_shift import mean_shift
-from qbmvae.perturbation.boltzmann.model import BoltzmannPerturbation, encoded
+from qbmvae.perturbation.boltzmann.model import BoltzmannPerturbation
 from qbmvae.perturbation.boltzmann.options import BoltzmannOptions
+from qbmvae.perturbation.boltzmann.source import encoded
 from qbmvae.perturbation.boltzmann.training import train
 from qbmvae.perturbation.features import Features
 from qbmvae.perturbation.fitting import resolve_features, training_groups

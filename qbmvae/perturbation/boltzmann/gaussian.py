@@ -46,7 +46,21 @@ class ConditionalGaussian:
         how: str,
         dose: float = 1.0,
     ) -> np.ndarray:
-        """Return codes of perturbed cells, drawn anew or moved by the shift; see `codes.machine_codes`."""
+        """Return codes of perturbed cells, `(sum(n_cells), n)` float32, drawn anew or moved by the shift.
+
+        Parameters
+        ----------
+        rows, n_cells
+            Features of the conditions, `(n_conditions, n_features)`, and cells of each.
+        start
+            Codes of the control cells to move (transport only), `(sum(n_cells), n)`.
+        rng
+            The generator.
+        how
+            "generate" or "transport".
+        dose
+            Factor on the shift.
+        """
         shift = dose * np.repeat(rows @ self.slopes.T, n_cells, axis=0)
         if how == "transport":
             return (start + shift).astype(np.float32)

@@ -20,7 +20,7 @@ from qbmvae.perturbation.boltzmann.gaussian import ConditionalGaussian
 from qbmvae.perturbation.boltzmann.machine import ConditionalMachine
 from qbmvae.perturbation.boltzmann.mean_shift import MeanShift
 from qbmvae.perturbation.boltzmann.options import HOWS, KIND, MEANS, BoltzmannOptions
-from qbmvae.perturbation.boltzmann.source import Source, spread
+from qbmvae.perturbation.boltzmann.source import Source, encoded, spread
 from qbmvae.perturbation.features import Features
 from samplers.errors import InputError, nearest
 from samplers.files import write_bytes, write_json
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 VAE, WEIGHTS, HEADER = "vae.safetensors", "model.safetensors", "model.json"
-
-
-def encoded(vae: Any, counts: AnnData, options: BoltzmannOptions) -> np.ndarray:
-    """Return the bit probabilities of cells, or their means in a Gaussian latent, `(n_cells, n_latent)`."""
-    representation = "probabilities" if options.latent == "bits" else None
-    return vae.get_latent_representation(counts, representation=representation)
 
 
 @dataclass
@@ -72,7 +66,13 @@ class BoltzmannPerturbation:
         return self.conditions.table
 
     def use_features(self, table: Features) -> None:
-        """Take the vectors of perturbations from another table of the same width."""
+        """Take the vectors of perturbations from another table of the same width.
+
+        Raises
+        ------
+        InputError
+            For vectors of another width.
+        """
         if table.width != self.features.width:
             raise InputError(f"features have {table.width} columns, those of training {self.features.width}")
         self.conditions = replace(self.conditions, table=table)
@@ -80,21 +80,17 @@ class BoltzmannPerturbation:
     @property
     def n_trainable(self) -> int:
         """Trainable weights of the VAE's networks and of the conditional machine."""
-        own = sum(
-            p.numel() for name, p in self.vae.module.named_parameters() if p.requires_grad and "prior" not in name
-        )
+        weights = self.vae.module.named_parameters()
+        own = sum(p.numel() for name, p in weights if p.requires_grad and "prior" not in name)
         return own + self.machine.n_parameters
 
     def counts(self, adata: AnnData, which: str = "data") -> AnnData:
         """Return the cells' counts with the model's genes, matched by name."""
-        if not np.array_equal(adata.var_names, self.genes):
-            adata = adata[:, audit.match_genes(adata, self.genes, which)]
-        return count_matrix(adata, which)
+        return count_matrix(audit.of_genes(adata, self.genes, which), which)
 
     def expression(self, adata: AnnData, which: str = "data") -> tuple[AnnData, sp.csr_matrix | np.ndarray]:
         """Return the cells with the model's genes, and their log1p-normalised expression."""
-        if not np.array_equal(adata.var_names, self.genes):
-            adata = adata[:, audit.match_genes(adata, self.genes, which)]
+        adata = audit.of_genes(adata, self.genes, which)
         return adata, audit.log_normalised(adata, which, target_sum=self.target_sum)
 
     def encode(self, adata: AnnData, which: str = "data") -> np.ndarray:
@@ -131,6 +127,11 @@ class BoltzmannPerturbation:
             Factor on the shift of the fields: 0 gives control cells, 1 the perturbation.
         clamp
             Bit to 0 or 1.
+
+        Raises
+        ------
+        InputError
+            A perturbation without features, a bit that there is not.
         """
         rows = self.conditions.rows(labels)
         if isinstance(self.machine, ConditionalGaussian):
@@ -173,6 +174,8 @@ class BoltzmannPerturbation:
             "ridge": rates are multiplied, gene by gene, so that the cells' mean expression is that of the controls plus
             the shift that ridge regression on the features predicts. "decoder": the decoder's mean stays. By default the
             model's option, else "ridge" for transport and "decoder" for generate.
+        n_control
+            Control cells in the answer; all by default.
 
         Returns
         -------
@@ -182,7 +185,8 @@ class BoltzmannPerturbation:
         Raises
         ------
         InputError
-            A perturbation without features, controls that are no counts, a bit that there is not.
+            A perturbation without features, controls without counts, an unknown `how`, a dose that is no number, or a
+            bit that there is not.
         """
         import anndata as ad
 
@@ -234,7 +238,19 @@ class BoltzmannPerturbation:
     def predict_delta(
         self, labels: Sequence[str], controls: AnnData, *, n_cells: int = 200, seed: int = 0
     ) -> np.ndarray:
-        """Return the mean shift of log1p-normalised expression, (n_labels, n_genes): generated less generated controls."""
+        """Return the mean shift of log1p-normalised expression, (n_labels, n_genes): generated less generated controls.
+
+        Parameters
+        ----------
+        labels
+            Perturbations.
+        controls
+            Control cells of counts.
+        n_cells
+            Cells generated of each.
+        seed
+            Of the draws.
+        """
         wanted = {self.control: n_cells, **dict.fromkeys(labels, n_cells)}
         predicted = self.predict(wanted, controls, n_control=0, seed=seed)
         _, x = self.expression(predicted, "predicted")
@@ -259,7 +275,7 @@ class BoltzmannPerturbation:
         header = {
             "format": 2,
             "kind": KIND,
-            **{k: getattr(self, k) for k in ("genes", "pert_key", "control", "target_sum", "seed", "history", "notes")},
+            **{k: getattr(self, k) for k in KEPT},
             "options": self.options.to_dict(),
             "features": {"names": list(table.names), "kind": table.kind, "separator": table.separator},
         }
@@ -267,7 +283,13 @@ class BoltzmannPerturbation:
 
     @classmethod
     def load(cls, directory: str | Path) -> BoltzmannPerturbation:
-        """Load what `save` wrote."""
+        """Load what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            Where the folder holds none.
+        """
         from safetensors.numpy import load_file
 
         from qbmvae import QBMVAE
@@ -282,7 +304,6 @@ class BoltzmannPerturbation:
         table = header["features"]
         features = Features(tuple(table["names"]), arrays["features"], table["kind"], table["separator"])
         conditions = Conditions(features, header["control"], arrays["mean"], arrays["basis"])
-        kept = ("genes", "pert_key", "control", "target_sum", "seed", "history", "notes")
         options = BoltzmannOptions.from_dict(header["options"])
         latent = LATENTS[options.latent]
         return cls(
@@ -291,8 +312,9 @@ class BoltzmannPerturbation:
             conditions,
             MeanShift(**{name: arrays[f"shift.{name}"] for name in MeanShift._fields}),
             options=options,
-            **{k: header[k] for k in kept},
+            **{k: header[k] for k in KEPT},
         )
 
 
+KEPT = ("genes", "pert_key", "control", "target_sum", "seed", "history", "notes")
 LATENTS = {"bits": ConditionalMachine, "gaussian": ConditionalGaussian}

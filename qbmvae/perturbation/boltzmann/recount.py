@@ -30,7 +30,17 @@ class Rates(NamedTuple):
 
 @torch.inference_mode()
 def rates(module: Any, bits: np.ndarray, totals: np.ndarray) -> Rates:
-    """Return what a trained model's decoder expects of cells with these bits `(n_cells, n_latent)` and total counts."""
+    """Return what a trained model's decoder expects of cells.
+
+    Parameters
+    ----------
+    module
+        The model's.
+    bits
+        Codes of the cells, `(n_cells, n_latent)`.
+    totals
+        Their total counts, `(n_cells,)`.
+    """
     device = module.device
     z = torch.from_numpy(bits.astype(np.float32)).to(device)
     size = torch.from_numpy(np.asarray(totals, dtype=np.float32)).to(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,10 @@ import scipy.sparse as sp
 
 from qbmvae.perturbation.boltzmann import recount
 from qbmvae.perturbation.boltzmann.counts import normalised
+from qbmvae.perturbation.boltzmann.options import BoltzmannOptions
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 class Source(NamedTuple):
@@ -88,6 +92,30 @@ class Source(NamedTuple):
 
 
 def spread(n: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """Return `wanted` positions among n, each as often as any other, in random order."""
+    """Return `wanted` positions among n, each as often as any other, in random order.
+
+    Parameters
+    ----------
+    n, wanted
+        Numbers.
+    rng
+        The generator.
+    """
     rounds = [rng.permutation(n) for _ in range(-(-wanted // n))] or [np.zeros(0, np.int64)]
     return np.concatenate(rounds)[:wanted]
+
+
+def encoded(vae: Any, counts: AnnData, options: BoltzmannOptions) -> np.ndarray:
+    """Return the bit probabilities of cells, or their means in a Gaussian latent, `(n_cells, n_latent)`.
+
+    Parameters
+    ----------
+    vae
+        A trained `QBMVAE`.
+    counts
+        The cells.
+    options
+        Say which latent it is.
+    """
+    representation = "probabilities" if options.latent == "bits" else None
+    return vae.get_latent_representation(counts, representation=representation)

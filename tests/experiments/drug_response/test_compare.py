@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from experiments.config import build, load
 from experiments.drug_response import cells, sweep
 from experiments.drug_response.compare import compare
-from experiments.drug_response.config import CompareConfig, SweepConfig, Tables, build, load, plain, read_data
+from experiments.drug_response.config import CompareConfig, SweepConfig, Tables, plain, read_data
 from experiments.drug_response.controls import CONTROLS, fit_control
 from qbmvae.drug_response import sized_split
 from samplers.errors import InputError
@@ -19,8 +20,8 @@ def config(files) -> CompareConfig:
     return load(
         CompareConfig,
         None,
-        {k: files[k] for k in ("ic50", "features", "drugs")},
         [
+            *(f"tables.{k}={files[k]}" for k in ("ic50", "features", "drugs")),
             "heads=[quantum, twin]",
             "controls=[drug-mean, ridge]",
             "sizes=[{train: 20, test: 5, epochs: 2, batch_size: 8}, {train: 60, test: 20, epochs: 5, batch_size: 16}]",
@@ -103,8 +104,8 @@ def test_a_sweep_chooses_on_validation(files, tmp_path):
     config = load(
         SweepConfig,
         None,
-        {k: files[k] for k in ("ic50", "features", "drugs")},
         [
+            *(f"tables.{k}={files[k]}" for k in ("ic50", "features", "drugs")),
             "n_qubits=[2, 4]",
             "n_layers=[1]",
             "learning_rate=[0.001]",
@@ -118,14 +119,14 @@ def test_a_sweep_chooses_on_validation(files, tmp_path):
     ranked = pd.read_csv(tmp_path / "sweep.csv")
     assert len(ranked) == 2 and ranked["validation_mse"].is_monotonic_increasing
     assert chosen["validation_mse"] == pytest.approx(ranked["validation_mse"][0])
-    assert {p.name for p in (tmp_path / "cells").iterdir()} == {"2-1-0.001-adam-0.json", "4-1-0.001-adam-0.json"}
+    assert {p.name for p in (tmp_path / "fits").iterdir()} == {"2-1-0.001-adam-0.json", "4-1-0.001-adam-0.json"}
     assert chosen["test"]["mse"] > 0 and "Chosen" in (tmp_path / "report.html").read_text()
     assert sweep.sweep(config, tmp_path)["setting"] == chosen["setting"]
 
 
 def test_the_shipped_configurations_are_the_defaults():
-    assert load(CompareConfig, "drug-paper", {}) == CompareConfig()
-    assert load(SweepConfig, "drug-sweep", {}) == SweepConfig()
+    assert load(CompareConfig, "drug-paper") == CompareConfig()
+    assert load(SweepConfig, "drug-sweep") == SweepConfig()
     assert [(s.train, s.test) for s in CompareConfig().sizes] == [(50, 10), (200, 50), (5000, 1000)]
 
 
@@ -144,7 +145,7 @@ def test_the_shipped_configurations_are_the_defaults():
 )
 def test_bad_overrides_are_named(override, message):
     with pytest.raises(InputError, match=message):
-        load(CompareConfig, None, {}, [override])
+        load(CompareConfig, None, [override])
 
 
 def test_names_in_configurations_are_those_of_the_tables():
@@ -159,10 +160,10 @@ def test_names_in_configurations_are_those_of_the_tables():
 
 
 def test_configurations_survive_yaml(tmp_path):
-    config = load(CompareConfig, None, {}, ["seeds=[3]", "tables.target=auc"])
+    config = load(CompareConfig, None, ["seeds=[3]", "tables.target=auc"])
     assert build(CompareConfig, yaml.safe_load(yaml.safe_dump(plain(config)))) == config
     with pytest.raises(InputError, match="there is no file"):
-        load(CompareConfig, tmp_path / "absent.yaml", {})
+        load(CompareConfig, tmp_path / "absent.yaml")
     (tmp_path / "bad.yaml").write_text("a: [1")
     with pytest.raises(InputError, match="not valid YAML"):
-        load(CompareConfig, tmp_path / "bad.yaml", {})
+        load(CompareConfig, tmp_path / "bad.yaml")
