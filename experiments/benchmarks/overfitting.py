@@ -8,7 +8,6 @@ their 15 nearest neighbours tell (five folds) at an eighth of the epochs and at 
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.report import finish, one_quiet_thread
+from experiments.benchmarks.report import arguments, finish, one_quiet_thread
 from experiments.data.datasets import load, select_hvgs
 
 SETS = (
@@ -109,14 +108,10 @@ def figures(curve: np.ndarray, early: float, late: float) -> dict[str, Any]:
 
 def main() -> None:
     """Run the study and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), help="files in that folder")
-    parser.add_argument("--models", nargs="+", default=["ours", "scVI"], help="models whose name starts so")
-    parser.add_argument("--epochs", type=int, default=400)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--out", type=Path, help="write the rows as JSON")
-    args = parser.parse_args()
+    args = arguments(
+        __doc__, data=(Path(), "folder of the data sets"), sets=(list(SETS), "files in that folder"), epochs=400, seeds=[0],
+        models=(["ours", "scVI"], "models whose name starts so"),
+    )  # fmt: skip
     rows = []
     one_quiet_thread()
     for path in args.sets:

@@ -6,19 +6,14 @@ where it would take minutes (its time is proportional to reads), scaled up.
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
+from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_variable] = "1"
+import numpy as np
+from dwave.samplers import SimulatedAnnealingSampler
 
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-from dwave.samplers import SimulatedAnnealingSampler  # noqa: E402
-
-import samplers  # noqa: E402
-from experiments.benchmarks.report import arguments, best_of, finish, selected  # noqa: E402
+import samplers
+from experiments.benchmarks.report import arguments, best_of, finish, selected
 
 READS, SWEEPS = 1024, 100
 
