@@ -188,7 +188,7 @@ def finish(
 
 
 def training_metrics(model: Any, history: Any, adata: AnnData) -> dict[str, Any]:
-    """Return what a training says of itself: bounds on held-out cells, rate, active bits, sampler."""
+    """Return the figures of a training: bounds on held-out cells, rate, active bits, sampler."""
     held_out = np.asarray(model.validation_indices)
     metrics: dict[str, Any] = {
         "cells": adata.n_obs,
@@ -247,6 +247,8 @@ def predict_file(
 ) -> pd.DataFrame:
     """Write and return the most probable label of each cell by a run's model: "label" and "probability" by obs_names.
 
+    Of several columns of labels one table after the other, with the column's name in "labels_key".
+
     Parameters
     ----------
     run
@@ -264,7 +266,12 @@ def predict_file(
 
     adata = cells_for(run, data, in_memory)
     p = run_folder.load_model(run).predict(adata, soft=True, method=method)
-    table = pd.DataFrame({"label": p.idxmax(axis=1), "probability": p.max(axis=1)})
+    several = p.columns.nlevels > 1
+    parts = [(key, p[key]) for key in p.columns.unique(0)] if several else [("", p)]
+    tables = [pd.DataFrame({"label": own.idxmax(axis=1), "probability": own.max(axis=1)}) for _, own in parts]
+    if several:
+        tables = [table.assign(labels_key=key) for table, (key, _) in zip(tables, parts, strict=True)]
+    table = pd.concat(tables)
     table.index.name = "obs_names"
     run_folder.write_table(out, table)
     return table

@@ -1,7 +1,7 @@
 """The simulator's speed and memory: an atlas of bits, Qiskit Aer as the peer, counts streamed to disk.
 
 Run with `python -m experiments.benchmarks.cellsim [--out FILE]`. CPU time throughout, one thread; Aer runs in the same
-process just before and after ours, and only its execution is counted, not the transpiler.
+process right before and after ours, and only its execution is counted, not the transpiler.
 """
 
 from __future__ import annotations

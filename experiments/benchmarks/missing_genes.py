@@ -2,7 +2,7 @@
 
 `python -m experiments.benchmarks.missing_genes` trains on a random half of the cells and embeds the other half with a share of
 the genes taken out at random, several times. Per share: how many of each cell's 15 nearest reference cells stay the same, and
-how well labels are told from 15 neighbours.
+how well 15 neighbours predict labels.
 """
 
 from __future__ import annotations

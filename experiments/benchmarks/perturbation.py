@@ -1,4 +1,4 @@
-"""Time and memory of each stage at the challenge's size, and the rank test beside cell-eval's own (pdex).
+"""Time and memory of each stage at the challenge's size, and the rank test next to cell-eval's own (pdex).
 
 python -m experiments.benchmarks.perturbation [--genes 18080 --perturbations 300] [--out FILE]
 """

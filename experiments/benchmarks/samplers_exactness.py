@@ -1,6 +1,6 @@
 """Error of the local samplers in units of the floor: the same statistic on as many independent exact samples.
 
-Every row lists each seed's ratio beside the mean. Where n is too large to enumerate, parallel tempering is the
+Every row lists each seed's ratio and the mean. Where n is too large to enumerate, parallel tempering is the
 reference, its reads split in two: their difference says how far the reference itself can be trusted.
 """
 
@@ -148,7 +148,7 @@ def large_glass(reads: int, seeds: int = 3, n: int = 256, sweeps: int = 300) -> 
 def drifting(n: int, chains: int, seeds: int = 3, steps: int = 300) -> dict[str, list[float]]:
     """Return the error of the second moments after weights have grown to g = 1.5 in 300 steps, one sweep each.
 
-    Plain chains (PCD-1) take our sweeps, Gibbs and Metropolis in turn, and beside them Gibbs sweeps alone.
+    Plain chains (PCD-1) take our sweeps, Gibbs and Metropolis in turn; a second row takes Gibbs sweeps alone.
     """
     kept = {
         "persistent": samplers.get("persistent", num_sweeps=1),

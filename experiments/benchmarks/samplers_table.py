@@ -2,7 +2,7 @@
 
 Error: rms error of E[s_i s_j] at beta 1 against enumeration, over that of as many independent exact reads, on dense
 problems of 20 spins, couplings N(0, g^2 / n); machines with their correction sweeps, and the same sweeps from random
-spins beside them. Speed: CPU time on one thread for 1,024 reads of a dense problem of 256 spins, best of three; 32 times
+spins next to them. Speed: CPU time on one thread for 1,024 reads of a dense problem of 256 spins, best of three; 32 times
 that of 32 reads where it would be more than a minute.
 """
 

@@ -58,7 +58,7 @@ def cells(
     *,
     layer: str | None = None,
     batch_key: str | None = None,
-    labels_key: str | None = None,
+    labels_key: str | Sequence[str] | None = None,
     size_factor_key: str | None = None,
     categorical_covariate_keys: Iterable[str] = (),
     continuous_covariate_keys: Iterable[str] = (),
@@ -78,9 +78,10 @@ def cells(
     unlabeled_category
         Goes with `labels_key`.
     """
-    wanted = [batch_key, labels_key, size_factor_key, *(categorical_covariate_keys or ())]
+    labels = [labels_key] if isinstance(labels_key, str) else labels_key or ()
+    wanted = [batch_key, *labels, size_factor_key, *(categorical_covariate_keys or ())]
     wanted += [*(continuous_covariate_keys or ()), *keys]
-    if unlabeled_category is not None and labels_key is None:
+    if unlabeled_category is not None and not labels:
         raise InputError("--unlabeled-category is a word of --labels-key, which is missing")
     from qbmvae.data.sources import expand
 

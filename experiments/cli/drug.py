@@ -66,9 +66,9 @@ class Fit:
     batch_size
         Pairs a step.
     learning_rate
-        Of the optimiser; the default is the paper's.
+        Learning rate; the default is the paper's.
     optimiser
-        Which optimiser.
+        Optimiser of the network and the circuit.
     patience
         Stop after this many epochs without a better validation error; never by default.
     pairs_per_line

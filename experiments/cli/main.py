@@ -128,7 +128,7 @@ def _show(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning of ours as one line; which package warns is told by the frame that does, not by what it blames."""
+    """Print a warning of ours as one line; the frame that warns names the package, not the frame that it blames."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__") == "warnings":
         frame = frame.f_back  # type: ignore[assignment]

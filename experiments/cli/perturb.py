@@ -152,15 +152,14 @@ def train(
     checks.cells(config.data, keys=[config.pert_key, config.context_key])
     checks.files(None if config.genes is None else Path(config.genes))
     use_threads()
+    from experiments.perturbation.evaluate import lines
     from experiments.perturbation.runs import train_run
 
     with checks.resumes(f"qbmvae perturb train --resume {out}"):
         metrics = train_run(config, out, common.say)
     text = f"report: {out / 'report.html'}"
     if "model" in metrics:
-        own = metrics["model"]
-        scores = f"DES {own['des']:.4f}, PDS {own['pds']:.4f}, MAE {own['mae']:.4f}"
-        text = f"held-out {metrics['holdout']}: {scores}; {text}"
+        text = f"{lines(metrics)}\n{text}"
     common.answer(metrics, text)
 
 

@@ -82,7 +82,8 @@ def predict(
 ) -> None:
     """Predict the labels of cells with a run that was trained with --labels-key and --unlabeled-category.
 
-    Writes a table with the columns obs_names, label and probability: the most probable label of each cell.
+    Writes a table with the columns obs_names, label and probability: the most probable label of each cell. Of several
+    columns of labels their tables follow each other, the column's name in labels_key.
 
     Example: qbmvae predict run1 query.h5ad --out labels.csv
 

@@ -57,7 +57,7 @@ class FillOptions:
 
 
 def _whole_numbers(arguments: ArgumentCollection) -> None:
-    """Refuse 1.5 where a whole number is wanted: cyclopts would round it."""
+    """Refuse 1.5 where an integer is wanted: cyclopts would round it."""
     for argument in arguments:
         kinds = {argument.hint, *get_args(argument.hint)}
         if int in kinds and not kinds & {float, str}:

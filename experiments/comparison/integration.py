@@ -159,7 +159,7 @@ def score_fit(
 
         with clock("snapshots"):
             for epoch, snapshot in sorted(fitted.by_epoch.items()):
-                by_epoch[epoch] = integration(snapshot[rows], found.batch, found.label, found.pca, beside=False)
+                by_epoch[epoch] = integration(snapshot[rows], found.batch, found.label, found.pca, extra=False)
     result = {
         "scores": scores,
         "by_epoch": by_epoch,

@@ -128,7 +128,7 @@ def _mean_of_means(parts: list[np.ndarray], level: float) -> dict[str, Any]:
 
 
 def verdict(difference: float, low: float, high: float) -> str:
-    """Return what an interval says of "ours is better": holds, fails, or open where it spans zero."""
+    """Return what an interval tells about "ours is better": holds, fails, or open where it spans zero."""
     if not np.isfinite(difference):
         return "no data"
     return "holds" if low > 0 else "fails" if high < 0 else "open"

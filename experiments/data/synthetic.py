@@ -35,7 +35,7 @@ def synthetic(
     n_cells, n_genes
         Size.
     n_types
-        Types beside the branching process, 0 or more.
+        Types besides the branching process, 0 or more.
     n_batches
         Batches, 1 or more.
     batch_effect

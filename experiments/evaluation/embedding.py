@@ -240,7 +240,7 @@ def score(
 def classification_scores(
     x: np.ndarray, found: Reference, classifiers: Sequence[str], pairs: Any, graph: Any, seed: int
 ) -> dict[str, Any]:
-    """Return the first classifier's scores over stratified folds, the others' and held-out batches' beside."""
+    """Return the first classifier's scores over stratified folds, and those of the others and of held-out batches."""
     from experiments.tasks import classification as c
     from experiments.tasks.clustering import leiden
 

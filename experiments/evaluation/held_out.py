@@ -159,7 +159,7 @@ def generate(fitted: Fitted, task: Task, test: np.ndarray) -> dict[str, float]:
 
 
 def held_out_type(model: Model, task: Task, name: str) -> dict[str, Any]:
-    """Return how well cells of a type that was never trained on are told from new cells of known types."""
+    """Return how well cells of a type that was never trained on can be told from new cells of known types."""
     assert task.label_key is not None
     label = task.adata.obs[task.label_key].astype(str).to_numpy()
     novel, known = np.flatnonzero(label == name), np.flatnonzero(label != name)

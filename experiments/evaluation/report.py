@@ -166,7 +166,7 @@ def _integration(frame: pd.DataFrame) -> dict[str, Any]:
         ("more", "further scores, none part of the means"),
         ("bio", "bio conservation"),
         ("batch", "batch correction"),
-        ("beside", "not part of the means"),
+        ("extra", "not part of the means"),
     )
     tables = []
     for group, caption in groups:

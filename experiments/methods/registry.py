@@ -57,7 +57,7 @@ def fit(name: str, task: Task, **options: Any) -> Fitted:
     task
         The cells and the budget.
     **options
-        Options of this model beside those that its name stands for.
+        Options of this model besides those that its name stands for.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Tables over seeds on the synthetic screen: the collapse, its cure, the ablations, and the phases of the plan."""
+"""Tables over seeds on the synthetic screen: the collapse, its remedy, the ablations, and the phases of the plan."""
 
 from __future__ import annotations
 

@@ -135,6 +135,14 @@ def _shifts(predicted: AnnData, labels: list[str], pert_key: str, control: str) 
     return np.stack(means[1:]) - means[0]
 
 
+def lines(metrics: dict[str, Any]) -> str:
+    """Return the held-out scores of the model and of every baseline, a line each."""
+    shown = [f"{'held-out ' + metrics['holdout']:<32}{'DES':>8}{'PDS':>8}{'MAE':>8}"]
+    for name, scores in {"model": metrics["model"], **metrics["baselines"]}.items():
+        shown.append(f"{name:<32}" + "".join(f"{scores[k]:>8.4f}" for k in ("des", "pds", "mae")))
+    return "\n".join(shown)
+
+
 def verdict(result: dict[str, Any]) -> list[str]:
     """Say for each baseline whether the model is at least as good in PDS and MAE within the interval of the difference.
 

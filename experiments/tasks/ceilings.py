@@ -1,4 +1,4 @@
-"""Noise ceilings: what the data themselves allow, batch by batch, to be read beside every score."""
+"""Noise ceilings: what the data themselves allow, batch by batch, to be read with every score."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def conservation(
     n_neighbors: int = 15,
     batches: Any = None,
 ) -> dict[str, float]:
-    """Score the order of cells by diffusion pseudotime on the embedding, in scIB's definition and beside it.
+    """Score the order of cells by diffusion pseudotime on the embedding, in scIB's definition and in others.
 
     Parameters
     ----------

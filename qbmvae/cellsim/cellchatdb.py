@@ -35,6 +35,13 @@ def cellchatdb_pairs(
         The data that `communication` will see.
     senders, receivers
         Cell types; all by default.
+    cell_type_key
+        Column of `.obs` with the cell types.
+
+    Raises
+    ------
+    InputError
+        Where the table or `.obs` lacks a column.
     """
     if cell_type_key not in adata.obs:
         raise InputError(f"obs has no column {cell_type_key!r}{nearest(cell_type_key, adata.obs.columns)}")

@@ -126,14 +126,35 @@ class GeneCircuit:
         return engines.gf2.sample_packed(*self._gf2, n_cells, np.random.default_rng(seed))
 
     def blocks(self, n_cells: int, seed: Seed = None, size: int = 4096) -> Iterator[np.ndarray]:
-        """Yield the bits of `n_cells` cells in blocks of at most `size` cells, in bounded memory."""
+        """Yield the bits of `n_cells` cells in blocks of at most `size` cells, in bounded memory.
+
+        Parameters
+        ----------
+        n_cells
+            Cells of all blocks together.
+        seed
+            Seed or generator; the blocks joined are what `sample` returns for it.
+        size
+            Most cells of a block.
+        """
         _check_count(n_cells)
         rng = np.random.default_rng(seed)
         for start in range(0, n_cells, size):
             yield self.sample(min(size, n_cells - start), rng)
 
     def probabilities(self, engine: str = "auto") -> np.ndarray:
-        """Return the exact probability of every outcome, `(2**n_genes,)`, gene 0 the most significant bit."""
+        """Return the exact probability of every outcome, `(2**n_genes,)`, gene 0 the most significant bit.
+
+        Parameters
+        ----------
+        engine
+            As in `sample`.
+
+        Raises
+        ------
+        InputError
+            For too many genes to list, an engine that samples only, or a coherent group that does not fit in memory.
+        """
         if self.n_genes > MAX_LISTED:
             raise InputError(
                 f"{self.n_genes} genes have 2^{self.n_genes} outcomes "

@@ -41,11 +41,20 @@ def correlations(
         (`.obs["shot"]`), which is where gates across types show.
     condition
         A value of `.obs["condition"]`; needed where there are several.
+    cell_type_key
+        Column of `.obs` with the cell types.
+    layer
+        Layer with the counts; `.X` by default.
 
     Returns
     -------
     DataFrame
         Genes that vary, square, correlations.
+
+    Raises
+    ------
+    InputError
+        For an unknown method or type, or where several conditions are held and none is named.
     """
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}{nearest(method, METHODS)}")

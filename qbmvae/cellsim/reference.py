@@ -50,7 +50,17 @@ class Reference:
         return tables, self.activation.ravel(), self.mean.ravel(), self.size.ravel()
 
     def library_factors(self, type_index: int, n_cells: int, rng: np.random.Generator) -> np.ndarray:
-        """Return library sizes drawn from the type's quantiles, relative to their mean, `(n_cells,)`."""
+        """Return library sizes drawn from the type's quantiles, relative to their mean, `(n_cells,)`.
+
+        Parameters
+        ----------
+        type_index
+            Position of the cell type.
+        n_cells
+            How many.
+        rng
+            The generator.
+        """
         grid = np.linspace(0, 1, self.library.shape[1])
         return np.interp(rng.random(n_cells), grid, self.library[type_index])
 
@@ -74,6 +84,11 @@ def fit_reference(
         Names to keep, or a number: the genes of highest mean. All by default.
     layer
         Layer with the counts.
+
+    Raises
+    ------
+    InputError
+        Where there is no such column, or a type has fewer than two cells.
     """
     if cell_type_key not in adata.obs:
         raise InputError(f"obs has no column {cell_type_key!r}{nearest(cell_type_key, adata.obs.columns)}")

@@ -1,4 +1,4 @@
-"""How far cell types lie apart: the paper's PCA and UMAP, with silhouette and neighbours' purity beside the picture."""
+"""How far cell types lie apart: the paper's PCA and UMAP, with silhouette and neighbours' purity under the picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,21 @@ if TYPE_CHECKING:
 
 
 def embed(adata: AnnData, n_pcs: int = 10, seed: int = 0, umap: bool = True, layer: str | None = None) -> None:
-    """Write `.obsm["X_pca"]` and `.obsm["X_umap"]` of normalised, logged and scaled counts (10 PCs, 10 neighbours)."""
+    """Write `.obsm["X_pca"]` and `.obsm["X_umap"]` of normalised, logged and scaled counts (10 PCs, 10 neighbours).
+
+    Parameters
+    ----------
+    adata
+        Counts; written to.
+    n_pcs
+        Principal components.
+    seed
+        Of PCA and UMAP.
+    umap
+        Whether to make the UMAP, which takes most of the time.
+    layer
+        Layer with the counts; `.X` by default.
+    """
     import anndata
     import scanpy as sc
 
@@ -41,6 +55,11 @@ def separation(adata: AnnData, basis: str = "X_pca", label_key: str = "cell_type
         Column of `.obs`.
     k
         Neighbours of a cell, itself not counted.
+
+    Raises
+    ------
+    InputError
+        Where the coordinates or the column are not there.
     """
     from sklearn.metrics import silhouette_score
     from sklearn.neighbors import NearestNeighbors

@@ -39,7 +39,13 @@ class Transition:
     names: tuple[str, str]
 
     def circuit(self, condition: str) -> GeneCircuit:
-        """Return one condition's circuit, to sample from."""
+        """Return one condition's circuit, to sample from.
+
+        Raises
+        ------
+        InputError
+            For an unknown condition.
+        """
         if condition not in self.names:
             raise InputError(f"no condition {condition!r}{nearest(condition, self.names)}")
         edges: list[tuple[Any, ...]] = []
@@ -204,6 +210,13 @@ def correlation_differences(
     """Return pairs of genes by the change of their correlation, largest first: the comparison without a model.
 
     Columns: one, other, first, second (correlations), and z, the difference of Fisher's transforms over its error.
+
+    Parameters
+    ----------
+    first, second
+        Bits or expression of each condition, `(n_cells, n_genes)`.
+    genes
+        Their names; the columns of a table by default.
     """
     values, labels = _checked(first, second, genes)
     with np.errstate(divide="ignore", invalid="ignore"):

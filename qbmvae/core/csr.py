@@ -67,7 +67,17 @@ class CsrBlock:
 
 
 def take_rows(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, rows: np.ndarray, n_columns: int) -> CsrBlock:
-    """Return the given rows of a CSR matrix as a block."""
+    """Return the given rows of a CSR matrix as a block.
+
+    Parameters
+    ----------
+    indptr, indices, data
+        The matrix.
+    rows
+        Positions, in any order.
+    n_columns
+        Width of the matrix.
+    """
     sizes = indptr[rows + 1] - indptr[rows]
     block = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum(sizes, out=block[1:])

@@ -23,7 +23,13 @@ DEFAULTS = {
 
 
 def check(estimator: str) -> None:
-    """Raise `InputError` for an unknown estimator."""
+    """Raise `InputError` for an unknown estimator.
+
+    Raises
+    ------
+    InputError
+        For an unknown estimator.
+    """
     if estimator not in DEFAULTS:
         raise InputError(f"there is no gradient estimator {estimator!r}{nearest(estimator, DEFAULTS)}")
 
@@ -43,6 +49,11 @@ def sample(logits: Tensor, estimator: str, parameter: float | None = None) -> Te
     Returns
     -------
     Values in [0, 1], hard for "straight-through" and "reinmax", of the shape of `logits`.
+
+    Raises
+    ------
+    InputError
+        For "disarm", which evaluates the loss at two draws.
     """
     check(estimator)
     value = DEFAULTS[estimator] if parameter is None else parameter

@@ -150,7 +150,17 @@ class VAE(nn.Module):
         return logits if self.gene_likelihood == "gaussian" else torch.softmax(logits, -1)
 
     def log_likelihood(self, batch: Batch, z: Tensor, factor: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Return log p(x | z): its sum over cells times `factor`, with the gradient, and each cell's, without."""
+        """Return log p(x | z): its sum over cells times `factor`, with the gradient, and each cell's, without.
+
+        Parameters
+        ----------
+        batch
+            Cells with their counts.
+        z
+            Their bits, `(n_cells, n_latent)`.
+        factor
+            Multiplies the sum.
+        """
         if isinstance(batch.x, CsrBlock) and self.gene_likelihood in ("nb", "zinb"):
             return self._fused_likelihood(batch.x, batch, z, factor)
         logits, hidden = self.decode_logits(z, batch.covariates)

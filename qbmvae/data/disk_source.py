@@ -70,7 +70,13 @@ class BlockSource:
     def epoch(
         self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
     ) -> Iterator[Batch]:
-        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`."""
+        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`.
+
+        Parameters
+        ----------
+        batch_size, seed, epoch, start, device
+            As in `MemorySource.epoch`.
+        """
         groups = self._groups(seed, epoch)
         if not groups:
             return
@@ -149,7 +155,7 @@ def make_batch(
     continuous: np.ndarray | None,
     device: str | torch.device,
 ) -> Batch:
-    """Return a minibatch: the counts of some rows, and what the tables of all cells say of them.
+    """Return a minibatch: the counts of some rows, and their rows of the tables of all cells.
 
     Parameters
     ----------

@@ -44,6 +44,11 @@ class DatasetRows:
         The matrix.
     name
         What errors call it.
+
+    Raises
+    ------
+    InputError
+        For a matrix that is not stored by rows.
     """
 
     def __init__(self, matrix: Any, name: str = "X"):
@@ -64,7 +69,13 @@ class DatasetRows:
         return fingerprint.of_matrix(self._matrix)
 
     def read(self, start: int, stop: int) -> CsrBlock:
-        """Return rows `start` to `stop`; unsorted columns do no harm, rows stay where they are."""
+        """Return rows `start` to `stop`; unsorted columns do no harm, rows stay where they are.
+
+        Raises
+        ------
+        InputError
+            Where the file cannot be read.
+        """
         try:
             part = self._sparse(start, stop) if hasattr(self._matrix, "group") else self._matrix[start:stop]
         except (OSError, RuntimeError, KeyError) as error:
@@ -197,7 +208,15 @@ def _map_columns(block: CsrBlock, columns: np.ndarray, n_columns: int) -> CsrBlo
 
 
 def open_group(path: str | Path) -> Any:
-    """Open an `.h5ad` file or a `.zarr` store for reading, local or at any fsspec URL, and return its root group."""
+    """Open an `.h5ad` file or a `.zarr` store for reading, local or at any fsspec URL, and return its root group.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, damaged or of another format.
+    MissingExtraError
+        Where a URL needs fsspec, which is not installed.
+    """
     text = str(path)
     try:
         if text.rstrip("/").endswith(".zarr"):
@@ -230,6 +249,11 @@ def matrix_key(group: Any, layer: str | None, path: str | Path) -> str:
         X where None; "raw" is `raw/X`, unless there is a layer of that name.
     path
         Its name, for messages.
+
+    Raises
+    ------
+    InputError
+        Where the file has no such layer, or no X.
     """
     layers = list(group["layers"]) if "layers" in group else []
     if layer is None:

@@ -75,7 +75,18 @@ class StreamSource:
     def epoch(
         self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
     ) -> Iterator[Batch]:
-        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`."""
+        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`.
+
+        Parameters
+        ----------
+        batch_size, seed, epoch, start, device
+            As in `MemorySource.epoch`.
+
+        Raises
+        ------
+        InputError
+            Unless every training cell comes once.
+        """
         steps = self.steps(batch_size)
         ends = np.cumsum([len(part) for part in np.array_split(np.arange(len(self)), steps)])
         waiting: list[tuple[CsrBlock, np.ndarray]] = []
@@ -176,6 +187,11 @@ def annbatch_stream(
         Folder of the collection, a zarr store made by `annbatch.DatasetCollection.add_adatas`.
     batch_size, chunk_size, preload_nchunks
         Of `annbatch.Loader`.
+
+    Raises
+    ------
+    MissingExtraError
+        Where annbatch is not installed.
     """
     try:
         import annbatch

@@ -75,6 +75,11 @@ def loggers_of(logger: Any, folder: Path) -> list[Any]:
         A name, an object of Lightning's kind, several of these, or None or False for none; True is "csv".
     folder
         Where those made by name write.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a package that is not installed, or an object that is no logger.
     """
     if logger is None or logger is False:
         return []

@@ -1,4 +1,18 @@
-"""Fitting the delta predictor to a user's screen."""
+"""Fitting the delta predictor to a user's screen.
+
+Parameters
+----------
+adata
+    Perturbed and control cells.
+x
+    Their log1p-normalised expression, `(n_cells, n_genes)`.
+labels
+    Each cell's perturbation.
+pert_key, control, context_key, separator, features
+    As in `fit`.
+seed
+    Of everything random.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +71,7 @@ def resolve_features(
     return table
 
 
-def make_backbone(
+def _make_backbone(
     backbone: str | Path | Backbone,
     adata: AnnData,
     x: Any,
@@ -170,7 +184,7 @@ def _fit(
     one_hot_table = table.kind == "one-hot"
     known = np.unique(groups.labels)
     values = table.lookup(known) if not _has_own_vectors(backbone, table) else np.zeros((len(known), 1), np.float32)
-    chosen = make_backbone(backbone, adata, x, labels, control, values, one_hot_table, seed)
+    chosen = _make_backbone(backbone, adata, x, labels, control, values, one_hot_table, seed)
     if {"project_out", "final_down_then_up"} & set(options.tune):
         chosen.add_head(adata.var_names.astype(str).tolist())
     basal = chosen.basal(adata, x)
@@ -202,7 +216,15 @@ def _has_own_vectors(backbone: Any, table: Features) -> bool:
 
 
 def held_out_groups(folds: np.ndarray, seed: int, share: float = 0.15) -> np.ndarray:
-    """Return a mask of the groups in a random `share` of the folds (at least one), none where there is one fold only."""
+    """Return a mask of the groups in a random `share` of the folds (at least one), none where there is one fold only.
+
+    Parameters
+    ----------
+    folds
+        What is held out together, a label of each group.
+    share
+        Of the folds.
+    """
     names = np.unique(folds)
     if len(names) < 2:
         return np.zeros(len(folds), bool)

@@ -122,7 +122,7 @@ class DWave(Sampler):
         *,
         clamped: Mapping[Any, int] | None = None,
         seed: Seed = None,
-    ) -> Pending:
+    ) -> _Pending:
         """Send every batch, and return at once; `.result()` waits for the reads and returns the `Draws`.
 
         Parameters
@@ -132,7 +132,7 @@ class DWave(Sampler):
         """
         return self._submit(Request.checked(problem, num_reads, beta, None, clamped, seed))
 
-    def _submit(self, request: Request) -> Pending:
+    def _submit(self, request: Request) -> _Pending:
         problem, num_reads, rng = request.problem, request.num_reads, request.rng
         qpu, chains = self._connected(), self._chains(problem)
         fixed = np.zeros(problem.n, dtype=np.int8)
@@ -152,7 +152,7 @@ class DWave(Sampler):
             calls.append(
                 (_guarded(self.machine.name, qpu.sample, program.gauged(gauge), num_reads=reads, **options), gauge)
             )
-        return Pending(self.machine.name, program, calls, chains, free, fixed, num_reads, rng)
+        return _Pending(self.machine.name, program, calls, chains, free, fixed, num_reads, rng)
 
     def _connected(self) -> Any:
         if self._qpu is None:
@@ -237,7 +237,7 @@ class Program:
         )
 
 
-class Pending:
+class _Pending:
     """Reads that are being drawn."""
 
     def __init__(

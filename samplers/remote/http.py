@@ -54,6 +54,10 @@ class Http(Sampler):
         From `draw`: no connection, no answer in time, a failure of the server.
     BadAnswerError
         From `draw`: an answer that is cut off, changed, or to another question.
+    InputError
+        For a URL that is none, or that holds credentials.
+    MissingExtraError
+        Where httpx is not installed.
     """
 
     name = "http"

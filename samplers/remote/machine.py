@@ -64,7 +64,13 @@ class Machine:
     price_per_second: float = 0.0
 
     def check(self, problem: Ising) -> None:
-        """Raise `InputError`, which says what would fit, where a problem has too many spins."""
+        """Raise `InputError`, which says what would fit, where a problem has too many spins.
+
+        Raises
+        ------
+        InputError
+            Where the problem has too many spins.
+        """
         if self.max_spins is None or problem.n + self.ancillas <= self.max_spins:
             return
         extra = f" and {self.ancillas} ancilla" if self.ancillas else ""

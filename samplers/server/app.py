@@ -59,6 +59,8 @@ def serve(
     ------
     InputError
         For a backend that does not exist or refuses its options, and limits that are not positive.
+    MissingExtraError
+        Where the server's extra is not installed.
     """
     try:
         import uvicorn

@@ -49,6 +49,13 @@ def sample_on_backend(
         Seed of the simulators; devices ignore it.
     optimization_level
         Of the transpiler.
+
+    Raises
+    ------
+    MissingExtraError
+        Where Qiskit or Aer is not installed.
+    InputError
+        Where both a backend and a noise model are given.
     """
     try:
         from qiskit.primitives import BackendSamplerV2

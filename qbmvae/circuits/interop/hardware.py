@@ -127,9 +127,7 @@ def _aer(
     noisy = qiskit.to_qiskit(Circuit(circuit.n_qubits), None, None)
     for op in circuit.operations:
         single = Circuit(circuit.n_qubits).append(op.name, op.qubits, op.angles)
-        bound = qiskit.to_qiskit(
-            single, params if single.n_params else None, features[None] if single.n_features else None
-        )
+        bound = qiskit.to_qiskit(single, params[: single.n_params], features[None, : single.n_features])
         if bound.data[0].operation.name not in known:
             bound = transpile(bound, basis_gates=["u", "cx"])
         noisy.compose(bound, inplace=True)

@@ -24,7 +24,13 @@ CONTROL_FLOW = {
 
 
 def load() -> Any:
-    """Import Qiskit, or say which extra holds it."""
+    """Import Qiskit, or say which extra holds it.
+
+    Raises
+    ------
+    MissingExtraError
+        Where Qiskit is not installed.
+    """
     try:
         import qiskit
     except ImportError:
@@ -33,7 +39,20 @@ def load() -> Any:
 
 
 def to_qiskit(circuit: GateList, params: Any, features: Any) -> Any:
-    """Return a QuantumCircuit; see `Circuit.to_qiskit`."""
+    """Return a QuantumCircuit; see `Circuit.to_qiskit`.
+
+    Parameters
+    ----------
+    circuit
+        The gates.
+    params, features
+        Of one sample; symbols stand for those that are not given.
+
+    Raises
+    ------
+    InputError
+        For features of several samples.
+    """
     qiskit = load()
     vectors: dict[str, Any] = {
         "param": qiskit.circuit.ParameterVector("params", circuit.n_params),
@@ -69,7 +88,13 @@ def _value(angle: Angle, vectors: dict[str, Any]) -> Any:
 
 
 def from_qiskit(source: Any) -> GateList:
-    """Read a QuantumCircuit; see `Circuit.from_qiskit`."""
+    """Read a QuantumCircuit; see `Circuit.from_qiskit`.
+
+    Raises
+    ------
+    InputError
+        For what is no circuit, or what has no exact counterpart.
+    """
     load()
     if not hasattr(source, "data") or not hasattr(source, "num_qubits"):
         raise InputError(f"from_qiskit takes a QuantumCircuit, not {type(source).__name__}")

@@ -52,6 +52,11 @@ def make(
         Hidden units of the restricted Boltzmann machine; as many as bits by default.
     n_components
         Components of "gaussian-mixture" and "vamp".
+
+    Raises
+    ------
+    InputError
+        For an unknown name, or hidden units of another prior.
     """
     if name not in NAMES:
         raise InputError(f"there is no prior {name!r}{nearest(name, NAMES)}")

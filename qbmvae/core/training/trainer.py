@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.core.training import checkpoint, held_out
-from qbmvae.core.training.adam import Adam
+from qbmvae.core.training.adam import Adam, parameter_groups
 from qbmvae.core.training.config import PRECISIONS, TrainingConfig
 from qbmvae.core.training.distributed import Ranks
 from qbmvae.core.training.fused_step.pointers import Held
@@ -70,6 +70,11 @@ class Trainer:
         Further entries of each checkpoint (the split of the cells).
     ranks
         This process among several; the sources are its shards.
+
+    Raises
+    ------
+    InputError
+        Without training cells.
     """
 
     def __init__(
@@ -93,8 +98,7 @@ class Trainer:
         self.config, self.device = config, device
         self.ranks = ranks = ranks or Ranks()
         self.progress = progress
-        own = [p for p in vae.prior.parameters() if p.requires_grad]
-        sampled = vae.prior.needs_samples and bool(own)
+        sampled = vae.prior.needs_samples and any(p.requires_grad for p in vae.prior.parameters())
         # chains of different ranks must differ: their moments are averaged
         chains, seed = -(-config.num_chains // ranks.world), config.seed + 7919 * ranks.rank
         self.negative_phase = NegativePhase(sampler, chains, seed) if sampled else None
@@ -102,12 +106,7 @@ class Trainer:
         fused = config.fused == "auto" and applies(vae, config.cycle_consistency)
         self.step = Step(vae) if fused else None
         self.held = Held(vae)
-        prior = {id(p) for p in vae.prior.parameters()}
-        network = [p for p in vae.parameters() if p.requires_grad and id(p) not in prior]
-        groups = [{"params": network, "lr": config.learning_rate, "weight_decay": config.weight_decay}]
-        if own:
-            groups.append({"params": own, "lr": config.prior_learning_rate, "weight_decay": 0.0})
-        self.optimiser = Adam(groups)
+        self.optimiser = Adam(parameter_groups(vae, config))
         for group in self.optimiser.param_groups:
             group["base_lr"] = group["lr"]
         self.observer = Observer()
