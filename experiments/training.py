@@ -1,4 +1,12 @@
-"""One training run, from cells to a run folder, and what a run's model does with other cells."""
+"""One training run, from cells to a run folder, and what a run's model does with other cells.
+
+Parameters
+----------
+path, run
+    The run folder.
+report, progress
+    Whether to write report.html, and to show bars.
+"""
 
 from __future__ import annotations
 
@@ -164,7 +172,13 @@ def _contents(model: Any, adata: AnnData) -> dict[str, Any]:
 def finish(
     path: Path, model: Any, adata: AnnData, config: dict[str, Any], report: bool, progress: bool = False
 ) -> dict[str, Any]:
-    """Write model, curves, embedding, metrics and report of a trained model into its run folder."""
+    """Write model, curves, embedding, metrics and report of a trained model into its run folder.
+
+    Parameters
+    ----------
+    model, adata, config
+        The trained model, its cells, and the folder's configuration.
+    """
     with run_folder.stages(STAGES if report else STAGES[:-1], progress) as stage:
         stage("model")
         model.save(path / "model", overwrite=True)
@@ -188,7 +202,13 @@ def finish(
 
 
 def training_metrics(model: Any, history: Any, adata: AnnData) -> dict[str, Any]:
-    """Return the figures of a training: bounds on held-out cells, rate, active bits, sampler."""
+    """Return the figures of a training: bounds on held-out cells, rate, active bits, sampler.
+
+    Parameters
+    ----------
+    model, history, adata
+        The trained model, its curves, and its cells.
+    """
     held_out = np.asarray(model.validation_indices)
     metrics: dict[str, Any] = {
         "cells": adata.n_obs,
@@ -278,14 +298,26 @@ def predict_file(
 
 
 def cells_for(run: str | Path, data: str | Path | Sequence[str | Path], in_memory: InMemory = "auto") -> AnnData:
-    """Return cells for the model of a run, their counts where the run's were."""
+    """Return cells for the model of a run, their counts where the run's were.
+
+    Parameters
+    ----------
+    data, in_memory
+        As in `embed_file`.
+    """
     from qbmvae.data import open_cells
 
     return open_cells(data, in_memory=in_memory, layer=run_folder.open_run(run)["setup"].get("layer"))
 
 
 def report_again(path: str | Path, target: str | Path) -> None:
-    """Write the report of a complete run anew from what its folder and its data file hold."""
+    """Write the report of a complete run anew from what its folder and its data file hold.
+
+    Raises
+    ------
+    InputError
+        Where the folder is damaged, or its data have changed.
+    """
     import pandas as pd
 
     from experiments.report.training import training_report

@@ -66,7 +66,17 @@ def write(path: Path, n_cells: int, n_genes: int, density: float = 0.1, block: i
 
 
 def make(folder: Path, how: str, n_cells: int, n_genes: int) -> Path:
-    """Return cells in one format, written where they are not there yet; memory reads the .h5ad."""
+    """Return cells in one format, written where they are not there yet; memory reads the .h5ad.
+
+    Parameters
+    ----------
+    folder
+        Where cells are kept.
+    how
+        One of `FORMATS`.
+    n_cells, n_genes
+        Their size.
+    """
     if how == "shards":
         path = folder / f"{n_cells}-shards"
         path.mkdir(exist_ok=True)

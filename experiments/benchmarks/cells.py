@@ -46,6 +46,11 @@ class Cells:
             What to call; both are pickled.
         most
             Seconds, where they differ from the usual.
+
+        Raises
+        ------
+        CellError
+            Where the call took too long, or its process died.
         """
         limit = self.seconds if most is None else most
         if self._pool is None:

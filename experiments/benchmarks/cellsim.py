@@ -2,6 +2,11 @@
 
 Run with `python -m experiments.benchmarks.cellsim [--out FILE]`. CPU time throughout, one thread; Aer runs in the same
 process right before and after ours, and only its execution is counted, not the transpiler.
+
+Parameters
+----------
+n_genes, n_qubits, n_cells, n_edges
+    Size of the circuit (a gene is a qubit, an edge a CX gate) and number of cells drawn from it.
 """
 
 from __future__ import annotations

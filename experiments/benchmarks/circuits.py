@@ -1,6 +1,15 @@
 """Forward and backward of the papers' circuits against PennyLane, one thread, CPU time, in one run.
 
 `lightning.qubit` has no batches, so it runs a part of the batch (--lightning-samples) and its time is scaled up.
+
+Parameters
+----------
+circuit, qnode, observables
+    What is measured, ours and PennyLane's.
+angles, x, engine
+    Parameters `(n_params,)`, features `(batch, n_features)`, and which engine of ours computes.
+name, batch, samples
+    Name of a row, samples of a step, and those that `lightning.qubit` runs.
 """
 
 from __future__ import annotations

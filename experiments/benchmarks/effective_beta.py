@@ -13,7 +13,17 @@ from experiments.benchmarks.report import arguments, best_of, finish
 
 
 def compare(n: int, num_reads: int, repeats: int, seed: int = 0) -> dict[str, float]:
-    """Return times and values of both on Gibbs reads of a dense Gaussian problem, g = 1."""
+    """Return times and values of both on Gibbs reads of a dense Gaussian problem, g = 1.
+
+    Parameters
+    ----------
+    n, num_reads
+        Spins of the problem and reads of it.
+    repeats
+        Calls of which the fastest counts.
+    seed
+        Of problem and reads.
+    """
     import dimod
     from dwave.system.temperatures import maximum_pseudolikelihood_temperature
 

@@ -2,6 +2,15 @@
 
 `python -m experiments.benchmarks.gpu` on a machine with a GPU; `--device cpu` runs the same code anywhere. Wall time, as
 that is what an accelerator saves; the device is synchronised around every measurement.
+
+Parameters
+----------
+device, repeats, call
+    Where to compute, how often, and what.
+bits, topology, chains
+    Size and shape of a prior, and its chains.
+adata, batch_size, epochs
+    Cells to train on, and the budget.
 """
 
 from __future__ import annotations
@@ -125,7 +134,13 @@ def training(adata: Any, batch_size: int, epochs: int, bits: int, device: str) -
 
 
 def main(argv: list[str] | None = None) -> list[Row]:
-    """Run the benchmark, print a table and return its rows."""
+    """Run the benchmark, print a table and return its rows.
+
+    Raises
+    ------
+    InputError
+        Where the device is not there.
+    """
     import torch
 
     options = arguments(

@@ -4,6 +4,17 @@ At most 500 cells of each data set, all epochs to the end, ours and scVI, negati
 with dropout in our decoder: the best held-out -ELBO and its epoch, that of the last epoch, and the share of cells whose label
 their 15 nearest neighbours tell (five folds) at an eighth of the epochs and at the end. Run with
 `python -m experiments.benchmarks.overfitting --data FOLDER`.
+
+Parameters
+----------
+adata, label
+    Cells and their types, `(n_cells,)`.
+epochs, seed
+    Of the training.
+options, likelihood
+    Options of `QBMVAE`; likelihood of scVI.
+curve, early, late
+    Held-out -ELBO by epoch, and neighbours' accuracy at an eighth of the epochs and at the end.
 """
 
 from __future__ import annotations

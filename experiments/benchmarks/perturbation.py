@@ -18,7 +18,17 @@ from experiments.benchmarks.report import arguments, best_of, cpu_seconds, finis
 
 
 def screen(n_genes: int, n_perts: int, n_cells: int, n_control: int, seed: int = 0) -> tuple[Any, Any]:
-    """Sparse log1p values with a tenth of the genes expressed in a cell, a low-rank effect, and features that tell it."""
+    """Sparse log1p values with a tenth of the genes expressed in a cell, a low-rank effect, and features that tell it.
+
+    Parameters
+    ----------
+    n_genes, n_perts
+        Genes and perturbations.
+    n_cells, n_control
+        Cells of each perturbation, and control cells.
+    seed
+        Of everything.
+    """
     import anndata as ad
 
     from qbmvae.perturbation import Features

@@ -91,7 +91,15 @@ def in_turn(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, l
 
 
 def ratios(seconds: Sequence[float], others: Sequence[float], name: str = "ratio") -> dict[str, float]:
-    """Return how many times faster calls were than those that they took turns with: median, least, largest."""
+    """Return how many times faster calls were than those that they took turns with: median, least, largest.
+
+    Parameters
+    ----------
+    seconds, others
+        Seconds of ours and of the others, call by call.
+    name
+        Column of the median.
+    """
     found = [theirs / ours for ours, theirs in zip(seconds, others, strict=True)]
     return {f"{name} (median)": statistics.median(found), "least": min(found), "largest": max(found)}
 

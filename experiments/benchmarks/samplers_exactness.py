@@ -2,6 +2,21 @@
 
 Every row lists each seed's ratio and the mean. Where n is too large to enumerate, parallel tempering is the
 reference, its reads split in two: their difference says how far the reference itself can be trusted.
+
+Parameters
+----------
+n, g, h, seed
+    Spins, scale of couplings N(0, g^2 / n), field of every spin and seed of a problem.
+problem, make
+    The problem, or what makes one from a seed.
+draws, second, rows, rng
+    Reads, exact second moments, and the generator of exact samples.
+seeds, sweeps, steps
+    How many problems; sweeps of a read; steps in which weights grow.
+num, reads, chains
+    Reads of a sampler.
+layout, fixed
+    Layout of a problem, and whether its kernel may compute with integers.
 """
 
 from __future__ import annotations

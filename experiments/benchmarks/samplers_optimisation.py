@@ -67,6 +67,11 @@ def run(
     -------
     dict
         "optimisation" and "sampling", lists of rows, "left_out", and the settings.
+
+    Raises
+    ------
+    InputError
+        For an unknown backend or kind of couplings, or where no backend answered in time.
     """
     for kind in kinds:
         if kind not in KINDS:

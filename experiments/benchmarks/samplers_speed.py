@@ -53,7 +53,15 @@ def problems() -> dict[str, tuple[samplers.Ising, float]]:
 
 
 def against_simulated_annealing(name: str, problem: samplers.Ising, asked: float) -> dict[str, Any]:
-    """Time our constant-beta Gibbs and the peer, both to a SampleSet."""
+    """Time our constant-beta Gibbs and the peer, both to a SampleSet.
+
+    Parameters
+    ----------
+    name, problem
+        Of the row.
+    asked
+        The least ratio that is asked for.
+    """
     sampler = samplers.get("gibbs", num_sweeps=SWEEPS)
     ours = best_of(lambda: sampler.draw(problem, READS, seed=1).to_sampleset(problem))
     draws = sampler.draw(problem, READS, seed=1)

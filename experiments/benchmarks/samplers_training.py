@@ -3,6 +3,19 @@
 A teacher of strong couplings gives exact data moments; a student climbs the likelihood with the sampler's reads as its
 negative phase. Excess KL is KL(teacher || student), which exact gradients bring to nearly 0. `iid` draws the negative
 phase from the enumerated distribution: what no sampler can beat, except by its luck.
+
+Parameters
+----------
+n, g, seed, seeds
+    Spins, scale of couplings and seed of a teacher; how many teachers.
+teacher, sampler
+    Whose moments are learned, and whose reads are the negative phase.
+negative
+    Fields and couplings to moments: the negative phase.
+steps, rate
+    Steps of gradient ascent, and their size at the start.
+chains, sweeps
+    Reads a step, and sweeps of kept chains.
 """
 
 from __future__ import annotations

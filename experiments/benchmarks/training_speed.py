@@ -2,6 +2,17 @@
 
 Equal widths, likelihood, batch size, cells, epochs and one thread; CPU time, so that a busy machine disturbs less; each
 pair in turn, the median ratio is what counts. Run with `python -m experiments.benchmarks.training_speed`.
+
+Parameters
+----------
+n_cells, n_genes, density, seed
+    Size of a data set, share of its counts that are not zero, its seed.
+adata, batch_size, epochs
+    Cells to train on, and the budget.
+bits, sweeps, n_latent
+    Bits of our code and sweeps of a step's sampling; dimensions of scVI's code.
+precision, fused
+    As in `QBMVAE.train`.
 """
 
 from __future__ import annotations

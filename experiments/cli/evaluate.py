@@ -112,6 +112,11 @@ def evaluate(
         Cells with types, named as for `train`; genes are matched by name.
     out
         Folder to make; new or empty.
+
+    Raises
+    ------
+    InputError
+        Where a pair is not two types.
     """
     config = checks.trained(run)
     checks.new_folder(out)
@@ -240,6 +245,11 @@ def report(folder: Path, /, *, out: Path | None = None, common: Common = DEFAULT
         A run, or a comparison, also an unfinished one.
     out
         HTML file to write; FOLDER/report.html by default.
+
+    Raises
+    ------
+    InputError
+        Where there is no folder.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")

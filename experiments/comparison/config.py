@@ -158,7 +158,13 @@ class Comparison:
         ]
 
     def fit_tasks(self, data: DataSpec, model: ModelSpec, seed: int) -> tuple[str, ...]:
-        """Return the tasks of an entry."""
+        """Return the tasks of an entry.
+
+        Parameters
+        ----------
+        data, model, seed
+            The entry.
+        """
         return tuple(
             task
             for task in data.tasks or self.tasks
@@ -166,7 +172,13 @@ class Comparison:
         )
 
     def fit_hash(self, data: DataSpec, model: ModelSpec, seed: int) -> str:
-        """Return a hash of everything that an entry's result depends on, versions aside."""
+        """Return a hash of everything that an entry's result depends on, versions aside.
+
+        Parameters
+        ----------
+        data, model, seed
+            The entry.
+        """
         budget = {f: getattr(self, f) for f in ("max_epochs", "batch_size", "n_hidden", "n_layers", "max_cells")}
         snapshots = self.snapshots if seed == self.seeds[0] else ()
         described = {
@@ -250,7 +262,13 @@ def _model(entry: Any, where: str) -> Any:
 
 
 def require_models(names: Iterable[str], where: str = "") -> None:
-    """Raise `InputError`, which `where` opens, for a name that is no model's."""
+    """Raise `InputError`, which `where` opens, for a name that is no model's.
+
+    Raises
+    ------
+    InputError
+        Names the nearest model.
+    """
     for name in names:
         if name not in METHODS:
             raise InputError(f"{where}there is no model {name!r}{nearest(name, METHODS)}")

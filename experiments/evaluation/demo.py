@@ -56,6 +56,15 @@ def main(arguments: list[str] | None = None) -> int:
 def run_demo(out: str | Path, max_epochs: int = 60, n_cells: int = 1500, seed: int = 0) -> dict[str, Any]:
     """Train, score and report; the folder appears when everything is done, and replaces an earlier demo's.
 
+    Parameters
+    ----------
+    out
+        The folder.
+    max_epochs
+        Epochs of both networks.
+    n_cells, seed
+        Of the simulated cells; the seed of everything.
+
     Raises
     ------
     InputError

@@ -65,6 +65,17 @@ class Reference:
 def usable_cells(adata: AnnData, keys: Sequence[str | None], n_max: int, seed: int = 0) -> np.ndarray:
     """Return rows of at most `n_max` cells that have a value in every key, stratified by batch and type together.
 
+    Parameters
+    ----------
+    adata
+        The cells.
+    keys
+        Columns that must have a value; None is skipped.
+    n_max
+        Most cells.
+    seed
+        Of the subsample.
+
     Raises
     ------
     InputError
@@ -113,6 +124,11 @@ def reference(
         Which tasks will be scored.
     n_roots
         Root cells over which trajectory scores are averaged.
+
+    Raises
+    ------
+    InputError
+        For a column or a root that is not there, or a time that is no number.
     """
     from experiments.tasks.scgraph import consensus
     from experiments.tasks.trajectory import pick_roots, reference_pseudotime
@@ -240,7 +256,17 @@ def score(
 def classification_scores(
     x: np.ndarray, found: Reference, classifiers: Sequence[str], pairs: Any, graph: Any, seed: int
 ) -> dict[str, Any]:
-    """Return the first classifier's scores over stratified folds, and those of the others and of held-out batches."""
+    """Return the first classifier's scores over stratified folds, and those of the others and of held-out batches.
+
+    Parameters
+    ----------
+    x, found
+        Embedding `(n_cells, n_dimensions)` and reference.
+    classifiers, pairs, seed
+        As in `score`.
+    graph
+        Nearest neighbours of the embedding.
+    """
     from experiments.tasks import classification as c
     from experiments.tasks.clustering import leiden
 
@@ -265,7 +291,15 @@ def _summary(scores: dict[str, Any]) -> dict[str, Any]:
 
 
 def trajectory_scores(x: np.ndarray, found: Reference, seed: int = 0) -> dict[str, Any]:
-    """Return conservation, a mean over the reference times, and regression of the real time or shares."""
+    """Return conservation, a mean over the reference times, and regression of the real time or shares.
+
+    Parameters
+    ----------
+    x, found
+        Embedding `(n_cells, n_dimensions)` and reference.
+    seed
+        Of the folds.
+    """
     from experiments.tasks.arrays import finite_mean
     from experiments.tasks.trajectory import conservation, time_regression
 
@@ -283,7 +317,17 @@ def trajectory_scores(x: np.ndarray, found: Reference, seed: int = 0) -> dict[st
 
 
 def ceilings(adata: AnnData, found: Reference, layer: str | None = None, seed: int = 0) -> dict[str, Any]:
-    """Return the noise ceilings of classification and pseudotime, batch by batch, and the bounds of the integration scores."""
+    """Return the noise ceilings of classification and pseudotime, batch by batch, and the bounds of the integration scores.
+
+    Parameters
+    ----------
+    adata, found
+        The scored cells and their reference.
+    layer
+        Where the counts are.
+    seed
+        Of the halves of counts.
+    """
     from experiments.evaluation.bounds import integration_bounds
     from experiments.tasks import ceilings as c
 

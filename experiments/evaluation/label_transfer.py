@@ -31,7 +31,17 @@ UNKNOWN = "Unknown"
 
 
 def hidden_column(label: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Return the labels with all but `count` cells of each type (half of it at most) unknown."""
+    """Return the labels with all but `count` cells of each type (half of it at most) unknown.
+
+    Parameters
+    ----------
+    label
+        Types, `(n_cells,)`.
+    count
+        Cells of each type that stay known.
+    seed
+        Of the choice.
+    """
     rng, column = np.random.default_rng(seed), np.full(len(label), UNKNOWN, dtype=object)
     for name in np.unique(label):
         rows = np.flatnonzero(label == name)
@@ -86,7 +96,15 @@ def plain(x: np.ndarray, column: np.ndarray) -> dict[str, pd.DataFrame]:
 
 
 def scanvi(adata: Any, batch_key: str | None, seed: int, epochs: int) -> Any:
-    """Return a function from a column of labels to scANVI's probabilities; its scVI is trained once."""
+    """Return a function from a column of labels to scANVI's probabilities; its scVI is trained once.
+
+    Parameters
+    ----------
+    adata, batch_key
+        Cells, and the column of batches.
+    seed, epochs
+        Of the training.
+    """
     import scvi
 
     scvi.settings.seed = seed
@@ -112,7 +130,17 @@ def scanvi(adata: Any, batch_key: str | None, seed: int, epochs: int) -> Any:
 def run(
     path: str, seed: int, batch_key: str | None, label_key: str, epochs: int, published: bool
 ) -> list[dict[str, Any]]:
-    """Return the scores of every method and number of labels for one seed."""
+    """Return the scores of every method and number of labels for one seed.
+
+    Parameters
+    ----------
+    path, batch_key, label_key
+        The data and their columns.
+    seed, epochs
+        Of the training.
+    published
+        Whether scANVI is run too.
+    """
     from qbmvae import QBMVAE
 
     adata = load(path)

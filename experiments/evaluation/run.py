@@ -38,10 +38,38 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Score the embedding of a run and write metrics.json, tables and report.html; parameters as `qbmvae evaluate`.
 
+    Parameters
+    ----------
+    run, data, out
+        Run folder, labelled cells, and the folder to make.
+    label_key, batch_key
+        Columns of types and batches; the run's batches by default, "none" for none.
+    time_keys, root, branch_key
+        Of the trajectory, see `embedding.reference`.
+    tasks
+        Which scores to compute.
+    pairs
+        Types that are hard to tell apart.
+    against
+        Models that are fitted on the same cells and scored too.
+    representation
+        What of the model is scored; its default by default.
+    max_cells
+        Score a stratified subsample above this size.
+    seed
+        Of folds, classifiers and baselines.
+    say
+        Takes a line of progress.
+
     Returns
     -------
     dict
         What metrics.json holds: the run's scores by task, "baselines" with the same of each, "ceilings", "data".
+
+    Raises
+    ------
+    InputError
+        For an unknown task, model or column, or batches that are one.
     """
     from experiments.data.datasets import read_cells, require_key
     from experiments.methods.base import Task

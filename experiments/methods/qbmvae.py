@@ -24,7 +24,15 @@ def fit_own(
     options: dict[str, Any],
     shuffled: bool = False,
 ) -> Fitted:
-    """Fit `QBMVAE` on the task's cells; see `experiments.methods.registry.fit_qbmvae`."""
+    """Fit `QBMVAE` on the task's cells; see `experiments.methods.registry.fit_qbmvae`.
+
+    Parameters
+    ----------
+    task, representation, train, shuffled
+        As there.
+    options
+        Options of `QBMVAE`.
+    """
     from qbmvae import QBMVAE
 
     adata = task.adata.copy()
