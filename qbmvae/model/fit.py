@@ -26,7 +26,7 @@ from qbmvae.data import counts
 from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
 from qbmvae.data.stream import Stream, StreamSource
-from qbmvae.model import aligned_space, cells, embedding, expression_space, refit
+from qbmvae.model import aligned_space, cells, embedding, expression_space, labels, refit
 from qbmvae.model.lightning import LightningObserver, loggers_of
 from qbmvae.model.run_options import RunOptions
 from qbmvae.model.split import split_cells
@@ -183,6 +183,7 @@ class Run:
             progress=options.progress_bar,
             notes={"split": list(self.split), "cells": cells.contents(self.model)},
             ranks=ranks,
+            supervision=labels.supervision(self.model, self.config.label_weight),
         )
         if self.state is not None:
             trainer.load_state_dict(self.state)

@@ -99,6 +99,7 @@ class TrainingMethods(BitMethods):
         kl_warmup: float = 0.25,
         batch_matching: float = 2.0,
         cycle_consistency: float = 0.0,
+        label_weight: float = 0.0,
         num_chains: int = 512,
         gradient_clip: float | None = None,
         early_stopping: bool = False,
@@ -145,6 +146,9 @@ class TrainingMethods(BitMethods):
             Weight of the penalty on differences between the batches' mean bit probabilities.
         cycle_consistency
             Weight of the penalty on codes that change when decoded with another batch.
+        label_weight
+            Weight of a classifier's loss on labelled cells, which trains the encoder with it: tighter types, of models with
+            label units. 0: labels do not reach the encoder.
         num_chains
             Reads of the negative phase a step.
         gradient_clip

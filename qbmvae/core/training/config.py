@@ -39,6 +39,9 @@ class TrainingConfig:
         Weight of the penalty on differences between the batches' mean bit probabilities.
     cycle_consistency
         Weight of the penalty on codes that change when decoded with another batch.
+    label_weight
+        Weight of a classifier's loss on labelled cells, which trains the encoder with it: tighter types, of models with
+        label units. 0: labels do not reach the encoder.
     num_chains
         Reads of the negative phase a step.
     gradient_clip
@@ -76,6 +79,7 @@ class TrainingConfig:
     kl_warmup: float = 0.25
     batch_matching: float = 2.0
     cycle_consistency: float = 0.0
+    label_weight: float = 0.0
     num_chains: int = 512
     gradient_clip: float | None = None
     early_stopping: bool = False
@@ -110,7 +114,14 @@ class TrainingConfig:
                 raise InputError(f"{name} must be a whole number, not {value!r}")
             if value < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "prior_learning_rate", "kl_weight", "batch_matching", "cycle_consistency"):
+        for name in (
+            "learning_rate",
+            "prior_learning_rate",
+            "kl_weight",
+            "batch_matching",
+            "cycle_consistency",
+            "label_weight",
+        ):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must be >= 0, not {getattr(self, name)}")
         for name in ("kl_warmup", "learning_rate_decay"):
