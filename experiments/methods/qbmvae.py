@@ -34,6 +34,13 @@ def fit_own(
         As there.
     options
         Options of `QBMVAE`.
+    labels
+        As there.
+
+    Raises
+    ------
+    InputError
+        Where labels are asked for that the task has not.
     """
     from qbmvae import QBMVAE
 
