@@ -4,8 +4,12 @@ Parameters
 ----------
 path, run
     The run folder.
+data
+    The cells: whatever `qbmvae.data.open_cells` opens.
+in_memory
+    "auto", "yes" or "no", see `qbmvae.data.open_cells`.
 report, progress
-    Whether to write report.html, and to show bars.
+    Whether to write report.html, and to show bars on stderr.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from qbmvae.data.opening import InMemory
+    from qbmvae.model.embedding import Representation
 
 #: What follows the training, in order.
 STAGES = ("model", "embedding", "bounds and log Z", "UMAP and report")
@@ -49,20 +54,12 @@ def train_run(
     ----------
     out
         The run folder, new or empty.
-    data
-        The cells: whatever `qbmvae.data.open_cells` opens.
     setup, model, train
         Arguments of `QBMVAE.setup_anndata`, `QBMVAE` and `QBMVAE.train`.
     seed
         Seed of everything random.
     n_top_genes
         Train on that many highly variable genes; on all by default.
-    in_memory
-        "auto", "yes" or "no", see `qbmvae.data.open_cells`.
-    progress
-        Whether to show a progress bar on stderr.
-    report
-        Whether to write report.html.
     reference
         A run whose model is extended to these cells, see `QBMVAE.load_query_data`; `setup` and `model` are its own.
 
@@ -236,23 +233,17 @@ def embed_file(
     run: str | Path,
     data: str | Path | Sequence[str | Path],
     out: str | Path,
-    representation: str = "expression",
+    representation: Representation | None = None,
     in_memory: InMemory = "auto",
 ) -> tuple[int, int]:
     """Write the embedding of cells by a run's model; return its shape.
 
     Parameters
     ----------
-    run
-        A complete run folder.
-    data
-        The cells: whatever `qbmvae.data.open_cells` opens.
     out
         The file to write, in the format that its suffix names.
     representation
-        As in `QBMVAE.get_latent_representation`.
-    in_memory
-        "auto", "yes" or "no".
+        As in `QBMVAE.get_latent_representation`: the model's own by default.
     """
     adata = cells_for(run, data, in_memory)
     return run_folder.load_model(run).write_latent_representation(out, adata, representation)
@@ -271,16 +262,10 @@ def predict_file(
 
     Parameters
     ----------
-    run
-        A complete run folder, trained with labels.
-    data
-        The cells: whatever `qbmvae.data.open_cells` opens.
     out
         The CSV file to write.
     method
         As in `QBMVAE.predict`.
-    in_memory
-        "auto", "yes" or "no".
     """
     import pandas as pd
 
@@ -298,13 +283,7 @@ def predict_file(
 
 
 def cells_for(run: str | Path, data: str | Path | Sequence[str | Path], in_memory: InMemory = "auto") -> AnnData:
-    """Return cells for the model of a run, their counts where the run's were.
-
-    Parameters
-    ----------
-    data, in_memory
-        As in `embed_file`.
-    """
+    """Return cells for the model of a run, their counts where the run's were."""
     from qbmvae.data import open_cells
 
     return open_cells(data, in_memory=in_memory, layer=run_folder.open_run(run)["setup"].get("layer"))

@@ -207,7 +207,8 @@ def compare(
 
 def _comparison(source: str | None, settings: Settings, overrides: dict[str, Any], one: OneSet) -> Comparison:
     """Return what to compare: of a configuration, or models on one file."""
-    from experiments.comparison.config import one_set, resolve
+    from experiments.comparison.config import resolve
+    from experiments.comparison.one_set import one_set
 
     cells = source is not None and (Path(source).suffix in (".h5ad", ".zarr") or Path(source).is_dir())
     if cells:

@@ -128,7 +128,7 @@ def embed(
     /,
     *data: Annotated[str, Parameter(required=True)],
     out: Path,
-    representation: Representation = "aligned",
+    representation: Representation | None = None,
     in_memory: InMemory = "auto",
     threads: Positive | None = None,
     common: Common = DEFAULTS,
@@ -149,7 +149,7 @@ def embed(
     out
         File to write: .h5ad, .parquet or .npz.
     representation
-        What to write of each cell.
+        What to write of each cell; by default the run's own default: aligned, for runs of this version.
     in_memory
         Whether to read all counts into memory, as for `train`.
     threads

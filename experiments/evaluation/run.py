@@ -11,6 +11,7 @@ import pandas as pd
 from experiments import run_folder
 from experiments.evaluation import embedding
 from experiments.evaluation.prepare import prepare
+from experiments.evaluation.reference import TASKS
 from experiments.evaluation.report import OURS, evaluation_report, task_tables, type_table
 from experiments.report.bits import bits_section
 from experiments.report.explorer import some_cells
@@ -27,7 +28,7 @@ def evaluate_run(
     time_keys: Sequence[str] = (),
     root: str | None = None,
     branch_key: str | None = None,
-    tasks: Sequence[str] = embedding.TASKS,
+    tasks: Sequence[str] = TASKS,
     pairs: Sequence[Sequence[str]] = (),
     against: Sequence[str] = ("pca",),
     representation: str | None = None,
@@ -44,7 +45,7 @@ def evaluate_run(
     label_key, batch_key
         Columns of types and batches; the run's batches by default, "none" for none.
     time_keys, root, branch_key
-        Of the trajectory, see `embedding.reference`.
+        Of the trajectory, see `reference.reference`.
     tasks
         Which scores to compute.
     pairs
@@ -75,8 +76,8 @@ def evaluate_run(
     from experiments.methods.registry import METHODS, fit
 
     for task in tasks:
-        if task not in embedding.TASKS:
-            raise InputError(f"there is no task {task!r}{nearest(task, embedding.TASKS)}")
+        if task not in TASKS:
+            raise InputError(f"there is no task {task!r}{nearest(task, TASKS)}")
     for name in against:
         if name not in METHODS:
             raise InputError(f"there is no model {name!r}{nearest(name, METHODS)}")
