@@ -187,7 +187,7 @@ class Ising:
     @property
     def J(self) -> np.ndarray | sp.csr_array:
         """Couplings, symmetric with zero diagonal, `(n, n)`; an array, or a CSR array where the layout is sparse."""
-        return self.coupled.sparse if self.layout == "sparse" else self.coupled.dense
+        return self.coupled.matrix
 
     @property
     def dense(self) -> np.ndarray:

@@ -24,9 +24,10 @@ import pandas as pd
 
 import samplers
 from experiments.comparison.config import DataSpec, ModelSpec, load_config
-from experiments.comparison.statistics import interval
+from experiments.comparison.statistics import mean_and_half
 from experiments.data.datasets import load, select_hvgs
 from experiments.methods.registry import METHODS
+from experiments.report.values import Spread
 from experiments.run_folder import quiet
 from experiments.tasks.arrays import stratified_subsample
 from experiments.tasks.classification import folds
@@ -146,8 +147,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _spread(differences: pd.Series) -> str:
-    mean, _, high = interval(differences)
-    return f"{mean:.2f}" if not np.isfinite(high) else f"{mean:.2f} +- {high - mean:.2f}"
+    return Spread.around(*mean_and_half(differences)).text(2)
 
 
 def _markdown(shown: pd.DataFrame) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ def evaluation_report(
     label_key: str,
     batch_key: str | None,
     layer: str | None = None,
+    more: Sequence[dict[str, Any]] = (),
 ) -> str:
     """Return the page of an evaluation.
 
@@ -73,6 +75,8 @@ def evaluation_report(
         The scored cells and their `embedding.Reference`.
     label_key, batch_key, layer
         Where types, batches and counts are.
+    more
+        Further sections, for `page`.
     """
     tables = task_tables(metrics)
     shown = some_cells(len(found.pca), 2000 if len(embeddings) > 1 else 4000)
@@ -109,8 +113,9 @@ def evaluation_report(
     data = metrics["data"]
     scored = f"{data['scored_cells']:,} of {data['cells']:,} cells scored"
     share = data["encoder_saw_share"]
-    subtitle = f"{scored}; the encoder was trained on {share:.0%} of them, without their labels"
-    return page(f"Evaluation of {Path(run).name}", subtitle, sections, lead)
+    labels = "with labels, which its scores then repeat" if data["encoder_saw_labels"] else "without their labels"
+    subtitle = f"{scored}; the encoder was trained on {share:.0%} of them, {labels}"
+    return page(f"Evaluation of {Path(run).name}", subtitle, [*sections, *more], lead)
 
 
 def _without(metrics: dict[str, Any], task: str) -> dict[str, Any]:

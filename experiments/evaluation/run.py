@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -12,10 +12,9 @@ from experiments import run_folder
 from experiments.evaluation import embedding
 from experiments.evaluation.prepare import prepare
 from experiments.evaluation.report import OURS, evaluation_report, task_tables, type_table
+from experiments.report.bits import bits_section
+from experiments.report.explorer import some_cells
 from samplers.errors import InputError, nearest
-
-if TYPE_CHECKING:
-    pass
 
 
 def evaluate_run(
@@ -101,6 +100,7 @@ def evaluate_run(
                 "cells": adata.n_obs,
                 "scored_cells": len(rows),
                 "encoder_saw_share": len(seen) / len(rows),
+                "encoder_saw_labels": bool(config["train"].get("label_weight")),
             },
             "run": str(Path(run).resolve()),
             "representation": representation,
@@ -108,10 +108,12 @@ def evaluate_run(
         }
         metrics = run_folder.plain(metrics)
         write_tables(path, metrics)
+        shown = adata[scored[some_cells(len(scored))]]
+        more = bits_section(model, shown, shown.obs[label_key].astype(str).to_numpy())
         run_folder.write_text(
             path / "report.html",
             evaluation_report(
-                str(run), metrics, embeddings, prepared.cells, found, label_key, batch_key, setup.get("layer")
+                str(run), metrics, embeddings, prepared.cells, found, label_key, batch_key, setup.get("layer"), more
             ),
         )
         # last: whoever finds it finds the rest

@@ -57,6 +57,11 @@ def matrix_and_genes(adata: Any, layer: str | None) -> tuple[Any, pd.DataFrame, 
     """Return the matrix that holds the counts, the table of its genes, and whether it is in memory.
 
     A matrix on disk that cannot be read by rows (CSC) is loaded.
+
+    Raises
+    ------
+    InputError
+        Where there is no such layer, or no counts.
     """
     if (store := getattr(adata, "store", None)) is not None:
         return store, adata.var, False

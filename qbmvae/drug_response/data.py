@@ -93,7 +93,17 @@ class PairBatch:
 
 
 def pair_batch(molecules: MoleculeSet, features: np.ndarray, drug: np.ndarray, line: np.ndarray) -> PairBatch:
-    """Return the pairs `(drug[k], line[k])` as a batch with duplicates of drugs and lines taken out."""
+    """Return the pairs `(drug[k], line[k])` as a batch with duplicates of drugs and lines taken out.
+
+    Parameters
+    ----------
+    molecules
+        The data's molecules.
+    features
+        Of its cell lines, `(n_lines, n_features)`.
+    drug, line
+        Positions of each pair, `(n_pairs,)`.
+    """
     drugs, drug_positions = np.unique(drug, return_inverse=True)
     lines, line_positions = np.unique(line, return_inverse=True)
     return PairBatch(

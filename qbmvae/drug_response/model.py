@@ -159,7 +159,15 @@ class DrugResponse:
         features: pd.DataFrame,
         pairs: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> pd.DataFrame:
-        """Return `predict` for molecules that are graphs already."""
+        """Return `predict` for molecules that are graphs already.
+
+        Parameters
+        ----------
+        graphs, names
+            The molecules, and what the table calls them.
+        features, pairs
+            As in `predict`.
+        """
         table = self.align(features)
         drug, line = pairs if pairs is not None else grid(list(graphs), table.to_numpy())
         values = table.to_numpy(dtype=np.float32)
@@ -178,7 +186,13 @@ class DrugResponse:
         return frame.assign(ln_ic50=ln_ic50, ic50_um=np.exp(ln_ic50))
 
     def align(self, features: pd.DataFrame) -> pd.DataFrame:
-        """Return a checked feature table with the columns of training, in that order."""
+        """Return a checked feature table with the columns of training, in that order.
+
+        Raises
+        ------
+        InputError
+            Where columns of training are missing, or the table is not usable.
+        """
         table = feature_table(features, binary=self.options.cell_encoder == "conv")
         table.columns = table.columns.astype(str)
         lost = [name for name in self.feature_names if name not in table.columns]
@@ -203,7 +217,13 @@ class DrugResponse:
 
     @classmethod
     def load(cls, path: str | Path) -> DrugResponse:
-        """Return the model that `save` wrote."""
+        """Return the model that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            Where the file holds no whole model.
+        """
         tensors, header = archive.read(path, FORMAT)
         model = cls.__new__(cls)
         try:

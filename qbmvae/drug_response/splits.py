@@ -45,6 +45,11 @@ def split(
         Shares, each in (0, 1), sum below 1.
     seed
         Source of the order.
+
+    Raises
+    ------
+    InputError
+        For shares out of range, too few groups, or an unknown kind.
     """
     if not (validation > 0 and test > 0 and validation + test < 1):
         raise InputError(f"validation {validation:g} and test {test:g} must be > 0 with a sum below 1")
@@ -72,6 +77,11 @@ def sized_split(
         Numbers of pairs.
     seed
         Source of the order.
+
+    Raises
+    ------
+    InputError
+        Where the data hold fewer pairs.
     """
     wanted = {"train": n_train, "validation": n_validation, "test": n_test}
     if sum(wanted.values()) > len(data):
@@ -82,7 +92,13 @@ def sized_split(
 
 
 def groups(data: DrugData, kind: SplitName) -> np.ndarray:
-    """Return the group of each pair, `(n_pairs,)`: pairs of one group are never parted."""
+    """Return the group of each pair, `(n_pairs,)`: pairs of one group are never parted.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind, or tissues that are not known.
+    """
     if kind == "random":
         return np.arange(len(data))
     if kind == "blind-drug":

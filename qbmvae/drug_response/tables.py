@@ -12,13 +12,19 @@ from qbmvae.drug_response.data import DrugData
 from qbmvae.drug_response.featurise import Molecule, molecule
 from qbmvae.drug_response.graph_network import MoleculeSet
 from qbmvae.drug_response.response import TARGETS, Target
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 DRUG_KEY, LINE_KEY = "drug_id", "cosmic_id"
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Return a table from `.parquet`, `.csv`, `.tsv` (also gzipped) or `.h5ad` (`obsm["X_qbmvae"]`, else X, by `obs_names`)."""
+    """Return a table from `.parquet`, `.csv`, `.tsv` (also gzipped) or `.h5ad` (`obsm["X_qbmvae"]`, else X, by `obs_names`).
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, unreadable or of another format.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no such file: {path}")
@@ -78,7 +84,7 @@ def assemble(
     for column in (drug_key, line_key):
         _require(responses, column, "the response table")
     target = _target(responses, target)
-    molecules, names, without = drug_table(drugs, drug_key=drug_key)
+    molecules, names, without = _drug_table(drugs, drug_key=drug_key)
     matrix = feature_table(features, binary=binary, line_key=line_key)
     notes = []
 
@@ -125,12 +131,12 @@ def assemble(
         merged["line"].to_numpy(dtype=np.int64),
         np.exp(merged["value"].to_numpy()) if target == "ic50" else merged["value"].to_numpy(),
         target,
-        None if lines is None else tissue_table(lines, list(matrix.index), line_key=line_key),
+        None if lines is None else _tissue_table(lines, list(matrix.index), line_key=line_key),
         notes,
     )
 
 
-def drug_table(
+def _drug_table(
     drugs: pd.DataFrame, *, drug_key: str = DRUG_KEY
 ) -> tuple[dict[str, Molecule], dict[str, str], set[str]]:
     """Return molecules by key, names by key, and the keys of drugs whose SMILES is empty."""
@@ -155,7 +161,22 @@ def drug_table(
 
 
 def feature_table(features: pd.DataFrame, *, binary: bool = True, line_key: str = LINE_KEY) -> pd.DataFrame:
-    """Return the features as float32, indexed by line key; see `assemble` for what is refused."""
+    """Return the features as float32, indexed by line key; see `assemble` for what is refused.
+
+    Parameters
+    ----------
+    features
+        One row a cell line.
+    binary
+        Whether values must be 0 or 1.
+    line_key
+        Column with the lines' keys; the index where there is none.
+
+    Raises
+    ------
+    InputError
+        For lines that come twice, and values that are no such numbers; the message names the place.
+    """
     table = features
     if line_key in table.columns:
         table = table.set_index(line_key)
@@ -184,7 +205,7 @@ def feature_table(features: pd.DataFrame, *, binary: bool = True, line_key: str 
     return pd.DataFrame(values, index=table.index, columns=table.columns)
 
 
-def tissue_table(lines: pd.DataFrame, line_ids: list[str], *, line_key: str = LINE_KEY) -> np.ndarray:
+def _tissue_table(lines: pd.DataFrame, line_ids: list[str], *, line_key: str = LINE_KEY) -> np.ndarray:
     """Return the tissue of each line; a line without one is an error that names it."""
     for column in (line_key, "tissue"):
         _require(lines, column, "the cell-line table")
@@ -232,8 +253,7 @@ def _values(responses: pd.DataFrame, target: Target, keep: np.ndarray) -> np.nda
 
 
 def _require(table: pd.DataFrame, column: str, name: str) -> None:
-    if column not in table.columns:
-        raise InputError(f"{name} has no column {column!r}{nearest(column, table.columns)}")
+    require(column, table.columns, f"{name} has no column")
 
 
 def _embedding(path: Path) -> pd.DataFrame:

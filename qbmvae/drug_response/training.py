@@ -169,7 +169,21 @@ def predict(
     *,
     chunk: int = 1024,
 ) -> np.ndarray:
-    """Return the normalised response of pairs, `(n_pairs,)` float64; each distinct drug and line is encoded once."""
+    """Return the normalised response of pairs, `(n_pairs,)` float64; each distinct drug and line is encoded once.
+
+    Parameters
+    ----------
+    network
+        The network; set to evaluation.
+    molecules
+        All molecules.
+    features
+        Of all cell lines, `(n_lines, n_features)`.
+    drug, line
+        Positions of each pair, `(n_pairs,)`.
+    chunk
+        Pairs that go through the head at once.
+    """
     network.eval()
     drugs, drug_positions = np.unique(drug, return_inverse=True)
     lines, line_positions = np.unique(line, return_inverse=True)

@@ -50,6 +50,11 @@ def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: 
         Arguments of `QBMVAE.setup_anndata`.
     registry, extend
         What is known of genes and categories, and whether new categories may come in.
+
+    Raises
+    ------
+    InputError
+        For a view of other data, or columns that are not usable.
     """
     check_object(adata)
     if adata.is_view:
@@ -72,7 +77,13 @@ def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: 
 
 
 def registered(cls: type[Model], adata: AnnData) -> dict[str, Any]:
-    """Return the arguments with which an AnnData was registered."""
+    """Return the arguments with which an AnnData was registered.
+
+    Raises
+    ------
+    InputError
+        For what is no AnnData, or was not registered.
+    """
     if not isinstance(adata, AnnData):
         raise InputError(f"{cls.__name__} takes an AnnData, not {type(adata).__name__}")
     try:
@@ -130,7 +141,13 @@ def with_likelihood(options: ModelOptions, entered: Cells | None) -> ModelOption
 
 
 def enter(model: Model, adata: AnnData | None) -> Cells:
-    """Return cells that came through the model's door: its own by default."""
+    """Return cells that came through the model's door: its own by default.
+
+    Raises
+    ------
+    InputError
+        Where neither the call nor the model holds cells, or they do not fit the model.
+    """
     if adata is None and model.adata is None:
         raise InputError("this model has no data of its own: pass adata=")
     own = adata is None or adata is model.adata
@@ -143,7 +160,13 @@ def rows_of(cells: Cells, indices: Any) -> np.ndarray | None:
 
 
 def counts_of(cells: Cells) -> Counts:
-    """Return the counts of cells; minified data have none, which raises `InputError`."""
+    """Return the counts of cells; minified data have none, which raises `InputError`.
+
+    Raises
+    ------
+    InputError
+        For minified data.
+    """
     if cells.counts is None:
         raise InputError("minified data hold no counts")
     return cells.counts
@@ -205,7 +228,13 @@ def empty(model: Model) -> np.ndarray:
 def batches(
     model: Model, adata: AnnData | None = None, indices: Any = None, batch_size: int | None = None
 ) -> Iterator[Batch]:
-    """Return minibatches of cells in order, the module in evaluation mode; parameters as in `source`."""
+    """Return minibatches of cells in order, the module in evaluation mode; parameters as in `source`.
+
+    Parameters
+    ----------
+    model, adata, indices, batch_size
+        As in `source`.
+    """
     cells = source(model, adata, indices)
     if not len(cells):
         return iter(())
@@ -219,6 +248,11 @@ def posteriors(
     """Yield the posterior's parameters on the CPU with the cells that they belong to; minified data have no counts.
 
     Parameters as in `batches`. Minified data come in one part.
+
+    Parameters
+    ----------
+    model, adata, indices, batch_size
+        As in `source`.
     """
     vae, cells = model.module.vae, enter(model, adata)
     if cells.counts is not None:
@@ -239,7 +273,13 @@ def posteriors(
 def posterior(
     model: Model, adata: AnnData | None = None, indices: Any = None, batch_size: int | None = None
 ) -> torch.Tensor:
-    """Return bit logits, or location and log variance, `(n_cells, ...)` on the CPU; parameters as in `batches`."""
+    """Return bit logits, or location and log variance, `(n_cells, ...)` on the CPU; parameters as in `batches`.
+
+    Parameters
+    ----------
+    model, adata, indices, batch_size
+        As in `source`.
+    """
     parts = [parameters for parameters, _ in posteriors(model, adata, indices, batch_size)]
     return torch.cat(parts) if parts else torch.zeros(0, model.module.vae.posterior.out_features)
 

@@ -67,6 +67,15 @@ class LazyRows:
 class Cells(AnnData):
     """Cells as a model sees them; made by `Door.enter` alone.
 
+    Parameters
+    ----------
+    adata
+        As they came, or aligned to the model's genes.
+    kept
+        Their counts.
+    var
+        Table of their genes.
+
     Attributes
     ----------
     counts
@@ -215,7 +224,13 @@ class Door:
 
 
 def check_object(adata: Any) -> None:
-    """Raise InputError for what is no AnnData, or one whose tables are not in memory."""
+    """Raise InputError for what is no AnnData, or one whose tables are not in memory.
+
+    Raises
+    ------
+    InputError
+        For any other object.
+    """
     if not isinstance(adata, AnnData):
         raise InputError(f"cells come as an AnnData, not as {type(adata).__name__}")
     if not isinstance(adata.obs, pd.DataFrame):

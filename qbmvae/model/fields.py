@@ -2,6 +2,15 @@
 
 scvi-tools' own fields compare categories by type, refuse missing labels, and are kept as base classes: the registries that
 they write, and that models saved before hold, stay the same.
+
+Parameters
+----------
+state_registry
+    What the model remembers of the column.
+adata_target
+    Cells to register.
+extend_categories
+    Whether new categories may come in.
 """
 
 from __future__ import annotations

@@ -21,6 +21,11 @@ class LabelUnits(nn.Module):
         The model's; the machine starts from a copy.
     n_labels
         How many labels each column has.
+
+    Raises
+    ------
+    InputError
+        For a continuous prior.
     """
 
     weight: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,8 @@ from scvi.model.base import BaseMinifiedModeModelClass as Model
 
 from qbmvae.core.labels.fit import fit_labels
 from qbmvae.core.labels.targets import combined, fit_softmax, neighbour_votes, soft_targets
-from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.core.training.config import TrainingConfig
+from qbmvae.core.training.supervision import Supervision
 from qbmvae.data import audit, label_names
 from qbmvae.data.categories import text_of
 from qbmvae.model import cells, embedding, fields
@@ -24,8 +24,6 @@ from qbmvae.model.label_units import LabelUnits
 from samplers.errors import InputError, nearest
 
 METHODS = ("machine", "softmax", "knn")
-#: Which cells are drawn with which combination of labels; None for the prior without labels.
-Asked = list[tuple[int | None, np.ndarray]]
 #: Cells to whose codes the units are fitted, and labelled cells of each label that are kept as neighbours, at most.
 CELLS, NEIGHBOURS_KEPT = 20_000, 1_000
 #: Steps of the fit; after a short training fewer, down to the second.
@@ -44,7 +42,13 @@ def codes(model: Model) -> np.ndarray:
 
 
 def units_of(model: Model) -> LabelUnits:
-    """Return the label units of a model; name what to do where it has none."""
+    """Return the label units of a model; name what to do where it has none.
+
+    Raises
+    ------
+    InputError
+        Where the model has none; the message says how to add them.
+    """
     if model.module.labels is None:
         raise InputError(
             "this model has no label units: register labels with setup_anndata(adata, labels_key=..., "
@@ -54,86 +58,18 @@ def units_of(model: Model) -> LabelUnits:
 
 
 def group_of(model: Model, key: str) -> int:
-    """Return the place of a column of labels; name the nearest where there is none of that name."""
+    """Return the place of a column of labels; name the nearest where there is none of that name.
+
+    Raises
+    ------
+    InputError
+        For a column that the model does not have.
+    """
     units_of(model)
     keys = list(cells.label_units(model.registry_))
     if key not in keys:
         raise InputError(f"the model has no labels_key {key!r}{nearest(str(key), keys)}")
     return keys.index(key)
-
-
-def named(model: Model, label: str | Mapping[str, str]) -> dict[str, str]:
-    """Return a label as a mapping of columns to labels; the name alone is enough where there is one column."""
-    units_of(model)
-    if isinstance(label, Mapping):
-        return {key: str(value) for key, value in label.items()}
-    keys = list(cells.label_units(model.registry_))
-    if len(keys) > 1:
-        raise InputError(f"the model has several columns of labels: write label={{{keys[0]!r}: {str(label)!r}}}")
-    return {keys[0]: str(label)}
-
-
-def combinations(model: Model, label: str | Mapping[str, str]) -> np.ndarray:
-    """Return the combinations that hold a label of each column that is named, the other columns left open."""
-    machine, known = units_of(model).machine, list(cells.label_units(model.registry_).values())
-    fits = np.ones(machine.groups, dtype=bool)
-    for key, value in named(model, label).items():
-        group = group_of(model, key)
-        if value not in known[group]:
-            raise InputError(f"the model knows no label {value!r}{nearest(value, known[group])}")
-        fits &= _axis(machine.groups, group, known[group].index(value))
-    found = np.flatnonzero(fits.ravel() & machine.log_shares.isfinite().cpu().numpy())
-    if not len(found):
-        raise InputError(f"no cell has the labels {named(model, label)} together: nothing is known of such cells")
-    return found
-
-
-def drawn(model: Model, label: str | Mapping[str, str] | None, n: int, rng: np.random.Generator) -> Asked:
-    """Return which of n cells have which combination of labels: columns that are not named follow their shares."""
-    if label is None:
-        return [(None, np.arange(n))]
-    found = combinations(model, label)
-    if len(found) == 1 or n < 1:
-        return [(int(found[0]), np.arange(n))]
-    shares = units_of(model).machine.log_shares.exp().cpu().numpy()[found]
-    own = rng.choice(found, n, p=shares / shares.sum())
-    return [(int(k), np.flatnonzero(own == k)) for k in np.unique(own)]
-
-
-def order(asked: Asked) -> np.ndarray:
-    """Return where each cell stands among those of one combination after the other, `(n_cells,)`."""
-    return np.argsort(np.concatenate([rows for _, rows in asked]))
-
-
-def names_of(model: Model, asked: Asked) -> dict[str, np.ndarray]:
-    """Return the labels of each column that cells were drawn with."""
-    own = np.concatenate([np.full(len(rows), combination) for combination, rows in asked])[order(asked)]
-    codes = np.unravel_index(own, units_of(model).machine.groups)
-    known = cells.label_units(model.registry_).items()
-    return {key: np.asarray(names, dtype=object)[c] for (key, names), c in zip(known, codes, strict=True)}
-
-
-def given(model: Model, combination: int) -> tuple[DiscretePrior, np.ndarray]:
-    """Return the energy of the bits, and the fields that a combination of labels adds, `(n_latent,)` in nats."""
-    machine = units_of(model).machine
-    return machine.prior, machine.fields()[combination].detach().double().cpu().numpy()
-
-
-def libraries(
-    model: Model, combination: int | None, batch: str | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None] | None:
-    """Return library sizes and covariates of training cells of a combination; None where the batch, if given, has none.
-
-    As `qbmvae.model.cells.libraries` does of all labels.
-    """
-    if combination is None or model.label_libraries_ is None:
-        return None
-    sizes, codes, numbers, own = model.label_libraries_
-    rows = own == combination
-    if batch is not None:
-        names = cells.batch_names(model.registry_)
-        rows &= codes[:, 0] == (names.index(str(batch)) if str(batch) in names else -1)
-    return (sizes[rows], codes[rows], numbers[rows] if numbers.shape[1] else None) if rows.any() else None
 
 
 def fit(model: Model, seed: int, steps: int = STEPS, num_chains: int = 1024) -> None:
@@ -192,6 +128,22 @@ def fit(model: Model, seed: int, steps: int = STEPS, num_chains: int = 1024) -> 
     model.label_libraries_ = sizes[chosen], covariates[chosen], numbers[chosen], targets.numpy().argmax(1)[some]
 
 
+def supervision(model: Model, weight: float) -> Supervision | None:
+    """Return what labels say to the encoder in training; None for weight 0.
+
+    Raises
+    ------
+    InputError
+        For a model without label units, or one that maps a query.
+    """
+    if not weight:
+        return None
+    units = units_of(model)
+    if model.keeps_labels_:
+        raise InputError("label_weight: what a query calls its cells is not looked at; train it with label_weight=0")
+    return Supervision(codes(model), units.machine.groups, model.module.n_latent, weight)
+
+
 def fit_after(model: Model, config: TrainingConfig) -> None:
     """Fit the units when training ends, in as many steps as it took and no more than `fit` takes."""
     steps = config.max_epochs * -(-len(model.train_indices_) // config.batch_size)
@@ -202,7 +154,20 @@ def fit_after(model: Model, config: TrainingConfig) -> None:
 def probabilities(
     model: Model, adata: Any, indices: Any, batch_size: int | None, method: str, groups: Sequence[int]
 ) -> list[np.ndarray]:
-    """Return label probabilities of cells in some columns, `(n_cells, n_labels)` each; see `QBMVAE.predict`."""
+    """Return label probabilities of cells in some columns, `(n_cells, n_labels)` each; see `QBMVAE.predict`.
+
+    Parameters
+    ----------
+    model, adata, indices, batch_size, method
+        As in `QBMVAE.predict`.
+    groups
+        Positions of the columns of labels.
+
+    Raises
+    ------
+    InputError
+        For an unknown method, or neighbours of a model that is not trained.
+    """
     if method not in METHODS:
         raise InputError(f"there is no method {method!r}{nearest(method, METHODS)}")
     units = units_of(model)
@@ -227,18 +192,24 @@ def probabilities(
     return [np.concatenate(found) for found in parts]
 
 
-def _axis(groups: Sequence[int], group: int, code: int) -> np.ndarray:
-    shape = [1] * len(groups)
-    shape[group] = groups[group]
-    return (np.arange(groups[group]) == code).reshape(shape)
-
-
 def _some(rng: np.random.Generator, rows: np.ndarray, most: int) -> np.ndarray:
     return rows if len(rows) <= most else rng.choice(rows, most, replace=False)
 
 
 def registration(model: Model, adata: Any, labels_key: str | Sequence[str], unlabelled: str) -> dict[str, Any]:
-    """Return a model's registration with the labels of these cells in it, after checking them; nothing is written."""
+    """Return a model's registration with the labels of these cells in it, after checking them; nothing is written.
+
+    Parameters
+    ----------
+    model
+        The model that gets labels.
+    adata
+        Its cells.
+    labels_key
+        Column with the labels, or several.
+    unlabelled
+        Value of cells without one.
+    """
     registry = copy.deepcopy(model.registry_)
     registry["setup_args"] |= {"labels_key": label_names.plain(labels_key), "unlabeled_category": unlabelled}
     setup = registry["setup_args"]

@@ -21,8 +21,8 @@ class QBMVAE(TrainingMethods):
 
     Parameters
     ----------
-    adata
-        Data registered with `QBMVAE.setup_anndata`.
+    adata, registry
+        Data registered with `QBMVAE.setup_anndata`; their registry, where scvi-tools makes a model without data.
     n_latent
         Bits of the code (dimensions for a continuous prior).
     n_hidden

@@ -11,7 +11,7 @@ from anndata import AnnData
 
 import samplers
 from qbmvae.core.priors.log_partition import log_partition
-from qbmvae.model import bounds, cells, generation, refit
+from qbmvae.model import bounds, cells, generation, label_draws, refit
 from qbmvae.model import labels as label_units
 from qbmvae.model.bits import as_bits
 from qbmvae.model.cell_methods import CellMethods
@@ -155,20 +155,20 @@ class PriorMethods(CellMethods):
             For a clamp or bias that does not fit the bits, or an unknown programme or label.
         """
         rng = np.random.default_rng(seed)
-        return self._codes(label_units.drawn(self, label, n, rng), rng, sampler, clamp, bias)
+        return self._codes(label_draws.drawn(self, label, n, rng), rng, sampler, clamp, bias)
 
     def _codes(
-        self, asked: label_units.Asked, rng: np.random.Generator, sampler: Any, clamp: Any, bias: Any
+        self, asked: label_draws.Asked, rng: np.random.Generator, sampler: Any, clamp: Any, bias: Any
     ) -> np.ndarray:
         """Return codes of cells with these combinations of labels, `(n, n_latent)`; parameters as in `sample_prior`."""
         bits, parts = as_bits(clamp, self.programmes_ or {}), []
         for combination, rows in asked:
             prior, fields = self.module.vae.prior, bias
             if combination is not None:
-                prior, fields = label_units.given(self, combination)
+                prior, fields = label_draws.given(self, combination)
                 fields = fields if bias is None else fields + generation.checked_bias(bias, len(fields))
             parts.append(generation.prior_codes(prior, len(rows), rng, sampler, bits, fields))
-        return np.concatenate(parts)[label_units.order(asked)]
+        return np.concatenate(parts)[label_draws.order(asked)]
 
     def generate(
         self,
@@ -212,11 +212,11 @@ class PriorMethods(CellMethods):
         """
         self._check_if_trained(warn=False)
         rng, names = np.random.default_rng(seed), cells.batch_names(self.registry_)
-        asked = label_units.drawn(self, label, n_cells, rng)
-        codes, order = self._codes(asked, rng, sampler, clamp, bias), label_units.order(asked)
+        asked = label_draws.drawn(self, label, n_cells, rng)
+        codes, order = self._codes(asked, rng, sampler, clamp, bias), label_draws.order(asked)
         like = [
             generation.training_like(
-                label_units.libraries(self, combination, batch) or self._libraries(), names, len(rows), batch, rng
+                label_draws.libraries(self, combination, batch) or self._libraries(), names, len(rows), batch, rng
             )
             for combination, rows in asked
         ]
@@ -229,7 +229,7 @@ class PriorMethods(CellMethods):
         batches = [names[c] for c in categories[:, 0]]
         generated = generation.annotated(counts, codes, library, batches, self.get_var_names())
         if isinstance(label, Mapping):
-            for key, own in label_units.names_of(self, asked).items():
+            for key, own in label_draws.names_of(self, asked).items():
                 generated.obs[key] = pd.Categorical(own)
         elif label is not None:
             generated.obs["label"] = pd.Categorical([str(label)] * n_cells)

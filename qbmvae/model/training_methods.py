@@ -20,6 +20,7 @@ from qbmvae.model import fit, labels, query, split
 from qbmvae.model.bit_methods import BitMethods
 from qbmvae.model.lightning import planned
 from qbmvae.model.module import QBMVAEModule
+from qbmvae.model.run_options import RunOptions
 
 
 class TrainingMethods(BitMethods):
@@ -98,6 +99,7 @@ class TrainingMethods(BitMethods):
         kl_warmup: float = 0.25,
         batch_matching: float = 2.0,
         cycle_consistency: float = 0.0,
+        label_weight: float = 0.0,
         num_chains: int = 512,
         gradient_clip: float | None = None,
         early_stopping: bool = False,
@@ -144,6 +146,9 @@ class TrainingMethods(BitMethods):
             Weight of the penalty on differences between the batches' mean bit probabilities.
         cycle_consistency
             Weight of the penalty on codes that change when decoded with another batch.
+        label_weight
+            Weight of a classifier's loss on labelled cells, which trains the encoder with it: tighter types, of models with
+            label units. 0: labels do not reach the encoder.
         num_chains
             Reads of the negative phase a step.
         gradient_clip
@@ -210,7 +215,7 @@ class TrainingMethods(BitMethods):
         config = pick(TrainingConfig, locals())
         if plan_kwargs:
             config = planned(config, plan_kwargs, split.steps(n_obs, config, train_size))
-        options = pick(fit.RunOptions, locals())
+        options = pick(RunOptions, locals())
         if sampler is not None:
             self.sampler = sampler
         run = fit.Run.of(self, config, options)

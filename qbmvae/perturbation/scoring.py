@@ -45,7 +45,26 @@ def screen(
     seed: int | np.random.Generator | None = 0,
     which: str = "data",
 ) -> Screen:
-    """Read a perturbation screen; `n_control` keeps that many control cells, drawn with `seed`."""
+    """Read a perturbation screen; `n_control` keeps that many control cells, drawn with `seed`.
+
+    Parameters
+    ----------
+    adata
+        Cells.
+    pert_key, control
+        Column of obs with each cell's perturbation, and the label of the controls.
+    n_control
+        Control cells to keep; all by default.
+    seed
+        Of their choice.
+    which
+        What messages call the cells.
+
+    Raises
+    ------
+    InputError
+        Where nothing but controls is there, or the cells are not usable.
+    """
     names = audit.labels(adata, pert_key, which)
     audit.require_control(names, control, pert_key, which)
     x = audit.log_normalised(adata, which)
@@ -94,7 +113,15 @@ def overlap(predicted: Screen, observed: Screen) -> np.ndarray:
 
 
 def discrimination(predicted: np.ndarray, observed: np.ndarray, names: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """PDS of each perturbation, (P,), from effects (pseudobulk minus control), both (P, n_genes)."""
+    """PDS of each perturbation, (P,), from effects (pseudobulk minus control), both (P, n_genes).
+
+    Parameters
+    ----------
+    predicted, observed
+        Effects, `(P, n_genes)`.
+    names, genes
+        Of the perturbations and of the genes: a perturbed gene itself does not count.
+    """
     from scipy.spatial.distance import cdist
 
     distances = cdist(predicted, observed, "cityblock")
@@ -135,6 +162,8 @@ def scores(
     n_control
         Evaluate against this many control cells drawn with `seed` (the same draw of rows in both where they have
         the same controls); all by default, as cell-eval does.
+    seed
+        Of the choice of control cells.
 
     Returns
     -------
@@ -178,7 +207,15 @@ def _same_genes(predicted: AnnData, observed: AnnData, which: str = "predicted")
 
 
 def score_screens(predicted: Screen, observed: Screen, genes: Any) -> dict[str, Any]:
-    """Score one `Screen` against another with the same genes; see `scores`."""
+    """Score one `Screen` against another with the same genes; see `scores`.
+
+    Parameters
+    ----------
+    predicted, observed
+        The screens.
+    genes
+        Their names.
+    """
     _same_perturbations(predicted, observed)
     table = pd.DataFrame(
         {

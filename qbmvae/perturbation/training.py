@@ -1,4 +1,16 @@
-"""Training of the delta predictor: warm start, validation, early stopping, refit on all groups, resumption."""
+"""Training of the delta predictor: warm start, validation, early stopping, refit on all groups, resumption.
+
+Parameters
+----------
+predictor
+    The delta predictor.
+source
+    Groups of cells.
+index
+    Positions of groups.
+options
+    How to train.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +35,13 @@ SCALES = np.linspace(0.0, 1.5, 31)
 
 
 def standardise(predictor: DeltaPredictor, source: Source, index: np.ndarray, *, outputs: bool) -> None:
-    """Set the predictor's input scale, and with `outputs` that of its deltas, from the training groups."""
+    """Set the predictor's input scale, and with `outputs` that of its deltas, from the training groups.
+
+    Parameters
+    ----------
+    outputs
+        Whether to set the scale of the deltas.
+    """
     h = source.mean_h()[index][:, : predictor.width]
     predictor.mean = h.mean(0)
     # one spread for all inputs: a spread each would amplify directions that hold only noise
@@ -33,7 +51,18 @@ def standardise(predictor: DeltaPredictor, source: Source, index: np.ndarray, *,
 
 
 def ridge_start(predictor: DeltaPredictor, source: Source, index: np.ndarray, folds: np.ndarray) -> float:
-    """Set the linear bypass to the ridge regression of the deltas on the backbone's linear columns; return the penalty."""
+    """Set the linear bypass to the ridge regression of the deltas on the backbone's linear columns; return the penalty.
+
+    Parameters
+    ----------
+    folds
+        What is left out together, a label of each group.
+
+    Raises
+    ------
+    InputError
+        Without a linear bypass.
+    """
     if predictor.linear is None:
         raise InputError('a ridge start needs a linear bypass: choose bypass="linear" or "mlp"')
     whole = source.mean_h()[index]
@@ -48,7 +77,7 @@ def ridge_start(predictor: DeltaPredictor, source: Source, index: np.ndarray, fo
     return solution.penalty
 
 
-def loss_of(predictor: DeltaPredictor, batch: Batch, options: Options) -> torch.Tensor:
+def _loss_of(predictor: DeltaPredictor, batch: Batch, options: Options) -> torch.Tensor:
     """Return the training loss of a batch, in units of the deltas' mean square."""
     predicted, target = predictor(batch.h) / predictor.scale, batch.target / predictor.scale
     weights = 1 + options.deg_weights * batch.significance.clamp(max=10.0) if options.deg_weights else None
@@ -84,7 +113,13 @@ def _optimiser(predictor: DeltaPredictor, source: Source, options: Options) -> t
 
 
 def rate_factor(step: int, total: int, options: Options) -> float:
-    """Return the factor on the learning rate: linear warm-up, then constant or cosine to zero."""
+    """Return the factor on the learning rate: linear warm-up, then constant or cosine to zero.
+
+    Parameters
+    ----------
+    step, total
+        Steps done, and steps of the schedule.
+    """
     warm = max(1, round(options.warm_up * total))
     if step < warm and options.warm_up:
         return (step + 1) / warm
@@ -150,7 +185,7 @@ def run(
         for group, base in zip(optimiser.param_groups, (1.0, 0.1), strict=False):
             group["lr"] = options.learning_rate * base * factor
         optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(predictor, batch, options)
+        loss = _loss_of(predictor, batch, options)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()

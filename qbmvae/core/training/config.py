@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from samplers.checks import one_of
 from samplers.errors import InputError
 
 #: Arithmetic of matrix products, to torch's name for it.
@@ -38,6 +39,9 @@ class TrainingConfig:
         Weight of the penalty on differences between the batches' mean bit probabilities.
     cycle_consistency
         Weight of the penalty on codes that change when decoded with another batch.
+    label_weight
+        Weight of a classifier's loss on labelled cells, which trains the encoder with it: tighter types, of models with
+        label units. 0: labels do not reach the encoder.
     num_chains
         Reads of the negative phase a step.
     gradient_clip
@@ -75,6 +79,7 @@ class TrainingConfig:
     kl_warmup: float = 0.25
     batch_matching: float = 2.0
     cycle_consistency: float = 0.0
+    label_weight: float = 0.0
     num_chains: int = 512
     gradient_clip: float | None = None
     early_stopping: bool = False
@@ -90,7 +95,13 @@ class TrainingConfig:
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> TrainingConfig:
-        """Return the configuration that a checkpoint holds, this version's or an older one's."""
+        """Return the configuration that a checkpoint holds, this version's or an older one's.
+
+        Raises
+        ------
+        InputError
+            For settings that this version does not know.
+        """
         found = {RENAMED.get(name, name): value for name, value in saved.items()}
         if unknown := sorted(found.keys() - {field.name for field in fields(cls)}):
             raise InputError(f"the checkpoint was written by another version: it sets {', '.join(unknown)}")
@@ -103,13 +114,18 @@ class TrainingConfig:
                 raise InputError(f"{name} must be a whole number, not {value!r}")
             if value < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "prior_learning_rate", "kl_weight", "batch_matching", "cycle_consistency"):
+        for name in (
+            "learning_rate",
+            "prior_learning_rate",
+            "kl_weight",
+            "batch_matching",
+            "cycle_consistency",
+            "label_weight",
+        ):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must be >= 0, not {getattr(self, name)}")
         for name in ("kl_warmup", "learning_rate_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share of the steps, in [0, 1], not {getattr(self, name)}")
-        if self.fused not in ("auto", "off"):
-            raise InputError(f"fused must be 'auto' or 'off', not {self.fused!r}")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision must be one of {', '.join(map(repr, PRECISIONS))}, not {self.precision!r}")
+        one_of("fused", self.fused, ("auto", "off"))
+        one_of("precision", self.precision, PRECISIONS)

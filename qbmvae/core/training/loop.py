@@ -92,7 +92,8 @@ class Loop:
         self.patience, self.min_delta, self.keep_best = patience, min_delta, keep_best
         self.parts, self.notes = dict(parts or {}), dict(notes or {})
         self.identity, self.stage = dict(identity or {}), stage
-        self.checkpoint, self.checkpoint_every = checkpoint and Path(checkpoint), checkpoint_every
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.checkpoint_every = checkpoint_every
         self.epoch = 0
         self.history: dict[str, list[tuple[int, float]]] = {}
         self.best_value, self.best_epoch, self.waited, self.stopped = math.inf, 0, 0, False

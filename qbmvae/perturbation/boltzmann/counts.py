@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 def count_matrix(adata: AnnData, which: str = "data") -> AnnData:
-    """Return cells with X as CSR float32 counts, without anything else of the user's object; fractions are refused."""
+    """Return cells with X as CSR float32 counts, without anything else of the user's object; fractions are refused.
+
+    Raises
+    ------
+    InputError
+        Where X is missing, or holds other than counts.
+    """
     import anndata as ad
 
     if adata.X is None:

@@ -62,7 +62,13 @@ class BoltzmannPerturbation:
         return self.conditions.table
 
     def use_features(self, table: Features) -> None:
-        """Take the vectors of perturbations from another table of the same width."""
+        """Take the vectors of perturbations from another table of the same width.
+
+        Raises
+        ------
+        InputError
+            For vectors of another width.
+        """
         if table.width != self.features.width:
             raise InputError(f"features have {table.width} columns, those of training {self.features.width}")
         self.conditions = replace(self.conditions, table=table)
@@ -79,14 +85,11 @@ class BoltzmannPerturbation:
 
     def counts(self, adata: AnnData, which: str = "data") -> AnnData:
         """Return the cells' counts with the model's genes, matched by name."""
-        if not np.array_equal(adata.var_names, self.genes):
-            adata = adata[:, audit.match_genes(adata, self.genes, which)]
-        return count_matrix(adata, which)
+        return count_matrix(audit.of_genes(adata, self.genes, which), which)
 
     def expression(self, adata: AnnData, which: str = "data") -> tuple[AnnData, sp.csr_matrix | np.ndarray]:
         """Return the cells with the model's genes, and their log1p-normalised expression."""
-        if not np.array_equal(adata.var_names, self.genes):
-            adata = adata[:, audit.match_genes(adata, self.genes, which)]
+        adata = audit.of_genes(adata, self.genes, which)
         return adata, audit.log_normalised(adata, which, target_sum=self.target_sum)
 
     def encode(self, adata: AnnData, which: str = "data") -> np.ndarray:
@@ -124,7 +127,9 @@ class BoltzmannPerturbation:
         """
         shifted = self.machine.fields(self.conditions.rows(labels), dose)
         owner = np.repeat(np.arange(len(labels)), n_cells)
-        clamp = _clamp(clamp, self.machine.n)
+        from qbmvae.model.generation import checked_clamp
+
+        clamp = checked_clamp(clamp, self.machine.n)
         if how == "transport":
             z = (rng.random(controls.shape) < controls).astype(np.uint8)
             gibbs.transport(
@@ -171,6 +176,8 @@ class BoltzmannPerturbation:
             Factor on the shift of the fields: between 0 and 1 interpolates, above 1 extrapolates.
         clamp
             Bit to 0 or 1: the others follow.
+        n_control
+            Control cells in the answer; all by default.
 
         Returns
         -------
@@ -180,7 +187,8 @@ class BoltzmannPerturbation:
         Raises
         ------
         InputError
-            A perturbation without features, controls that are no counts, a bit that there is not.
+            A perturbation without features, controls without counts, an unknown `how`, a dose that is no number, or a
+            bit that there is not.
         """
         import anndata as ad
         import pandas as pd
@@ -211,7 +219,17 @@ class BoltzmannPerturbation:
         return out
 
     def decode(self, bits: np.ndarray, totals: np.ndarray, seed: int) -> sp.csr_matrix:
-        """Return counts drawn for cells of these bits and total counts."""
+        """Return counts drawn for cells of these bits and total counts.
+
+        Parameters
+        ----------
+        bits
+            `(n_cells, n_latent)`.
+        totals
+            Total counts, `(n_cells,)`.
+        seed
+            Of the counts.
+        """
         from qbmvae.model.generation import decoded
 
         return decoded(self.vae.module, bits, totals, np.zeros((len(bits), 1), np.int64), None, seed)
@@ -219,7 +237,19 @@ class BoltzmannPerturbation:
     def predict_delta(
         self, labels: Sequence[str], controls: AnnData, *, n_cells: int = 200, seed: int = 0
     ) -> np.ndarray:
-        """Return the mean shift of log1p-normalised expression, (n_labels, n_genes): generated less generated controls."""
+        """Return the mean shift of log1p-normalised expression, (n_labels, n_genes): generated less generated controls.
+
+        Parameters
+        ----------
+        labels
+            Perturbations.
+        controls
+            Control cells of counts.
+        n_cells
+            Cells generated of each.
+        seed
+            Of the draws.
+        """
         wanted = {self.control: n_cells, **dict.fromkeys(labels, n_cells)}
         predicted = self.predict(wanted, controls, n_control=0, seed=seed)
         _, x = self.expression(predicted, "predicted")
@@ -243,7 +273,7 @@ class BoltzmannPerturbation:
         header = {
             "format": 1,
             "kind": KIND,
-            **{k: getattr(self, k) for k in ("genes", "pert_key", "control", "target_sum", "seed", "history", "notes")},
+            **{k: getattr(self, k) for k in KEPT},
             "options": self.options.to_dict(),
             "features": {"names": list(table.names), "kind": table.kind, "separator": table.separator},
         }
@@ -251,7 +281,13 @@ class BoltzmannPerturbation:
 
     @classmethod
     def load(cls, directory: str | Path) -> BoltzmannPerturbation:
-        """Load what `save` wrote."""
+        """Load what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            Where the folder holds none.
+        """
         from safetensors.numpy import load_file
 
         from qbmvae import QBMVAE
@@ -264,28 +300,17 @@ class BoltzmannPerturbation:
         table = header["features"]
         features = Features(tuple(table["names"]), arrays["features"], table["kind"], table["separator"])
         conditions = Conditions(features, header["control"], arrays["mean"], arrays["basis"])
-        kept = ("genes", "pert_key", "control", "target_sum", "seed", "history", "notes")
         return cls(
             QBMVAE.from_export(directory / VAE),
             ConditionalMachine(**{name: arrays[name] for name in ARRAYS}),
             conditions,
             options=BoltzmannOptions.from_dict(header["options"]),
-            **{k: header[k] for k in kept},
+            **{k: header[k] for k in KEPT},
         )
 
 
+KEPT = ("genes", "pert_key", "control", "target_sum", "seed", "history", "notes")
 ARRAYS = tuple(f.name for f in fields(ConditionalMachine))
-
-
-def _clamp(clamp: Mapping[int, int] | None, n_bits: int) -> dict[int, int]:
-    out = {}
-    for bit, value in (clamp or {}).items():
-        if not 0 <= int(bit) < n_bits:
-            raise InputError(f"clamp names bit {bit}, but the model has bits 0 to {n_bits - 1}")
-        if value not in (0, 1):
-            raise InputError(f"clamp sets bit {bit} to {value}: bits take 0 or 1")
-        out[int(bit)] = int(value)
-    return out
 
 
 def _spread(n: int, wanted: int, rng: np.random.Generator) -> np.ndarray:

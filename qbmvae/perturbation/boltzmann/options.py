@@ -62,7 +62,13 @@ class BoltzmannOptions:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BoltzmannOptions:
-        """Build options from plain values; unknown names are refused."""
+        """Build options from plain values; unknown names are refused.
+
+        Raises
+        ------
+        InputError
+            For an unknown name.
+        """
         known = [f.name for f in fields(cls)]
         for name in values:
             if name not in known:

@@ -43,7 +43,7 @@ def test_a_prior_is_scored_before_and_after_its_refit(tmp_path):
     assert "ceiling" not in rows[-1]
     table = priors.table(rows)
     assert f"| {rows[2]['elbo'] - rows[1]['elbo']:.2f} |" in table
-    assert f"{rows[1]['two_sample'] - rows[1]['ceiling']:.3g}" in table
+    assert f"| {round(rows[1]['two_sample'] - rows[1]['ceiling'], 3):g} |" in table
     # the refit of each prior that has one, held-out KL before and after
     assert "| boltzmann, cells | 1 |" in table
     assert "| gaussian, cells" not in table

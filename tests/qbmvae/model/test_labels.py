@@ -378,3 +378,60 @@ def test_several_columns_are_added_to_a_trained_model_and_kept_by_a_query(adata)
         QBMVAE.from_unlabeled(model, adata, ["known", "known"], "Unknown")
     with pytest.raises(InputError, match="no category 'Unknown'.*cell_type|cell_type.*no category"):
         QBMVAE.from_unlabeled(model, adata, ["known", "cell_type"], "Unknown")
+
+
+def test_labels_may_train_the_encoder_and_hidden_ones_never_do(adata):
+    """With a weight, labelled cells alone pull: what hidden cells are called changes no weight."""
+    truth, hidden = _hide(adata)
+    states, histories = [], []
+    for shuffled, weight in ((False, 2.0), (True, 2.0), (False, 0.0)):
+        other = adata.copy()
+        values = truth.copy()
+        if shuffled:
+            values[hidden] = np.random.default_rng(5).permutation(values[hidden])
+        other.obs["cell_type"] = pd.Categorical(values)
+        QBMVAE.setup_anndata(other, batch_key="batch", labels_key="known", unlabeled_category="Unknown")
+        model = QBMVAE(other, **SHAPE)
+        model.train(**{**QUICK, "max_epochs": 15}, label_weight=weight)
+        states.append(model.module.state_dict())
+        histories.append(model.history)
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["vae.posterior.weight"], states[2]["vae.posterior.weight"])
+    loss = histories[0]["labels_train"]["labels_train"]
+    assert loss.iloc[-1] < 0.7 * loss.iloc[0]
+    assert "labels_train" not in histories[2]
+
+
+def test_supervised_training_goes_on_where_it_stopped(adata, tmp_path):
+    _hide(adata)
+    _setup(adata)
+    options = {**QUICK, "max_epochs": 8, "label_weight": 1.0}
+    whole, again = QBMVAE(adata, **SHAPE), QBMVAE(adata, **SHAPE)
+    whole.train(**options)
+
+    class Stop(Exception):
+        pass
+
+    def stop(trainer):
+        if trainer.epoch == 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        again.train(**options, checkpoint_dir=tmp_path, on_epoch=stop)
+    again = QBMVAE(adata, **SHAPE)
+    again.train(**options, resume_from=tmp_path)
+    one, other = whole.module.state_dict(), again.module.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_label_weight_needs_labels(adata, labelled):
+    QBMVAE.setup_anndata(adata, batch_key="batch", labels_key="cell_type")
+    with pytest.raises(InputError, match="no label units"):
+        QBMVAE(adata, **SHAPE).train(**QUICK, label_weight=1.0)
+    with pytest.raises(InputError, match="label_weight must be >= 0"):
+        QBMVAE(adata, **SHAPE).train(**QUICK, label_weight=-1.0)
+    model, _, _ = labelled
+    query = model.adata[:30].copy()
+    query.obs["batch"] = "lab2"
+    with pytest.raises(InputError, match="what a query calls its cells is not looked at"):
+        QBMVAE.load_query_data(query, model).train(max_epochs=1, label_weight=1.0, progress_bar=False)
