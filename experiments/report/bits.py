@@ -121,6 +121,11 @@ def bits_over_cells(plane: np.ndarray, q: np.ndarray, table: pd.DataFrame, n_bit
         Of `QBMVAE.bit_table`: bits with the largest spread are shown, with the genes that rise.
     n_bits
         How many.
+
+    Raises
+    ------
+    InputError
+        Where coordinates and probabilities are of different cells.
     """
     if len(plane) != len(q):
         raise InputError(f"there are {len(plane)} coordinates, but probabilities of {len(q)} cells")

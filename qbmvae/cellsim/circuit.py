@@ -12,7 +12,7 @@ from qbmvae.cellsim import engines
 from qbmvae.cellsim.engines import components, memory
 from qbmvae.cellsim.gates import Edge, parse_edges
 from qbmvae.cellsim.structure import Structure, analyse
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -133,7 +133,7 @@ class GeneCircuit:
         n_cells
             Cells of all blocks together.
         seed
-            Seed or generator; the blocks joined are what `sample` returns for it.
+            Seed or generator, of all blocks.
         size
             Most cells of a block.
         """
@@ -243,8 +243,7 @@ class GeneCircuit:
             memory.check_size(len(largest), largest)
         if engine == "auto":
             return self.engine
-        if engine not in ENGINES:
-            raise InputError(f"unknown engine {engine!r}{nearest(engine, ('auto', *ENGINES))}")
+        require(engine, ENGINES, "unknown engine", ("auto", *ENGINES))
         if engine in ENGINES[:2] and ENGINES.index(engine) < ENGINES.index(self.engine):
             why = "only CX edges" if engine == "gf2" else "every gene to be finished before it controls another"
             raise InputError(f"engine {engine!r} needs {why}; this circuit needs {self.engine!r}")

@@ -32,7 +32,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from qbmvae.cellsim.expression import counts_of, log_normalised
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -167,8 +167,7 @@ class Groups:
     """
 
     def __init__(self, adata: AnnData, pairs: Sequence[Pair], cell_type_key: str, layer: str | None, trim: float):
-        if cell_type_key not in adata.obs:
-            raise InputError(f"obs has no column {cell_type_key!r}{nearest(cell_type_key, adata.obs.columns)}")
+        require(cell_type_key, adata.obs, "obs has no column", adata.obs.columns)
         types = adata.obs[cell_type_key].astype("category").cat.remove_unused_categories()
         self.labels, self.names, self.trim = types.cat.codes.to_numpy(), list(types.cat.categories), trim
         self.table, self.members = _checked(pairs, adata, self.names)
@@ -243,14 +242,12 @@ def by_condition(adata: AnnData, condition: str | None, key: str) -> list[tuple[
     """
     if condition is None and key not in adata.obs:
         return [(None, adata)]
-    if key not in adata.obs:
-        raise InputError(f"obs has no column {key!r}{nearest(key, adata.obs.columns)}")
+    require(key, adata.obs, "obs has no column", adata.obs.columns)
     values = adata.obs[key].astype(str)
     present = list(dict.fromkeys(values))
     if condition is None:
         return [(None, adata)] if len(present) == 1 else [(v, adata[(values == v).to_numpy()]) for v in present]
-    if condition not in present:
-        raise InputError(f"no cell has {key} {condition!r}{nearest(condition, present)}")
+    require(condition, present, f"no cell has {key}")
     return [(None, adata[(values == condition).to_numpy()])]
 
 

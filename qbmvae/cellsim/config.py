@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from qbmvae.cellsim.presets import PRESETS, preset
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 #: Keys of each section; a section that is not listed holds names of the user's own.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -166,5 +166,4 @@ def _read(path: Path) -> dict[str, Any]:
 def _check_keys(section: Mapping[str, Any], known: Iterable[str], where: str) -> None:
     known = tuple(known)
     for key in section:
-        if key not in known:
-            raise InputError(f"{where} has an unknown key {key!r}{nearest(key, known)}")
+        require(key, known, f"{where} has an unknown key")

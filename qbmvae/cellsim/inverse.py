@@ -263,7 +263,7 @@ class Search:
         order
             Genes in time order.
         known
-            What was found before, by gene and the set of genes before it; added to.
+            What was found before, by gene and the set of genes after it; added to.
         """
         later = frozenset(order[order.index(gene) + 1 :])
         if (gene, later) not in known:

@@ -79,7 +79,7 @@ def fit(design: np.ndarray, on: np.ndarray, total: np.ndarray) -> tuple[float, n
     Parameters
     ----------
     design
-        Which rotations turn the gene in each combination, `(n_combinations, n_angles)`.
+        Factor of each angle in each combination, `(n_combinations, n_angles)`.
     """
     weighted = design.T * total
     information = weighted @ design + 1e-9 * np.eye(design.shape[1])

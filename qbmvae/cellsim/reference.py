@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from qbmvae.cellsim.expression import counts_of
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -90,8 +90,7 @@ def fit_reference(
     InputError
         Where there is no such column, or a type has fewer than two cells.
     """
-    if cell_type_key not in adata.obs:
-        raise InputError(f"obs has no column {cell_type_key!r}{nearest(cell_type_key, adata.obs.columns)}")
+    require(cell_type_key, adata.obs, "obs has no column", adata.obs.columns)
     matrix = counts_of(adata, layer)
     total = np.asarray(matrix.sum(axis=1)).ravel()
     columns = _columns(adata, genes, matrix)
@@ -159,6 +158,5 @@ def _columns(adata: AnnData, genes: Sequence[str] | int | None, matrix: sp.csr_m
             raise InputError(f"reference.genes is {genes}: the reference has {adata.n_vars} genes")
         return np.sort(np.argsort(-np.asarray(matrix.sum(axis=0)).ravel(), kind="stable")[:genes])
     for gene in genes:
-        if gene not in adata.var_names:
-            raise InputError(f"the reference lacks gene {gene!r}{nearest(gene, adata.var_names)}")
+        require(gene, adata.var_names, "the reference lacks gene")
     return adata.var_names.get_indexer(list(genes))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qbmvae.cellsim.expression import counts_of, log_normalised, scaled
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -66,8 +66,7 @@ def separation(adata: AnnData, basis: str = "X_pca", label_key: str = "cell_type
 
     if basis not in adata.obsm:
         raise InputError(f"there is no obsm[{basis!r}]: run embed first{nearest(basis, adata.obsm)}")
-    if label_key not in adata.obs:
-        raise InputError(f"obs has no column {label_key!r}{nearest(label_key, adata.obs.columns)}")
+    require(label_key, adata.obs, "obs has no column", adata.obs.columns)
     points, labels = np.asarray(adata.obsm[basis]), adata.obs[label_key].astype(str).to_numpy()
     neighbours = NearestNeighbors(n_neighbors=min(k, len(points) - 1) + 1).fit(points).kneighbors(return_distance=False)
     # the first neighbour is the cell itself, or one at the same place

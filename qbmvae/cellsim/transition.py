@@ -12,7 +12,7 @@ import pandas as pd
 
 from qbmvae.cellsim.circuit import GeneCircuit
 from qbmvae.cellsim.inverse import Cells, Parents, Search
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 #: Gates that are looked for; "open" is a CX that acts where its control is off.
 KINDS = ("cx", "open", "cry")
@@ -46,8 +46,7 @@ class Transition:
         InputError
             For an unknown condition.
         """
-        if condition not in self.names:
-            raise InputError(f"no condition {condition!r}{nearest(condition, self.names)}")
+        require(condition, self.names, "no condition")
         edges: list[tuple[Any, ...]] = []
         for row in self.gates[self.gates["condition"] == condition].itertuples():
             if row.gate == "cx":
@@ -104,8 +103,7 @@ def learn_transition(
     """
     values, labels = _checked(first, second, genes)
     for kind in kinds:
-        if kind not in KINDS:
-            raise InputError(f"no gate {kind!r}{nearest(kind, KINDS)}")
+        require(kind, KINDS, "no gate")
     if not 0 < held_out < 1:
         raise InputError(f"held_out={held_out}: give a share between 0 and 1")
     n = len(labels)

@@ -152,7 +152,7 @@ def entangling_capability(
     n_samples
         Draws of all angles.
     features
-        `(n_features,)` values of the features; zeros by default.
+        `(n_features,)` values of the features; drawn at random by default.
     seed
         Of the draws.
     """

@@ -90,7 +90,7 @@ def assignment(x: Tensor, centres: Tensor, width: Tensor | float) -> Tensor:
     centres
         `(n_clusters, n_dimensions)`.
     width
-        Of the clusters, in units of distance: cells share themselves among centres about as near.
+        Of the clusters: shares are a softmax of minus the squared distance over this width.
     """
     # the cell's own squared norm is the same for every cluster
     return torch.softmax((2 * x @ centres.T - centres.square().sum(1)) / width, 1)

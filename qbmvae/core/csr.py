@@ -48,6 +48,10 @@ class CsrBlock:
         indptr = self.indptr[start : stop + 1] - first
         return CsrBlock(indptr, self.indices[first:last], self.data[first:last], self.n_columns)
 
+    def take(self, rows: np.ndarray) -> CsrBlock:
+        """Return the rows at some positions, in any order."""
+        return take_rows(self.indptr, self.indices, self.data, rows, self.n_columns)
+
     def log1p(self) -> CsrBlock:
         """Return the rows with log(1 + x) in the place of x."""
         logs = np.empty_like(self.data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 #: Estimator to the default of its parameter; a temperature, or the sharpness beta of the smoothing distributions.
 DEFAULTS = {
@@ -30,8 +30,7 @@ def check(estimator: str) -> None:
     InputError
         For an unknown estimator.
     """
-    if estimator not in DEFAULTS:
-        raise InputError(f"there is no gradient estimator {estimator!r}{nearest(estimator, DEFAULTS)}")
+    require(estimator, DEFAULTS, "there is no gradient estimator")
 
 
 def sample(logits: Tensor, estimator: str, parameter: float | None = None) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 
 def unique(index: pd.Index, label: str, remedy: str) -> None:
@@ -68,8 +68,7 @@ def keys(adata: Any, wanted: Iterable[str | None] | None, option: str, missing: 
             continue
         if not isinstance(key, str):
             raise InputError(f"{option}: a column of adata.obs is named by text, not {key!r}")
-        if key not in adata.obs:
-            raise InputError(f"{option}: adata.obs has no column {key!r}{nearest(key, own_columns(adata))}")
+        require(key, adata.obs, f"{option}: adata.obs has no column", own_columns(adata))
         if list(adata.obs.columns).count(key) > 1:
             raise InputError(
                 f"{option}: adata.obs has {list(adata.obs.columns).count(key)} columns {key!r}: rename one"

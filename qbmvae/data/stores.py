@@ -10,9 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from qbmvae import fingerprint
-from qbmvae.core.csr import CsrBlock, take_rows
+from qbmvae.core.csr import CsrBlock
 from qbmvae.data.containers import RAW, as_rows
-from samplers.errors import InputError, MissingExtraError, nearest
+from samplers.errors import InputError, nearest, needs
 
 #: Rows no further apart than this are read in one piece.
 NEAR = 64
@@ -126,11 +126,11 @@ class SelectedRows:
         parts = []
         for mine in np.split(wanted, cuts) if len(wanted) else []:
             block = self._store.read(int(mine[0]), int(mine[-1]) + 1)
-            parts.append(take_rows(block.indptr, block.indices, block.data, mine - mine[0], block.n_columns))
+            parts.append(block.take(mine - mine[0]))
         if not parts:
             return self._store.read(0, 0)
         together = stack(parts)
-        return take_rows(together.indptr, together.indices, together.data, place, together.n_columns)
+        return together.take(place)
 
 
 def block_of(rows: sp.csr_matrix) -> CsrBlock:
@@ -226,10 +226,8 @@ def open_group(path: str | Path) -> Any:
         import h5py
 
         if "://" in text:
-            try:
+            with needs("fsspec", "atlas"):
                 import fsspec
-            except ImportError as error:
-                raise MissingExtraError("fsspec", "atlas") from error
             return h5py.File(fsspec.open(text, "rb").open(), "r")
         return h5py.File(text, "r")
     except FileNotFoundError as error:

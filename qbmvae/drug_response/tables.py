@@ -12,7 +12,7 @@ from qbmvae.drug_response.data import DrugData
 from qbmvae.drug_response.featurise import Molecule, molecule
 from qbmvae.drug_response.graph_network import MoleculeSet
 from qbmvae.drug_response.response import TARGETS, Target
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 DRUG_KEY, LINE_KEY = "drug_id", "cosmic_id"
 
@@ -253,8 +253,7 @@ def _values(responses: pd.DataFrame, target: Target, keep: np.ndarray) -> np.nda
 
 
 def _require(table: pd.DataFrame, column: str, name: str) -> None:
-    if column not in table.columns:
-        raise InputError(f"{name} has no column {column!r}{nearest(column, table.columns)}")
+    require(column, table.columns, f"{name} has no column")
 
 
 def _embedding(path: Path) -> pd.DataFrame:

@@ -107,11 +107,11 @@ def graph(
     prior
         The model's.
     errors
-        Standard error of each coupling, `(n, n)`; None where they are not known.
+        Standard error of each coupling, `(n, n)`; None for a prior without couplings.
     activity
         Mean of each bit, `(n,)`.
     threshold
-        Errors that a coupling must exceed.
+        How many standard errors a coupling must exceed.
     names
         Of programmes, by bit.
     """

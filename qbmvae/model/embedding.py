@@ -20,7 +20,7 @@ from qbmvae.model import expression_space
 from qbmvae.model.aligned_space import COUNTS_WEIGHT, AlignedSpace
 from qbmvae.model.expression_space import ExpressionSpace
 from qbmvae.model.module import QBMVAEModule
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 Representation = Literal["aligned", "expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
 DEFAULT: Representation = "aligned"
@@ -51,8 +51,7 @@ def known(module: QBMVAEModule, representation: str | None) -> Representation:
         raise InputError(
             "this model was trained by an earlier version: use representation='expression', or train it again"
         )
-    if chosen not in REPRESENTATIONS:
-        raise InputError(f"there is no representation {chosen!r}{nearest(chosen, REPRESENTATIONS)}")
+    require(chosen, REPRESENTATIONS, "there is no representation")
     if not module.vae.prior.discrete and chosen not in CONTINUOUS:
         raise InputError(f"a continuous prior has no {chosen!r}: use representation=None or 'denoised'")
     return cast(Representation, chosen)

@@ -129,7 +129,13 @@ def fit(model: Model, seed: int, steps: int = STEPS, num_chains: int = 1024) -> 
 
 
 def supervision(model: Model, weight: float) -> Supervision | None:
-    """Return what labels say to the encoder in training; None for weight 0."""
+    """Return what labels say to the encoder in training; None for weight 0.
+
+    Raises
+    ------
+    InputError
+        For a model without label units, or one that maps a query.
+    """
     if not weight:
         return None
     units = units_of(model)

@@ -156,59 +156,41 @@ def fit(
     options = preset(options) if isinstance(options, str) else options
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _fit(
-            adata, pert_key, control, features, backbone, options, context_key, separator, seed, report, checkpoint
+        labels = audit.labels(adata, pert_key)
+        audit.require_control(labels, control, pert_key)
+        audit.match_genes(adata, adata.var_names)
+        target_sum = audit.median_total(adata)
+        x = audit.log_normalised(adata, target_sum=target_sum)
+        groups = training_groups(adata, x, pert_key, control, context_key, seed)
+        table = resolve_features(features, adata, labels, control, x, separator)
+        one_hot_table = table.kind == "one-hot"
+        known = np.unique(groups.labels)
+        values = table.lookup(known) if not _has_own_vectors(backbone, table) else np.zeros((len(known), 1), np.float32)
+        chosen = _make_backbone(backbone, adata, x, labels, control, values, one_hot_table, seed)
+        if {"project_out", "final_down_then_up"} & set(options.tune):
+            chosen.add_head(adata.var_names.astype(str).tolist())
+        basal = chosen.basal(adata, x)
+        set_size = min(SET_SIZE, *(len(rows) for rows in groups.control_rows.values()))
+        inputs = chosen.perturbation_inputs(table, groups.labels)
+        tuned = any(chosen.parts(part) for part in options.tune)
+        source = Source(chosen, basal, inputs, groups, x, set_size=set_size, tuned=tuned, seed=seed)
+        predictor = DeltaPredictor(chosen.width, adata.n_vars, options, seed)
+        folds = groups.contexts if one_hot_table else groups.labels
+        saved = None
+        if checkpoint is not None:
+            identity = {
+                "data": fingerprint.of_all(x, adata.var_names, labels, groups.contexts),
+                "features": fingerprint.of_all(inputs.numpy(), groups.labels),
+                "options": options.to_dict(),
+                "seed": seed,
+            }
+            saved = {"checkpoint": checkpoint, "identity": identity}
+        history, notes = _train(predictor, source, groups, folds, options, seed, report, saved)
+        notes |= {"features": table.kind, "n_groups": len(groups.labels), "n_perturbations": len(known)}
+        genes = adata.var_names.astype(str).tolist()
+        return PerturbationModel(
+            predictor, chosen, table, genes, pert_key, control, target_sum, options, seed, history, notes
         )
-
-
-def _fit(
-    adata: AnnData,
-    pert_key: str,
-    control: str,
-    features: Features | str | Path | None,
-    backbone: str | Path | Backbone,
-    options: Options,
-    context_key: str | None,
-    separator: str,
-    seed: int,
-    report: Callable[[dict[str, Any]], None] | None,
-    checkpoint: Path | None,
-) -> PerturbationModel:
-    labels = audit.labels(adata, pert_key)
-    audit.require_control(labels, control, pert_key)
-    audit.match_genes(adata, adata.var_names)
-    target_sum = audit.median_total(adata)
-    x = audit.log_normalised(adata, target_sum=target_sum)
-    groups = training_groups(adata, x, pert_key, control, context_key, seed)
-    table = resolve_features(features, adata, labels, control, x, separator)
-    one_hot_table = table.kind == "one-hot"
-    known = np.unique(groups.labels)
-    values = table.lookup(known) if not _has_own_vectors(backbone, table) else np.zeros((len(known), 1), np.float32)
-    chosen = _make_backbone(backbone, adata, x, labels, control, values, one_hot_table, seed)
-    if {"project_out", "final_down_then_up"} & set(options.tune):
-        chosen.add_head(adata.var_names.astype(str).tolist())
-    basal = chosen.basal(adata, x)
-    set_size = min(SET_SIZE, *(len(rows) for rows in groups.control_rows.values()))
-    inputs = chosen.perturbation_inputs(table, groups.labels)
-    tuned = any(chosen.parts(part) for part in options.tune)
-    source = Source(chosen, basal, inputs, groups, x, set_size=set_size, tuned=tuned, seed=seed)
-    predictor = DeltaPredictor(chosen.width, adata.n_vars, options, seed)
-    folds = groups.contexts if one_hot_table else groups.labels
-    saved = None
-    if checkpoint is not None:
-        identity = {
-            "data": fingerprint.of_all(x, adata.var_names, labels, groups.contexts),
-            "features": fingerprint.of_all(inputs.numpy(), groups.labels),
-            "options": options.to_dict(),
-            "seed": seed,
-        }
-        saved = {"checkpoint": checkpoint, "identity": identity}
-    history, notes = _train(predictor, source, groups, folds, options, seed, report, saved)
-    notes |= {"features": table.kind, "n_groups": len(groups.labels), "n_perturbations": len(known)}
-    genes = adata.var_names.astype(str).tolist()
-    return PerturbationModel(
-        predictor, chosen, table, genes, pert_key, control, target_sum, options, seed, history, notes
-    )
 
 
 def _has_own_vectors(backbone: Any, table: Features) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from samplers.checks import integer, one_of
-from samplers.errors import MissingExtraError
+from samplers.errors import needs
 from samplers.machines.optimiser import Optimiser
 from samplers.request import Request
 
@@ -49,10 +49,8 @@ class SimulatedBifurcationPackage(Optimiser):
         self.heated = bool(heated)
         self.num_steps = integer("num_steps", num_steps)
         self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
-        try:
+        with needs("simulated-bifurcation", "machines"):
             import simulated_bifurcation  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError("simulated-bifurcation", "machines") from error
 
     def _raw(self, request: Request, rng: np.random.Generator) -> np.ndarray:
         import simulated_bifurcation

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from samplers.checks import integer, one_of, positive
-from samplers.errors import MissingExtraError
+from samplers.errors import needs
 from samplers.machines.optimiser import Optimiser
 from samplers.machines.simulated_annealing import integer_bqm, ordered
 from samplers.request import Request
@@ -57,10 +57,8 @@ class OpenJij(Optimiser):
 
     @staticmethod
     def _package() -> Any:
-        try:
+        with needs("openjij", "machines"):
             import openjij
-        except ImportError as error:
-            raise MissingExtraError("openjij", "machines") from error
         return openjij
 
     def _raw(self, request: Request, rng: np.random.Generator) -> np.ndarray:

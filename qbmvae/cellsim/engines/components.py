@@ -11,7 +11,7 @@ angles
 edges
     The gates in time order.
 finished
-    Which genes nothing acts on after their first use as a control, as `finish_times` finds it.
+    When each gene is finished, see `qbmvae.cellsim.structure.Structure`.
 names
     Of the genes, for messages.
 """

@@ -11,7 +11,7 @@ angles
 edges
     The gates in time order.
 finished
-    For each gene the time from which nothing acts on it.
+    When each gene is finished, see `qbmvae.cellsim.structure.Structure`.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from qbmvae.circuits.engines import per_gate
 from qbmvae.circuits.engines.angles import AngleMap
 from qbmvae.circuits.frame import compile_circuit
 from qbmvae.circuits.observables import PauliString
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 if TYPE_CHECKING:
     from qbmvae.circuits.gate_list import GateList
@@ -54,8 +54,7 @@ def resolve(engine: str, circuit: GateList, batch: int, dtype: torch.dtype, devi
     InputError
         For an unknown engine, or states that do not fit in memory.
     """
-    if engine not in ENGINES:
-        raise InputError(f"unknown engine {engine!r}{nearest(engine, ENGINES)}")
+    require(engine, ENGINES, "unknown engine")
     n, cpu = circuit.n_qubits, device.type == "cpu"
     if engine == "auto":
         engine = "frame" if n <= SMALL else "reversible"

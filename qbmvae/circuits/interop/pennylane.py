@@ -14,7 +14,7 @@ from qbmvae.circuits.gates import GATES
 from qbmvae.circuits.interop import affine, check
 from qbmvae.circuits.observables import PauliString
 from qbmvae.circuits.operations import Angle, Source
-from samplers.errors import InputError, MissingExtraError
+from samplers.errors import InputError, needs
 
 NAMES = {
     "h": "Hadamard",
@@ -60,10 +60,8 @@ def load() -> Any:
     MissingExtraError
         Where PennyLane is not installed.
     """
-    try:
+    with needs("pennylane", "circuits"):
         import pennylane
-    except ImportError:
-        raise MissingExtraError("pennylane", "circuits") from None
     return pennylane
 
 

@@ -9,7 +9,7 @@ from qbmvae.circuits.gate_list import GateList
 from qbmvae.circuits.gates import GATES
 from qbmvae.circuits.interop import check
 from qbmvae.circuits.operations import Angle
-from samplers.errors import InputError, MissingExtraError
+from samplers.errors import InputError, needs
 
 RENAMED = {"cnot": "cx", "u3": "u"}
 GATE_OF = {RENAMED.get(name, name): name for name in GATES} | {"u3": "u3", "id": ""}
@@ -31,10 +31,8 @@ def load() -> Any:
     MissingExtraError
         Where Qiskit is not installed.
     """
-    try:
+    with needs("qiskit", "circuits"):
         import qiskit
-    except ImportError:
-        raise MissingExtraError("qiskit", "circuits") from None
     return qiskit
 
 

@@ -146,7 +146,7 @@ class ConditionalMachine:
         q
             Probabilities of the bits.
         fields
-            Of the cells' condition, `(n,)`.
+            Of the machine, `(n,)`.
         log_z
             Of the machine at these fields.
         """
