@@ -112,6 +112,11 @@ def train(
         Use a random subset of this many pairs.
     seed
         Seed of subset, split, weights and order.
+
+    Raises
+    ------
+    InputError
+        Where an option is missing, or the folder holds something else.
     """
     if resume is not None:
         checks.unfinished(resume, "model.safetensors")
@@ -177,6 +182,11 @@ def predict(
         Table of pairs: cosmic_id and smiles (or drug_id of training).
     features
         Features of the lines; by default those of training.
+
+    Raises
+    ------
+    InputError
+        Where neither molecules nor pairs are given, or both.
     """
     checks.suffix(out, (".csv",))
     checks.finished(run, "model.safetensors", "qbmvae drug train")
@@ -275,6 +285,11 @@ def report(folder: Path, /, *, common: Common = DEFAULTS) -> None:
     ----------
     folder
         A folder of `qbmvae drug compare`.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds no finished training.
     """
     from experiments.comparison import grid
 

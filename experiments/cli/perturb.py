@@ -132,6 +132,11 @@ def train(
         Go on with this stopped run; its own options hold.
     seed
         Seed of everything random; 0 by default.
+
+    Raises
+    ------
+    InputError
+        Where data or folder are missing, or the run is finished.
     """
     if resume is not None:
         checks.unfinished(resume, "metrics.json")
@@ -253,6 +258,11 @@ def predict(run: Path, /, *, out: Path, wanted: Wanted, making: Making = Making(
         A run folder of `qbmvae perturb train`.
     out
         The .h5ad file to write.
+
+    Raises
+    ------
+    InputError
+        Where an option belongs to another kind of model.
     """
     checks.suffix(out, (".h5ad",))
     checks.finished(run, "model.json", "qbmvae perturb train")

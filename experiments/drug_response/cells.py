@@ -80,6 +80,11 @@ def grid(config: CompareConfig) -> list[Cell]:
 def run_cell(config: CompareConfig, data: DrugData, cell: Cell) -> dict[str, Any]:
     """Train, choose the epoch by validation, and measure on the paper's test size and on the common test.
 
+    Parameters
+    ----------
+    config, data, cell
+        What is trained, on which pairs.
+
     Returns
     -------
     name, n_train, seed, split, `paper` and `common` (metrics of the two tests), `mechanisms` (within drugs on

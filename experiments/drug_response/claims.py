@@ -20,7 +20,19 @@ def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]
 
 
 def reduction(results: pd.DataFrame, reference: str, n_train: int, *, column: str = "mse") -> np.ndarray:
-    """Return log(MSE of quantum / MSE of reference) of each seed that has both, `(n_seeds,)`."""
+    """Return log(MSE of quantum / MSE of reference) of each seed that has both, `(n_seeds,)`.
+
+    Parameters
+    ----------
+    results
+        One row a training, see `compare.read_cells`.
+    reference
+        The model that the quantum head is compared with.
+    n_train
+        Number of training pairs.
+    column
+        The error.
+    """
     wide = results[results["n_train"] == n_train].pivot(index="seed", columns="name", values=column)
     if "quantum" not in wide or reference not in wide:
         return np.zeros(0)

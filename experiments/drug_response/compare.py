@@ -56,7 +56,15 @@ def compare(
 
 
 def train(path: Path, config: CompareConfig, cell: cells.Cell) -> dict[str, Any]:
-    """Compute one entry of the grid; it has no files besides its result at `path`."""
+    """Compute one entry of the grid; it has no files besides its result at `path`.
+
+    Parameters
+    ----------
+    path
+        The result file.
+    config, cell
+        The comparison, and what is trained.
+    """
     return cells.run_cell(config, cells.shared_data(config.tables), cell)
 
 

@@ -1,4 +1,12 @@
-"""Metrics of drug-response predictions, as functions of arrays."""
+"""Metrics of drug-response predictions, as functions of arrays.
+
+Parameters
+----------
+observed, predicted
+    Responses, `(n_pairs,)`.
+drug
+    Code of each pair's drug, `(n_pairs,)`.
+"""
 
 from __future__ import annotations
 

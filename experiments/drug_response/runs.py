@@ -161,6 +161,11 @@ def predict_run(
         A table with `cosmic_id` and either `smiles` or `drug_id` (a drug of the training tables).
     features
         Cell-line features; by default those of training.
+
+    Raises
+    ------
+    InputError
+        Where neither molecules nor pairs are given or both, the run is not finished, or a row cannot be predicted.
     """
     if (smiles is None) == (pairs is None):
         raise InputError("give either --smiles (molecules on every line) or --pairs (molecule and line a row)")

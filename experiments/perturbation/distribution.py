@@ -46,7 +46,15 @@ class Space:
 
 
 def fixed_space(observed: np.ndarray, n_components: int = N_COMPONENTS, seed: int = 0) -> Space:
-    """Return the space of observed cells, `(n_cells, n_genes)`, perturbed and control ones together."""
+    """Return the space of observed cells, `(n_cells, n_genes)`, perturbed and control ones together.
+
+    Parameters
+    ----------
+    observed
+        Log1p-normalised cells, perturbed and control ones.
+    n_components, seed
+        Of the space, and of the subsample that sets the kernel's width.
+    """
     from sklearn.decomposition import PCA
 
     pca = PCA(min(n_components, min(observed.shape) - 1), random_state=seed, svd_solver="full").fit(observed)
@@ -61,6 +69,13 @@ def mmd(x: np.ndarray, y: np.ndarray, width: float) -> float:
     """Return the unbiased squared maximum mean discrepancy under exp(-|x-y|^2 / width); about 0 for equal distributions.
 
     Gretton et al., JMLR 13, 723 (2012).
+
+    Parameters
+    ----------
+    x, y
+        Cells in the fixed space, `(n, k)`.
+    width
+        Squared width of the kernel.
     """
     kxx, kyy, kxy = (np.exp(-cdist(a, b, "sqeuclidean") / width) for a, b in ((x, x), (y, y), (x, y)))
     n, m = len(x), len(y)
@@ -82,6 +97,13 @@ def two_sample(x: np.ndarray, y: np.ndarray, k: int = 5, seed: int = 0) -> float
     """Return the accuracy with which k nearest neighbours tell held-out cells of both sides apart; .5 where they cannot.
 
     Five-fold cross-validation on as many cells of each side (Lopez-Paz and Oquab, ICLR 2017).
+
+    Parameters
+    ----------
+    x, y
+        Cells in the fixed space, `(n, k)`.
+    k, seed
+        Neighbours that vote; seed of folds and subsample.
     """
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.neighbors import KNeighborsClassifier

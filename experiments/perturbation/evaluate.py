@@ -1,4 +1,12 @@
-"""Score a predictor and the baselines on held-out cells, with intervals and the diagnostics of collapse."""
+"""Score a predictor and the baselines on held-out cells, with intervals and the diagnostics of collapse.
+
+Parameters
+----------
+model
+    The fitted predictor.
+seed
+    Of cells drawn.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +36,15 @@ REFERENCE = "mean response"
 def observed_screen(
     model: PerturbationModel | BoltzmannPerturbation, test: AnnData, n_control: int | None, seed: int
 ) -> Screen:
-    """Read the held-out cells with the model's genes and normalisation."""
+    """Read the held-out cells with the model's genes and normalisation.
+
+    Parameters
+    ----------
+    test
+        The cells.
+    n_control
+        Control cells to test against.
+    """
     cells, x = model.expression(test, "test")
     normalised = _with_x(cells, x)
     return screen(normalised, model.pert_key, model.control, n_control=n_control, seed=seed, which="test")
@@ -152,7 +168,17 @@ def saturation(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
 def shifted(
     model: Any, controls: AnnData, labels: list[str], deltas: np.ndarray, sizes: Mapping[str, int], seed: int
 ) -> AnnData:
-    """Return control cells moved by `deltas` (n_labels, n_genes), each gene rescaled, with the controls at the end."""
+    """Return control cells moved by `deltas` (n_labels, n_genes), each gene rescaled, with the controls at the end.
+
+    Parameters
+    ----------
+    controls
+        Control cells.
+    labels, deltas
+        Perturbations and their shifts.
+    sizes
+        Cells of each.
+    """
     import anndata as ad
 
     rng = np.random.default_rng(seed)

@@ -28,7 +28,30 @@ def evaluate_files(
     seed: int = 0,
     out: Path | None = None,
 ) -> dict[str, Any]:
-    """Return the scores; a run folder predicts the observed perturbations, as many cells, from the observed controls."""
+    """Return the scores; a run folder predicts the observed perturbations, as many cells, from the observed controls.
+
+    Parameters
+    ----------
+    predicted, observed
+        Files of cells; a run folder predicts for itself.
+    pert_key, control
+        Column and label of the controls; the run's, or the challenge's, by default.
+    baseline
+        A baseline's predictions, for scaled scores.
+    n_control
+        Control cells to test against; all by default.
+    scorer
+        Of `SCORERS`.
+    seed
+        Of the cells drawn.
+    out
+        Folder for the results; none by default.
+
+    Raises
+    ------
+    InputError
+        For an unknown scorer.
+    """
     if scorer not in SCORERS:
         raise InputError(f"scorer {scorer!r}{nearest(scorer, SCORERS)}")
     truth = read_data(observed)

@@ -1,4 +1,12 @@
-"""A training run: hold out, fit, save, score, report, in one folder that can be resumed."""
+"""A training run: hold out, fit, save, score, report, in one folder that can be resumed.
+
+Parameters
+----------
+config, out
+    The run's configuration and folder.
+progress
+    Takes a line of progress.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +48,13 @@ Model = PerturbationModel | boltzmann.BoltzmannPerturbation
 
 
 def read_data(path: str | Path, genes: str | None = None) -> AnnData:
-    """Read an .h5ad, with the genes of a list where one is given."""
+    """Read an .h5ad, with the genes of a list where one is given.
+
+    Raises
+    ------
+    InputError
+        Where the file is not there or cannot be read.
+    """
     import anndata as ad
 
     from experiments.perturbation.challenge import read_gene_list
@@ -105,7 +119,18 @@ def data_identity(adata: AnnData, config: TrainConfig) -> dict[str, str]:
 
 
 def same_data(out: Path, adata: AnnData, config: TrainConfig) -> None:
-    """Raise InputError where a folder's run read other data."""
+    """Raise InputError where a folder's run read other data.
+
+    Parameters
+    ----------
+    adata
+        The cells that were read now.
+
+    Raises
+    ------
+    InputError
+        Names what has changed.
+    """
     if not (out / DATA).is_file():
         return
     before, now = run_folder.read_json(out / DATA), data_identity(adata, config)
@@ -175,7 +200,15 @@ def score_run(
     parts: Split,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Score the run's model and the baselines, and write metrics and report."""
+    """Score the run's model and the baselines, and write metrics and report.
+
+    Parameters
+    ----------
+    model
+        The fitted predictor.
+    train, test, parts
+        Cells of each side, and the split.
+    """
     cells, x = model.expression(train, "train")
     groups = training_groups(cells, x, config.pert_key, config.control, config.context_key, config.seed)
     metrics: dict[str, Any] = {

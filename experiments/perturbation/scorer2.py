@@ -24,6 +24,15 @@ def to_counts(adata: AnnData, totals: np.ndarray, *, seed: int = 0) -> AnnData:
     """Turn log1p-normalised cells into whole counts: expm1, scaled to totals drawn from `totals`, rounded at random.
 
     Cells that hold counts already are returned as they are.
+
+    Parameters
+    ----------
+    adata
+        The cells.
+    totals
+        Counts of observed cells.
+    seed
+        Of totals and rounding.
     """
     import anndata as ad
 
@@ -65,6 +74,10 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
         Counts, or log1p-normalised cells (turned into counts of the observed cells' totals).
     observed
         Counts.
+    pert_key, control
+        Column of perturbations, and label of the controls.
+    seed
+        Of the rounding.
 
     Returns
     -------
