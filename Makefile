@@ -29,7 +29,7 @@ browser: $(STAMP)
 	$(THREADS) $(BIN)/python -m pytest tests/experiments/report/test_browser.py
 
 lint: $(STAMP)
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python .ci/signatures.py --check && $(BIN)/mypy && $(BIN)/codespell
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python .ci/signatures.py --check && $(BIN)/mypy && $(BIN)/codespell && $(BIN)/python .ci/prose.py
 
 signatures: $(STAMP)
 	$(BIN)/python .ci/signatures.py && $(BIN)/python .ci/command_reference.py

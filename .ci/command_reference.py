@@ -40,7 +40,8 @@ def reference() -> str:
         examples = [line.removeprefix("Example: ") for line in example.splitlines() if line]
         lines = [f"### qbmvae {' '.join(words)}", "", prose, "", "```sh", *examples, "```", ""]
         rows = [_row(a) for a in arguments if a.name not in COMMON]
-        parts.append("\n".join([*lines, "| argument or option | default | what |", "|---|---|---|", *rows]))
+        table = ["| argument or option | default | what |", "|---|---|---|", *rows] if rows else []
+        parts.append("\n".join([*lines, *table]).rstrip())
     head = ["## Reference", "", "Every command also takes", "", "| option | default | what |", "|---|---|---|"]
     return "\n".join([*head, *map(_row, shared)]) + "\n\n" + "\n\n".join(parts) + "\n"
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = {
     "ModelOptions": "qbmvae/core/options.py",
     "TrainingConfig": "qbmvae/core/training/config.py",
-    "RunOptions": "qbmvae/model/fit.py",
+    "RunOptions": "qbmvae/model/run_options.py",
 }
 #: File, class, method, whether the class's docstring describes the arguments, and the options that are arguments.
 TARGETS = (

@@ -139,6 +139,25 @@ def apply(settings: dict[str, Any], words: Iterable[str] | Mapping[str, Any] | N
         section[last] = value
 
 
+def load(
+    kind: type[T], name: str | Path | None = None, overrides: Iterable[str] | Mapping[str, Any] | None = None
+) -> T:
+    """Return a dataclass from a configuration.
+
+    Parameters
+    ----------
+    kind
+        The dataclass, as in `build`.
+    name
+        A file, or the name of a shipped configuration; None for the defaults.
+    overrides
+        As in `apply`; they win over the file.
+    """
+    values = {} if name is None else read_yaml(find(name))
+    apply(values, overrides)
+    return build(kind, values, "configuration" if name is None else str(name))
+
+
 def build(kind: type[T], values: Any, where: str = "configuration") -> T:
     """Return a dataclass from plain values; nothing unknown, missing or of another type passes.
 

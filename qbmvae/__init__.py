@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qbmvae.model import QBMVAE as QBMVAE
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["QBMVAE", "__version__"]
 

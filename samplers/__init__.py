@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from samplers.batch import DrawsBatch
 from samplers.draws import Draws
 from samplers.errors import InputError, SamplerError
+from samplers.lazy import lazy
 from samplers.problem import Ising
 from samplers.registry import available, get, register
 from samplers.request import Request
@@ -37,18 +38,4 @@ if TYPE_CHECKING:
     from samplers.partition_function import log_partition
 else:
     # numba and torch load when a kernel is asked for
-    _HOMES = {
-        "effective_beta": "samplers.diagnostics.temperature",
-        "from_dimod": "samplers.dimod_adapter",
-        "log_partition": "samplers.partition_function",
-    }
-
-    def __getattr__(name):
-        if name in _HOMES:
-            import importlib
-
-            return getattr(importlib.import_module(_HOMES[name]), name)
-        raise AttributeError(f"module 'samplers' has no attribute {name!r}")
-
-    def __dir__():
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = lazy(__name__)

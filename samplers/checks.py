@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from samplers.errors import InputError
+from samplers.errors import InputError, nearest
 
 
 def integer(name: str, value: object, least: int = 1) -> int:
@@ -96,7 +96,7 @@ def share(name: str, value: object) -> float:
     return found
 
 
-def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
+def one_of(name: str, value: str, known: Iterable[str]) -> str:
     """Return `value` if it is one of the `known` words.
 
     Parameters
@@ -111,8 +111,11 @@ def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
     InputError
         For any other value.
     """
-    if value not in known:
-        raise InputError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}")
+    words = tuple(known)
+    if value not in words:
+        hint = nearest(value, words)
+        hint = hint if hint.startswith("; nearest") else ""
+        raise InputError(f"{name} must be one of {', '.join(map(repr, words))}, not {value!r}{hint}")
     return value
 
 

@@ -27,7 +27,7 @@ def read(h: Any, J: Any, labels: Any) -> tuple[np.ndarray, np.ndarray | sp.csr_a
         For anything that is not a problem; the message says what.
     """
     if labels is not None:
-        labels = checked_labels(labels)
+        labels = _checked_labels(labels)
     mapped = isinstance(J, Mapping) and not sp.issparse(J)
     if mapped or isinstance(h, Mapping) or (hasattr(h, "index") and hasattr(h, "to_numpy")):
         h, J, labels = _by_label(h, J, labels)
@@ -43,6 +43,13 @@ def read(h: Any, J: Any, labels: Any) -> tuple[np.ndarray, np.ndarray | sp.csr_a
 
 def numbers(name: str, value: Any) -> np.ndarray:
     """Return real numbers as a float64 array; complex ones, booleans, texts, masked and missing values are refused.
+
+    Parameters
+    ----------
+    name
+        What messages call the value.
+    value
+        An array, tensor, sequence or table.
 
     Raises
     ------
@@ -163,7 +170,7 @@ def symmetric_csr(J: Any, n: int) -> sp.csr_array:
     return couplings
 
 
-def checked_labels(labels: Any) -> Labels:
+def _checked_labels(labels: Any) -> Labels:
     """Return the names of the spins as a list; raise `InputError` where one comes twice or cannot be a name."""
     names = list(labels)
     try:

@@ -24,6 +24,11 @@ class FromDimod(Sampler):
         What its reads are: "sampler" of exp(-E), or "optimiser" (the default: most of `dimod`'s are).
     **options
         Keyword arguments of its `sample`; unknown ones are refused by name.
+
+    Raises
+    ------
+    InputError
+        For what is no dimod sampler, or an option that it does not take.
     """
 
     def __init__(self, sampler: dimod.Sampler, *, kind: Literal["sampler", "optimiser"] = "optimiser", **options: Any):

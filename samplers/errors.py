@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 
 class InputError(ValueError):
@@ -23,6 +25,21 @@ class MissingExtraError(InputError, ImportError):
 
     def __init__(self, package: str, extra: str):
         super().__init__(f"{package} is not installed: run `pip install 'qbmvae[{extra}]'`")
+
+
+@contextmanager
+def needs(package: str, extra: str) -> Iterator[None]:
+    """Import optional packages inside this block: `with needs("pennylane", "circuits"): import pennylane`.
+
+    Raises
+    ------
+    MissingExtraError
+        Where one is not installed.
+    """
+    try:
+        yield
+    except ImportError:
+        raise MissingExtraError(package, extra) from None
 
 
 class SamplerError(RuntimeError):
@@ -65,3 +82,26 @@ def nearest(name: object, known: Iterable[object]) -> str:
         return "; nearest: " + ", ".join(repr(c) for c in close)
     shown = ", ".join(repr(c) for c in names[:10]) + (f", ... ({len(names)} in all)" if len(names) > 10 else "")
     return f"; known: {shown}" if names else "; there are none"
+
+
+def require(name: Any, known: Container[Any], what: str, offered: Iterable[object] | None = None) -> None:
+    """Refuse a name that is none of the known ones: "<what> 'name'; nearest: ...".
+
+    Parameters
+    ----------
+    name
+        What was given.
+    known
+        Where it must be found.
+    what
+        The message's beginning, such as "there is no prior".
+    offered
+        Names that the message may propose; those of `known` by default.
+
+    Raises
+    ------
+    InputError
+        Where it is not found.
+    """
+    if name not in known:
+        raise InputError(f"{what} {name!r}{nearest(name, known if offered is None else offered)}")  # type: ignore[arg-type]

@@ -51,6 +51,20 @@ class Coupled:
         return matrix
 
     @property
+    def matrix(self) -> np.ndarray | sp.csr_array:
+        """Couplings of all pairs: a CSR array where the layout is sparse, else a full array."""
+        return self.values if self.layout == "sparse" else self.dense
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return arrays, by name, that hold each coupling once."""
+        if self.layout == "bipartite":
+            return {"block": self.values}
+        if self.layout == "dense":
+            return {"upper": self.values[np.triu_indices(len(self.values), k=1)]}
+        i, j, values = self.edges
+        return {"i": i.astype(np.int32), "j": j.astype(np.int32), "values": values}
+
+    @property
     def block(self) -> np.ndarray:
         """Couplings of a bipartite problem, `(n_visible, n_hidden)`.
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from samplers.batch import BatchRequest
 from samplers.checks import integer
 from samplers.draws import Seed
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 from samplers.kernels.dispatch import Kernel
 from samplers.problem import Ising
 from samplers.strategies import annealed_importance
@@ -97,8 +97,7 @@ def log_partition(
     InputError
         For an unknown method, or "exact" where no exact method serves.
     """
-    if method not in METHODS:
-        raise InputError(f"log_partition knows no method {method!r}{nearest(method, METHODS)}")
+    require(method, METHODS, "log_partition knows no method")
     integer("num_chains", num_chains, least=2 * POPULATIONS)
     integer("num_sweeps", num_sweeps)
     single = fields is None and (clamped is None or isinstance(clamped, Mapping))

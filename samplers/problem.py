@@ -40,7 +40,7 @@ class Ising:
     offset
         The constant c (it cancels in probabilities, it counts in `log_partition`).
     labels
-        Names of the spins, as `dimod` variables; by default those of a mapping `h`, else `range(n)`. Whole numbers
+        Names of the spins, as `dimod` variables; by default those of a mapping `h`, else `range(n)`. Integers
         0 to n - 1 in a mapping are the spins' places.
 
     Raises
@@ -187,7 +187,7 @@ class Ising:
     @property
     def J(self) -> np.ndarray | sp.csr_array:
         """Couplings, symmetric with zero diagonal, `(n, n)`; an array, or a CSR array where the layout is sparse."""
-        return self.coupled.sparse if self.layout == "sparse" else self.coupled.dense
+        return self.coupled.matrix
 
     @property
     def dense(self) -> np.ndarray:

@@ -50,8 +50,7 @@ def read_problem(path: str | Path) -> Ising:
 
 def write_problem(problem: Ising, path: str | Path) -> None:
     """Write a problem as our JSON, atomically; bipartite problems keep their block, others become a list of edges."""
-    if problem.layout == "bipartite":
-        nv = problem.n_visible
+    if (nv := problem.n_visible) is not None:
         content: dict[str, Any] = {
             "h_visible": problem.h[:nv].tolist(),
             "h_hidden": problem.h[nv:].tolist(),

@@ -182,7 +182,7 @@ class Sampler(dimod.Sampler):
         raise TypeError(f"{type(self).__name__} draws problems one by one")
 
     def _draws_batches(self) -> bool:
-        """Tell whether the class that writes how to draw writes how to draw a batch as well."""
+        """Tell whether the class that defines `draw` or `_draw` also defines `_draw_batch`."""
         writes = {
             name: next(c for c in type(self).__mro__ if name in vars(c)) for name in ("draw", "_draw", "_draw_batch")
         }

@@ -106,6 +106,33 @@ def complete(backend: Named, request: Request, draws: Draws, seconds: float) -> 
     return Draws(states, draws.log_weights, beta=request.beta, info=info).of(problem)
 
 
+def checked_spins(answer: Any, n: int, who: str) -> np.ndarray:
+    """Return the states of an answer as int8, `(reads, n)`, if they are spins.
+
+    Parameters
+    ----------
+    answer
+        What a backend gave.
+    n
+        Spins of a read.
+    who
+        The message's beginning: "X returned".
+
+    Raises
+    ------
+    BadAnswerError
+        For another width, or values other than -1 and +1.
+    """
+    states = np.asarray(answer)
+    if states.ndim != 2 or states.shape[1] != n:
+        raise BadAnswerError(f"{who} states of shape {states.shape}, asked for {n} spins")
+    if states.size and not (np.abs(states) == 1).all():
+        read, spin = np.argwhere(~(np.abs(states) == 1))[0]
+        raise BadAnswerError(f"{who} {states[read, spin]} for spin {spin} of read {read}: not -1 or +1")
+    # after the check: a cast would turn 1.7 into 1, and NaN into anything
+    return states.astype(np.int8, copy=False)
+
+
 def checked_reads(draws: Draws, problem: Ising, num_reads: int, who: str) -> np.ndarray:
     """Return the states of an answer as int8, if answer and problem fit.
 
@@ -124,16 +151,9 @@ def checked_reads(draws: Draws, problem: Ising, num_reads: int, who: str) -> np.
         For a wrong number of reads or spins, values other than -1 and +1, weights or energies that are NaN or belong to
         other states.
     """
-    states, weights, energies = np.asarray(draws.states), draws.log_weights, draws.given_energies
-    if states.ndim != 2 or states.shape[1] != problem.n:
-        raise BadAnswerError(f"{who} states of shape {states.shape}, asked for {problem.n} spins")
+    states, weights, energies = checked_spins(draws.states, problem.n, who), draws.log_weights, draws.given_energies
     if len(states) != num_reads:
         raise BadAnswerError(f"{who} {len(states)} reads, asked for {num_reads}")
-    if states.size and not (np.abs(states) == 1).all():
-        read, spin = np.argwhere(~(np.abs(states) == 1))[0]
-        raise BadAnswerError(f"{who} {states[read, spin]} for spin {spin} of read {read}: not -1 or +1")
-    # after the check: a cast would turn 1.7 into 1, and NaN into anything
-    states = states.astype(np.int8, copy=False)
     if weights is not None and (
         np.shape(weights) != (len(states),) or np.isnan(weights).any() or not np.isfinite(np.max(weights))
     ):

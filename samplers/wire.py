@@ -101,16 +101,9 @@ def unpack(kind: int, data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray
 def problem_arrays(problem: Ising) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return header and arrays that hold an Ising problem in its own layout, each coupling once; labels stay behind."""
     header: dict[str, Any] = {"n": problem.n, "layout": problem.layout, "offset": problem.offset}
-    arrays = {"h": problem.h}
-    if problem.layout == "bipartite":
+    if problem.n_visible is not None:
         header["n_visible"] = problem.n_visible
-        arrays["block"] = problem.block
-    elif problem.layout == "dense":
-        arrays["upper"] = problem.dense[np.triu_indices(problem.n, k=1)]
-    else:
-        i, j, values = problem.edges
-        arrays |= {"i": i.astype(np.int32), "j": j.astype(np.int32), "values": values}
-    return header, arrays
+    return header, {"h": problem.h, **problem.coupled.arrays()}
 
 
 def problem_from(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Ising:

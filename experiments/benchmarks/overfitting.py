@@ -4,11 +4,21 @@ At most 500 cells of each data set, all epochs to the end, ours and scVI, negati
 with dropout in our decoder: the best held-out -ELBO and its epoch, that of the last epoch, and the share of cells whose label
 their 15 nearest neighbours tell (five folds) at an eighth of the epochs and at the end. Run with
 `python -m experiments.benchmarks.overfitting --data FOLDER`.
+
+Parameters
+----------
+adata, label
+    Cells and their types, `(n_cells,)`.
+epochs, seed
+    Of the training.
+options, likelihood
+    Options of `QBMVAE`; likelihood of scVI.
+curve, early, late
+    Held-out -ELBO by epoch, and neighbours' accuracy at an eighth of the epochs and at the end.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -17,10 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.report import finish
+from experiments.benchmarks.report import arguments, finish, one_quiet_thread
 from experiments.data.datasets import load, select_hvgs
-from experiments.methods.base import one_thread
-from experiments.run_folder import quiet
 
 SETS = (
     "integration/panc8_small_5tech.h5ad",
@@ -111,30 +119,26 @@ def figures(curve: np.ndarray, early: float, late: float) -> dict[str, Any]:
 
 def main() -> None:
     """Run the study and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), help="files in that folder")
-    parser.add_argument("--models", nargs="+", default=["ours", "scVI"], help="models whose name starts so")
-    parser.add_argument("--epochs", type=int, default=400)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--out", type=Path, help="write the rows as JSON")
-    args = parser.parse_args()
+    args = arguments(
+        __doc__, data=(Path(), "folder of the data sets"), sets=(list(SETS), "files in that folder"), epochs=400, seeds=[0],
+        models=(["ours", "scVI"], "models whose name starts so"),
+    )  # fmt: skip
     rows = []
-    with one_thread(), quiet():
-        for path in args.sets:
-            adata = cells_of(path, args.data)
-            label = adata.obs["cell_type"].astype(str).to_numpy()
-            runs: dict[str, tuple[Callable[..., dict[str, Any]], Any]]
-            runs = {f"ours, {name}": (ours, options) for name, options in OURS.items()}
-            runs |= {f"scVI, {likelihood}": (scvi_model, likelihood) for likelihood in ("nb", "zinb")}
-            chosen = {name: run for name, run in runs.items() if name.startswith(tuple(args.models))}
-            for name, (function, options) in chosen.items():
-                for seed in args.seeds:
-                    start = time.process_time()
-                    row = {"data": Path(path).stem, "model": name, "seed": seed}
-                    row |= function(adata.copy(), label, args.epochs, seed, options)
-                    rows.append({**row, "CPU s": time.process_time() - start})
-                    print(json.dumps(rows[-1]), flush=True)
+    one_quiet_thread()
+    for path in args.sets:
+        adata = cells_of(path, args.data)
+        label = adata.obs["cell_type"].astype(str).to_numpy()
+        runs: dict[str, tuple[Callable[..., dict[str, Any]], Any]]
+        runs = {f"ours, {name}": (ours, options) for name, options in OURS.items()}
+        runs |= {f"scVI, {likelihood}": (scvi_model, likelihood) for likelihood in ("nb", "zinb")}
+        chosen = {name: run for name, run in runs.items() if name.startswith(tuple(args.models))}
+        for name, (function, options) in chosen.items():
+            for seed in args.seeds:
+                start = time.process_time()
+                row = {"data": Path(path).stem, "model": name, "seed": seed}
+                row |= function(adata.copy(), label, args.epochs, seed, options)
+                rows.append({**row, "CPU s": time.process_time() - start})
+                print(json.dumps(rows[-1]), flush=True)
     finish(f"held-out bounds of {CELLS} cells, {args.epochs} epochs, 1 thread", rows, args.out)
 
 

@@ -2,30 +2,25 @@
 
 Error: rms error of E[s_i s_j] at beta 1 against enumeration, over that of as many independent exact reads, on dense
 problems of 20 spins, couplings N(0, g^2 / n); machines with their correction sweeps, and the same sweeps from random
-spins beside them. Speed: CPU time on one thread for 1,024 reads of a dense problem of 256 spins, best of three; 32 times
+spins next to them. Speed: CPU time on one thread for 1,024 reads of a dense problem of 256 spins, best of three; 32 times
 that of 32 reads where it would be more than a minute.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
+from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_variable] = "1"
+import numpy as np
+from threadpoolctl import threadpool_limits
 
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-from threadpoolctl import threadpool_limits  # noqa: E402
-
-import samplers  # noqa: E402
-from experiments.benchmarks.report import arguments, best_of, finish, selected  # noqa: E402
-from experiments.benchmarks.samplers_exactness import moment_error, spin_glass  # noqa: E402
-from samplers import Draws, InputError  # noqa: E402
-from samplers.strategies.exact import exact_moments  # noqa: E402
-from samplers.wrappers.correction import random_start  # noqa: E402
+import samplers
+from experiments.benchmarks.report import arguments, best_of, finish, selected
+from experiments.benchmarks.samplers_exactness import moment_error, spin_glass
+from samplers import Draws, InputError
+from samplers.strategies.exact import exact_moments
+from samplers.wrappers.correction import random_start
 
 READS, FEW, SMALL, LARGE, SEEDS = 1024, 32, 20, 256, 5
 

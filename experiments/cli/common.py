@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Group, Parameter, Token
+from cyclopts.validators import Number
 
 
 def by_commas(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
-    """Return the words of an option that is repeated, or lists them with commas; each one of the choices, if there are."""
+    """Return the words of an option that is repeated, or lists them with commas; each one of the choices, if there are.
+
+    Raises
+    ------
+    ValueError
+        For a word that is none of the choices.
+    """
     words = tuple(word.strip() for token in tokens for word in token.value.split(",") if word.strip())
     inner = get_args(kind)[0] if get_args(kind) else str
     for word in words:
@@ -27,6 +34,7 @@ def by_commas(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
 Words = Annotated[tuple[str, ...], Parameter(converter=by_commas, n_tokens=1, negative=(), show_default=False)]
 #: The same with a default that the help page shows.
 WordsShown = Annotated[Words, Parameter(show_default=",".join)]
+Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 #: Panels of the help pages, in their order.
 DATA, MODEL, TRAINING, EVERYWHERE = (

@@ -11,9 +11,9 @@ from cyclopts.validators import Number
 
 from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, MODEL, TRAINING, Common, Injected, Settings, use_threads
+from experiments.cli.common import DEFAULTS, MODEL, TRAINING, Common, Injected, Positive, Settings, use_threads
 from experiments.cli.drug_tables import TableFiles
-from experiments.cli.models import Positive
+from experiments.cli.grids import Grid, configuration
 from samplers.errors import InputError
 
 drug = App(
@@ -66,9 +66,9 @@ class Fit:
     batch_size
         Pairs a step.
     learning_rate
-        Of the optimiser; the default is the paper's.
+        Learning rate; the default is the paper's.
     optimiser
-        Which optimiser.
+        Optimiser of the network and the circuit.
     patience
         Stop after this many epochs without a better validation error; never by default.
     pairs_per_line
@@ -91,7 +91,7 @@ def train(
     resume: Path | None = None,
     head: Head = Head(),
     fit: Fit = Fit(),
-    split: Literal["random", "blind-drug", "blind-line", "blind-tissue"] = "random",
+    split: Literal["random", "blind-drug", "blind-line", "blind-tissue", "blind-tissue-and-drug"] = "random",
     max_pairs: Positive | None = None,
     seed: int = 0,
     common: Common = DEFAULTS,
@@ -107,11 +107,16 @@ def train(
     resume
         Go on with this stopped run; its own options hold.
     split
-        Which pairs are held out: any, or all pairs of some drugs, lines or tissues.
+        Which pairs are held out: any, all pairs of some drugs, lines or tissues, or pairs of new drugs on new tissues.
     max_pairs
         Use a random subset of this many pairs.
     seed
         Seed of subset, split, weights and order.
+
+    Raises
+    ------
+    InputError
+        Where an option is missing, or the folder holds something else.
     """
     if resume is not None:
         checks.unfinished(resume, "model.safetensors")
@@ -177,6 +182,11 @@ def predict(
         Table of pairs: cosmic_id and smiles (or drug_id of training).
     features
         Features of the lines; by default those of training.
+
+    Raises
+    ------
+    InputError
+        Where neither molecules nor pairs are given, or both.
     """
     checks.suffix(out, (".csv",))
     checks.finished(run, "model.safetensors", "qbmvae drug train")
@@ -192,20 +202,6 @@ def predict(
     common.answer({"n_predictions": len(found), "out": str(out)}, f"{len(found)} predictions: {out}")
 
 
-def _experiment(source: str | None, settings: Settings, default: str, tables: TableFiles, kind: str) -> Any:
-    """Return the configuration of a comparison or a sweep, and have its files checked."""
-    from experiments.drug_response import config
-
-    if settings.file is None:
-        made = config.load(getattr(config, kind), source or default, tables.given(), settings.overrides)
-    else:
-        values = {**settings.values, "tables": {**(settings.values.get("tables") or {}), **tables.given()}}
-        reader.apply(values, settings.overrides)
-        made = reader.build(getattr(config, kind), values, str(settings.file))
-    made.tables.require()
-    return made
-
-
 @drug.command
 def compare(
     source: str | None = None,
@@ -213,6 +209,7 @@ def compare(
     *,
     out: Path,
     tables: TableFiles = TableFiles(),
+    grid: Grid = Grid(),
     settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
@@ -227,14 +224,14 @@ def compare(
     out
         The folder; the same command again goes on where it stopped.
     """
-    resolved = _experiment(source, settings, "drug-paper", tables, "CompareConfig")
-    checks.folder(out)
-    use_threads()
+    from experiments.drug_response.config import CompareConfig
+
+    config = _experiment(CompareConfig, out, *configuration(settings, source, grid, "drug-paper", tables.settings()))
     from experiments.drug_response import compare as comparison
 
-    found = comparison.compare(resolved, out, progress=common.say)
+    found = comparison.compare(config, out, common.say, **grid.where)
     records = {k: t.to_dict(orient="records") for k, t in found.items()}
-    common.answer(records, f"{found['claims'].to_string(index=False)}\nreport: {out / 'report.html'}")
+    common.answer(records, f"{comparison.lines(found)}\nreport: {out / 'report.html'}")
 
 
 @drug.command
@@ -244,6 +241,7 @@ def sweep(
     *,
     out: Path,
     tables: TableFiles = TableFiles(),
+    grid: Grid = Grid(),
     settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
@@ -258,17 +256,23 @@ def sweep(
     out
         The folder; the same command again goes on where it stopped.
     """
-    resolved = _experiment(source, settings, "drug-sweep", tables, "SweepConfig")
-    checks.folder(out)
-    use_threads()
+    from experiments.drug_response.config import SweepConfig
+
+    config = _experiment(SweepConfig, out, *configuration(settings, source, grid, "drug-sweep", tables.settings()))
     from experiments.drug_response import sweep as sweeping
 
-    chosen = sweeping.sweep(resolved, out, progress=common.say)
-    common.answer(
-        chosen,
-        f"chosen: {chosen['setting']}; test: Pearson within drugs {chosen['test']['pearson_within_drug']:.4f}, MSE "
-        f"{chosen['test_mse']:.5f}",
-    )
+    chosen = sweeping.sweep(config, out, common.say, **grid.where)
+    scores = f"Pearson within drugs {chosen['test']['pearson_within_drug']:.4f}, MSE {chosen['test_mse']:.5f}"
+    common.answer(chosen, f"chosen: {chosen['setting']}; test: {scores}")
+
+
+def _experiment(kind: type[Any], out: Path, values: dict[str, Any], file: Path) -> Any:
+    """Return the configuration of a comparison or a sweep whose tables and folder have been checked."""
+    config = reader.build(kind, values, str(file))
+    config.tables.require()
+    checks.folder(out)
+    use_threads()
+    return config
 
 
 @drug.command
@@ -281,6 +285,11 @@ def report(folder: Path, /, *, common: Common = DEFAULTS) -> None:
     ----------
     folder
         A folder of `qbmvae drug compare`.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds no finished training.
     """
     from experiments.comparison import grid
 
@@ -288,8 +297,9 @@ def report(folder: Path, /, *, common: Common = DEFAULTS) -> None:
     if not any(grid.read_all(folder)):
         raise InputError(f"{folder} holds no finished run of `qbmvae drug compare`")
     from experiments.drug_response.compare import write_tables
-    from experiments.drug_response.report import compact, markdown
+    from experiments.drug_response.report import by_mechanism, compact, markdown
 
     tables = write_tables(folder)
-    text = [f"{n}\n\n{markdown(compact(t) if n == 'summary' else t)}\n" for n, t in tables.items()]
+    short = {"summary": compact, "mechanisms": by_mechanism}
+    text = [f"{n}\n\n{markdown(short[n](t) if n in short else t)}\n" for n, t in tables.items() if len(t)]
     common.answer({k: t.to_dict(orient="records") for k, t in tables.items()}, "\n".join(text))

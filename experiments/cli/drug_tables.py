@@ -24,9 +24,9 @@ class TableFiles:
     features
         Table of cell lines: 0/1 features, or an embedding, keyed by cosmic_id (index or column).
     drugs
-        Table of drugs: drug_id, smiles and, if there, drug (a name).
+        Table of drugs: drug_id, smiles and, if there, drug (a name) and pathway or mechanism (scores are stratified by it).
     lines
-        Table of cell lines: cosmic_id and tissue, for --split blind-tissue.
+        Table of cell lines: cosmic_id and tissue, for splits that hold out tissues.
     target
         Which response to predict; by default the first that is there.
     cell_encoder
@@ -49,3 +49,7 @@ class TableFiles:
             checks.files(None if path is None else Path(path))
         found = {k: v for k, v in vars(self).items() if v}
         return found | {k: str(Path(found[k]).resolve()) for k in ("ic50", "features", "drugs", "lines") if k in found}
+
+    def settings(self) -> dict[str, Any]:
+        """Return what was given as settings of a comparison or a sweep."""
+        return {f"tables.{name}": value for name, value in self.given().items()}

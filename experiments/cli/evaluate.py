@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Injected, Settings, Words, WordsShown, by_commas, use_threads
-from experiments.cli.models import Positive, Representation
+from experiments.cli.common import (
+    DEFAULTS,
+    Common,
+    Injected,
+    Settings,
+    Words,
+    WordsShown,
+    by_commas,
+    use_threads,
+)
+from experiments.cli.grids import Grid
+from experiments.cli.models import Representation
 from samplers.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,6 +112,11 @@ def evaluate(
         Cells with types, named as for `train`; genes are matched by name.
     out
         Folder to make; new or empty.
+
+    Raises
+    ------
+    InputError
+        Where a pair is not two types.
     """
     config = checks.trained(run)
     checks.new_folder(out)
@@ -124,29 +139,6 @@ def evaluate(
         representation=scoring.representation, max_cells=scoring.max_cells, seed=scoring.seed, say=common.say,
     )  # fmt: skip
     common.answer(metrics, f"metrics: {out / 'metrics.json'}\nreport: {out / 'report.html'}")
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """What to run and where.
-
-    Parameters
-    ----------
-    seed
-        Run this one seed: short for --set seeds=[SEED].
-    workers
-        Processes; each takes about 2 GB.
-    ray
-        Address of a Ray cluster to run on (auto, ray://HOST:10001), or local.
-    data_root
-        Folder of the data files; as in the configuration by default.
-    """
-
-    seed: int | None = None
-    workers: Positive = 1
-    ray: str | None = None
-    data_root: Path | None = None
 
 
 @Parameter(name="*")
@@ -177,6 +169,7 @@ def compare(
     /,
     *,
     out: Path,
+    data_root: Path | None = None,
     grid: Grid = Grid(),
     one: OneSet = OneSet(),
     settings: Injected = Settings(),
@@ -194,31 +187,35 @@ def compare(
     Parameters
     ----------
     source
-        A YAML configuration, the name of a shipped one (paper, core, gate, ablation, public), or cells: an .h5ad file, a
+        A YAML configuration, the name of a shipped one (paper, core, readme, priors, ablation, public, gate), or cells: an .h5ad file, a
         .zarr store or a folder of shards.
     out
-        Folder of the comparison; an unfinished one goes on.
+        The folder; the same command again goes on where it stopped.
+    data_root
+        Folder of the data files; as in the configuration by default.
     """
-    loaded = _comparison(source, settings, grid, one)
+    overrides = grid.overrides(settings) | ({} if data_root is None else {"data_root": str(data_root)})
+    loaded = _comparison(source, settings, overrides, one)
     checks.folder(out)
     use_threads()
     from experiments.comparison.integration import run_comparison
 
-    summary = run_comparison(loaded, out, workers=grid.workers, say=common.say, ray=grid.ray)
+    summary = run_comparison(loaded, out, say=common.say, **grid.where)
     text = f"{summary['fits']} fits, {summary['failed']} failed\nreport: {out / 'report.html'}"
     common.answer(summary, text)
 
 
-def _comparison(source: str | None, settings: Settings, grid: Grid, one: OneSet) -> Comparison:
+def _comparison(source: str | None, settings: Settings, overrides: dict[str, Any], one: OneSet) -> Comparison:
     """Return what to compare: of a configuration, or models on one file."""
-    from experiments.comparison.config import one_set, resolve
+    from experiments.comparison.config import resolve
+    from experiments.comparison.one_set import one_set
 
-    overrides = dict(settings.overrides)
-    if grid.seed is not None:
-        overrides["seeds"] = [grid.seed]
-    if grid.data_root is not None:
-        overrides["data_root"] = str(grid.data_root)
-    if settings.file is not None:
+    cells = source is not None and (Path(source).suffix in (".h5ad", ".zarr") or Path(source).is_dir())
+    if cells:
+        overrides = {**settings.values, **overrides}
+    elif settings.file is not None:
+        if source is not None and reader.find(source) != settings.file:
+            raise InputError(f"give one configuration: {source} or --config {settings.file}")
         columns = [
             f"--{k.replace('_', '-')}" for k in ("batch_key", "label_key", "layer") if getattr(one, k) is not None
         ]
@@ -229,7 +226,7 @@ def _comparison(source: str | None, settings: Settings, grid: Grid, one: OneSet)
         return resolve(settings.values, overrides, settings.file)
     if source is None:
         raise InputError("missing argument SOURCE: an .h5ad file, a YAML configuration or the name of a shipped one")
-    if not Path(source).exists() and Path(source).suffix not in (".h5ad", ".zarr"):
+    if not cells and not Path(source).exists():
         # names what configurations there are
         reader.find(source)
     if one.label_key is None:
@@ -249,6 +246,11 @@ def report(folder: Path, /, *, out: Path | None = None, common: Common = DEFAULT
         A run, or a comparison, also an unfinished one.
     out
         HTML file to write; FOLDER/report.html by default.
+
+    Raises
+    ------
+    InputError
+        Where there is no folder.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")

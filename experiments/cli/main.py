@@ -45,7 +45,18 @@ def build() -> App:
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exit 0 when done, 2 when the user's input was wrong (one line on stderr), 1 for anything else."""
+    """Run the command; exit 0 when done, 2 when the user's input was wrong (one line on stderr), 1 for anything else.
+
+    Parameters
+    ----------
+    arguments
+        The words of the command line; this process's by default.
+
+    Raises
+    ------
+    SystemExit
+        With the exit code, where the command fails.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     with _libraries_silent():
         try:
@@ -128,7 +139,7 @@ def _show(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning of ours as one line; which package warns is told by the frame that does, not by what it blames."""
+    """Print a warning of ours as one line; the frame that warns names the package, not the frame that it blames."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__") == "warnings":
         frame = frame.f_back  # type: ignore[assignment]

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
-from cyclopts.validators import Number
 
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Words, use_threads
+from experiments.cli.common import DEFAULTS, Common, Positive, Words, use_threads
 from experiments.cli.model_options import divide, model_options
 from samplers.errors import InputError
 
 Representation = Literal["aligned", "expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
 InMemory = Literal["auto", "yes", "no"]
-Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 
 
 def register(app: App) -> None:
@@ -69,6 +67,11 @@ def train(
         Write report.html.
     threads
         Threads of torch; OMP_NUM_THREADS, or else 1, by default.
+
+    Raises
+    ------
+    InputError
+        Where options are missing, or given although a run goes on.
     """
     parts = divide(options)
     if resume is not None:
@@ -102,7 +105,17 @@ def train(
 
 
 def trained_text(path: Path, metrics: dict[str, Any], report: bool) -> str:
-    """Return what a training says when it is done."""
+    """Return what a training says when it is done.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+    metrics
+        What metrics.json holds.
+    report
+        Whether there is a report.
+    """
     held = metrics.get("held_out_elbo")
     bound = f", held-out ELBO {held:.1f} nats a cell" if held is not None else ""
     verdict = f"\n{metrics['verdict']}" if metrics.get("verdict") else ""
@@ -115,7 +128,7 @@ def embed(
     /,
     *data: Annotated[str, Parameter(required=True)],
     out: Path,
-    representation: Representation = "aligned",
+    representation: Representation | None = None,
     in_memory: InMemory = "auto",
     threads: Positive | None = None,
     common: Common = DEFAULTS,
@@ -136,7 +149,7 @@ def embed(
     out
         File to write: .h5ad, .parquet or .npz.
     representation
-        What to write of each cell.
+        What to write of each cell; by default the run's own default: aligned, for runs of this version.
     in_memory
         Whether to read all counts into memory, as for `train`.
     threads

@@ -12,8 +12,7 @@ from cyclopts.validators import Number
 
 from experiments import config as reader
 from experiments.cli import checks, perturb_scores
-from experiments.cli.common import DATA, DEFAULTS, MODEL, Common, Injected, Settings, Words, use_threads
-from experiments.cli.models import Positive
+from experiments.cli.common import DATA, DEFAULTS, MODEL, Common, Injected, Positive, Settings, Words, use_threads
 from samplers.errors import InputError
 
 perturb = App(
@@ -93,7 +92,7 @@ class Predictor:
         What encodes control cells: pca (the default), none, qbmvae, or the folder of a STATE run.
     preset
         A set of options: default, prototype, bandwidth, or phase-0 to phase-5; boltzmann for a conditional Boltzmann
-        machine over the bits of a QBM-VAE (counts in X).
+        machine over the bits of a QBM-VAE, gaussian for its continuous twin (both want counts in X).
     max_epochs
         Most epochs.
     """
@@ -133,6 +132,11 @@ def train(
         Go on with this stopped run; its own options hold.
     seed
         Seed of everything random; 0 by default.
+
+    Raises
+    ------
+    InputError
+        Where data or folder are missing, or the run is finished.
     """
     if resume is not None:
         checks.unfinished(resume, "metrics.json")
@@ -153,15 +157,14 @@ def train(
     checks.cells(config.data, keys=[config.pert_key, config.context_key])
     checks.files(None if config.genes is None else Path(config.genes))
     use_threads()
+    from experiments.perturbation.evaluate import lines
     from experiments.perturbation.runs import train_run
 
     with checks.resumes(f"qbmvae perturb train --resume {out}"):
         metrics = train_run(config, out, common.say)
     text = f"report: {out / 'report.html'}"
     if "model" in metrics:
-        own = metrics["model"]
-        scores = f"DES {own['des']:.4f}, PDS {own['pds']:.4f}, MAE {own['mae']:.4f}"
-        text = f"held-out {metrics['holdout']}: {scores}; {text}"
+        text = f"{lines(metrics)}\n{text}"
     common.answer(metrics, text)
 
 
@@ -231,11 +234,14 @@ class Making:
         default.
     dose
         Factor on the perturbation's shift: 0 makes control cells, 1 (the default) the perturbation.
+    mean
+        ridge moves the cells' mean expression to the shift that ridge regression predicts, decoder leaves it.
     clamp
         Bits to hold, each BIT=0 or BIT=1.
     """
 
     how: Literal["generate", "transport"] | None = None
+    mean: Literal["ridge", "decoder"] | None = None
     dose: float | None = None
     clamp: Words = ()
 
@@ -252,6 +258,11 @@ def predict(run: Path, /, *, out: Path, wanted: Wanted, making: Making = Making(
         A run folder of `qbmvae perturb train`.
     out
         The .h5ad file to write.
+
+    Raises
+    ------
+    InputError
+        Where an option belongs to another kind of model.
     """
     checks.suffix(out, (".h5ad",))
     checks.finished(run, "model.json", "qbmvae perturb train")
@@ -264,7 +275,7 @@ def predict(run: Path, /, *, out: Path, wanted: Wanted, making: Making = Making(
     from qbmvae.perturbation.files import load_model
 
     model = load_model(run)
-    given = {"how": making.how, "dose": making.dose, "clamp": _bits(making.clamp)}
+    given = {"how": making.how, "mean": making.mean, "dose": making.dose, "clamp": _bits(making.clamp)}
     more: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if more and not isinstance(model, BoltzmannPerturbation):
         raise InputError(f"--{next(iter(more))} belongs to runs of --preset boltzmann; {run} is a delta predictor")

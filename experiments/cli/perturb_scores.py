@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from cyclopts import App, Parameter
 
 from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Injected, Settings, use_threads
-from experiments.cli.models import Positive
-from samplers.errors import InputError
+from experiments.cli.common import DEFAULTS, Common, Flag, Injected, Positive, Settings, use_threads
+from experiments.cli.grids import Grid, configuration
 
 
 def register(perturb: App) -> None:
@@ -37,6 +36,8 @@ class Judging:
         A baseline's predictions (.h5ad), for scaled scores.
     n_control
         Score against this many control cells; all by default.
+    real_controls
+        Compare predicted cells with the observed controls, not with those of the prediction.
     scorer
         cell-eval (our own, equal to it), or cell-eval2 (the package, on counts), as the 2026 challenge scores.
     seed
@@ -47,6 +48,7 @@ class Judging:
     control: str | None = None
     baseline: Path | None = None
     n_control: Positive | None = None
+    real_controls: Flag = False
     scorer: Literal["cell-eval", "cell-eval2"] = "cell-eval"
     seed: int = 0
 
@@ -87,6 +89,7 @@ def evaluate(
     common.say("scoring")
     metrics = evaluate_files(
         predicted, observed, judging.pert_key, judging.control, judging.baseline, n_control=judging.n_control,
+        real_controls=judging.real_controls,
         scorer=judging.scorer, seed=judging.seed, out=out,
     )  # fmt: skip
     numbers = {k: v for k, v in metrics.items() if isinstance(v, float)}
@@ -94,10 +97,11 @@ def evaluate(
 
 
 def table(
-    name: str = "ablation",
+    name: str | None = None,
     /,
     *,
     out: Path,
+    grid: Grid = Grid(),
     settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
@@ -108,23 +112,25 @@ def table(
     Parameters
     ----------
     name
-        ablation or phases, a YAML configuration, or the name of a shipped one.
+        ablation (the default) or phases, a YAML configuration, or the name of a shipped one.
     out
         The folder; the same command again goes on where it stopped.
     """
-    values: dict[str, Any] = settings.values
-    if settings.file is None:
-        values = {"table": name} if name in ("ablation", "phases") else reader.read_yaml(reader.find(name))
-    reader.apply(values, settings.overrides)
     from experiments.perturbation.config import TableConfig
 
-    config = reader.build(TableConfig, values, str(settings.file or name))
+    kinds = {None: "ablation", "ablation": "ablation", "phases": "phases"}
+    if settings.file is None and name in kinds:
+        values, file = {"table": kinds[name]}, Path("configuration")
+        reader.apply(values, grid.overrides(settings))
+    else:
+        values, file = configuration(settings, name, grid)
+    config = reader.build(TableConfig, values, str(file))
     config.rows()
     checks.folder(out)
     use_threads()
     from experiments.perturbation.ablation import run_table
 
-    summary = run_table(config, out, common.say)
+    summary = run_table(config, out, common.say, **grid.where)
     text = summary[["row", "des", "pds", "mae", "overall"]].to_string(index=False, float_format="%.4f")
     common.answer(summary.to_dict(orient="records"), text)
 
@@ -135,6 +141,7 @@ def seeds(
     *,
     out: Path,
     data_root: Path | None = None,
+    grid: Grid = Grid(),
     settings: Injected = Settings(),
     common: Common = DEFAULTS,
 ) -> None:
@@ -151,23 +158,17 @@ def seeds(
     data_root
         Folder of the data files; as in the configuration by default.
     """
-    if settings.file is None and source is None:
-        raise InputError("missing argument SOURCE: a YAML file of runs")
-    file = settings.file or reader.find(str(source))
-    values = settings.values if settings.file is not None else reader.read_yaml(file)
-    reader.apply(values, settings.overrides)
-    from experiments.perturbation.config import SeedsConfig, TrainConfig
+    from experiments.perturbation.config import SeedsConfig
 
+    values, file = configuration(settings, source, grid)
     config = reader.build(SeedsConfig, values, str(file))
     root = reader.data_folder(data_root, file, config.data_root)
     runs = {name: {**run, "data": str(root / str(run.get("data", "")))} for name, run in config.runs.items()}
     for run in runs.values():
-        made = TrainConfig.from_dict(run)
-        made.resolved_options()
-        checks.cells(made.data, keys=[made.pert_key, made.context_key])
+        checks.cells(run["data"], keys=[run.get("pert_key"), run.get("context_key")])
     checks.folder(out)
     use_threads()
     from experiments.perturbation.seeds import run_seeds
 
-    found = run_seeds(runs, config.seeds, out, common.say)
+    found = run_seeds(runs, config.seeds, out, common.say, **grid.where)
     common.answer(found.to_dict(orient="records"), found.to_string(index=False, float_format="%.4f"))

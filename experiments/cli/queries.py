@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, use_threads
-from experiments.cli.models import InMemory, Positive, trained_text
+from experiments.cli.common import DEFAULTS, Common, Positive, use_threads
+from experiments.cli.models import InMemory, trained_text
 from samplers.errors import InputError
 
 
@@ -82,7 +82,8 @@ def predict(
 ) -> None:
     """Predict the labels of cells with a run that was trained with --labels-key and --unlabeled-category.
 
-    Writes a table with the columns obs_names, label and probability: the most probable label of each cell.
+    Writes a table with the columns obs_names, label and probability: the most probable label of each cell. Of several
+    columns of labels their tables follow each other, the column's name in labels_key.
 
     Example: qbmvae predict run1 query.h5ad --out labels.csv
 
@@ -101,6 +102,11 @@ def predict(
         Whether to read all counts into memory, as for `train`.
     threads
         Threads of torch; OMP_NUM_THREADS, or else 1, by default.
+
+    Raises
+    ------
+    InputError
+        Where the run knows no labels.
     """
     checks.suffix(out, (".csv",))
     setup = checks.trained(run)["setup"]

@@ -10,8 +10,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Words, WordsShown
-from experiments.cli.models import Positive
+from experiments.cli.common import DEFAULTS, Common, Positive, Words, WordsShown
 from samplers.errors import InputError
 
 app = App(

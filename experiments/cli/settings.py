@@ -14,6 +14,8 @@ from samplers.errors import InputError, nearest
 
 #: Sections of a file whose entries are options too: `model: {n_latent: 64}` is `n_latent: 64`.
 SECTIONS = ("setup", "model", "train")
+#: A setting of a file that is relative to the file, where an option is relative to the current folder.
+RELATIVE = "data_root"
 
 
 class FillOptions:
@@ -44,7 +46,8 @@ class FillOptions:
             for key in list(given):
                 known = by_name.get(str(key).replace("-", "_"))
                 # a grid's models may be mappings: those are settings
-                if known is not None and not (takes_settings and _is_nested(given[key])):
+                kept = _is_nested(given[key]) or (key == RELATIVE and given is values)
+                if known is not None and not (takes_settings and kept):
                     _give(known, given.pop(key), source)
             if given and not takes_settings:
                 key = next(iter(given))
@@ -54,7 +57,7 @@ class FillOptions:
 
 
 def _whole_numbers(arguments: ArgumentCollection) -> None:
-    """Refuse 1.5 where a whole number is wanted: cyclopts would round it."""
+    """Refuse 1.5 where an integer is wanted: cyclopts would round it."""
     for argument in arguments:
         kinds = {argument.hint, *get_args(argument.hint)}
         if int in kinds and not kinds & {float, str}:

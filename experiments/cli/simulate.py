@@ -9,8 +9,7 @@ from typing import Any
 from cyclopts import App
 
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Injected, Settings
-from experiments.cli.models import Positive
+from experiments.cli.common import DEFAULTS, Common, Injected, Positive, Settings
 from samplers.errors import InputError
 
 
@@ -47,6 +46,11 @@ def simulate(
         The same seed gives the same cells; as in the configuration, or a fresh one, by default.
     report
         HTML report to write as well: what was programmed, and what the counts show of it.
+
+    Raises
+    ------
+    InputError
+        Where there is no configuration, or two.
     """
     checks.suffix(out, (".h5ad", ".zarr"))
     if report is not None:

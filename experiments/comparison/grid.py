@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments import run_folder
 from experiments.comparison.executors import each
+from samplers.errors import InputError
 
 #: Folder of the result files in a comparison's folder, and its name in folders of version 0.1.
 RESULTS, BEFORE = "fits", "cells"
@@ -111,6 +112,60 @@ def run_entries(
         failed += error is not None
         say(f"[{done}/{len(missing)}] {key.replace('/', ', ').replace('__', ', seed ')}: {error or 'done'}")
     return {"fits": len(entries) - failed, "ran": len(missing) - failed, "failed": failed}
+
+
+def run_experiment(
+    out: Path,
+    config: dict[str, Any],
+    entries: Sequence[Entry],
+    compute: Compute,
+    *,
+    workers: int = 1,
+    ray: str | None = None,
+    say: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:
+    """Make the folder of an experiment, or go on with one of the same configuration, and compute what is missing.
+
+    Parameters
+    ----------
+    out
+        The folder: `config.yaml`, `versions.json`, `fits/*.json`.
+    config
+        Plain values of the configuration.
+    entries, compute, workers, ray, say
+        As in `run_entries`.
+
+    Returns
+    -------
+    list
+        The results that are there, in the order of the entries; see `require_all`.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds results of another configuration.
+    """
+    adopt(out)
+    run_folder.create(out, config, started=any(True for _ in read_all(out)))
+    run_entries(out, entries, compute, workers=workers, ray=ray, say=say)
+    return [result for e in entries if (result := read_entry(out, e)) is not None]
+
+
+def require_all(out: Path, entries: Sequence[Entry]) -> None:
+    """Raise the first failure among the entries; the same command tries the failed ones again.
+
+    Raises
+    ------
+    InputError
+        Where the user's input was wrong for the entry.
+    RuntimeError
+        Where it failed otherwise.
+    """
+    failed = [e for e in entries if read_entry(out, e) is None]
+    if failed:
+        error = json.loads(entry_path(out, failed[0].key).read_text(encoding="utf-8"))["error"]
+        text = f"{len(failed)} of {len(entries)} fits failed, the first, {failed[0].key}: {error}"
+        raise (InputError if error.startswith("failed: InputError") else RuntimeError)(text)
 
 
 def _compute_and_write(compute: Compute, out: Path, entry: Entry) -> tuple[str, str | None]:

@@ -7,7 +7,8 @@ A fifth of the cells, stratified by type, is held out. Of them: the ELBO at hard
 bound (50 draws) and the rate, KL(q || p). Generated cells against the training cells: two-sample accuracy of 5 nearest
 neighbours in 30 principal components (.5 is best) and squared MMD, types' shares and markers; the ceiling of the first is
 that of the training cells decoded from draws of their own codes, which no prior can beat. "boltzmann, unrefined" is the
-machine as training leaves it, before `refine_prior`. The same command goes on where it stopped.
+machine as training leaves it, before `refine_prior`; what the refit is worth is a table of its own, held-out KL before and
+after. The same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import samplers
 from experiments.comparison.config import DataSpec, ModelSpec, load_config
+from experiments.comparison.statistics import mean_and_half
 from experiments.data.datasets import load, select_hvgs
 from experiments.methods.registry import METHODS
+from experiments.report.values import Spread
 from experiments.run_folder import quiet
 from experiments.tasks.arrays import stratified_subsample
 from experiments.tasks.classification import folds
@@ -31,7 +35,14 @@ from experiments.tasks.generation import joint_pca, marker_recovery, mmd, two_sa
 
 #: Cells generated at most.
 GENERATED = 1000
-COLUMNS = ("elbo", "iwae", "rate", "two_sample", "ceiling", "mmd", "share_error", "overlap")
+COLUMNS = ("elbo", "iwae", "rate", "two_sample", "ceiling", "gap", "mmd", "share_error", "overlap")
+
+
+def ground_annealing(num_sweeps: int = 20) -> Any:
+    """Return `dwave-samplers`' annealing with its own schedule, which seeks ground states: what a bad sampler costs."""
+    from dwave.samplers import SimulatedAnnealingSampler
+
+    return samplers.from_dimod(SimulatedAnnealingSampler(), num_sweeps=num_sweeps)
 
 
 def prepared(data: DataSpec, root: str) -> Any:
@@ -49,11 +60,22 @@ def prepared(data: DataSpec, root: str) -> Any:
 
 
 def run(adata: Any, data: DataSpec, model: ModelSpec, seed: int, max_epochs: int) -> list[dict[str, Any]]:
-    """Return the scores of one prior; of the default one also before its refit."""
+    """Return the scores of one prior; of the default one also before its refit.
+
+    Parameters
+    ----------
+    adata, data
+        Cells, and what is known of their columns.
+    model
+        The prior, as a method with options.
+    seed, max_epochs
+        Of the training.
+    """
     from experiments.methods.base import Task
     from experiments.methods.qbmvae import _with_shuffled_couplings
     from qbmvae import QBMVAE
 
+    samplers.register("ground-annealing", ground_annealing)
     options = {**METHODS[model.method].options, **model.options}
     settings = {**METHODS[model.method].options.get("train", {}), **options.pop("train", {}), "max_epochs": max_epochs}
     strata = adata.obs[data.label_key].astype(str).to_numpy() if data.label_key else np.zeros(adata.n_obs)
@@ -72,13 +94,24 @@ def run(adata: Any, data: DataSpec, model: ModelSpec, seed: int, max_epochs: int
     found.train(**{**settings, **common, **({"refine_prior": False} if default else {})})
     base = {"dataset": data.name, "model": model.name, "seed": seed}
     if not default:
-        return [base | scores(found, cells, held_out, data, seed)]
+        refined = {} if found.refinement_ is None else {"refinement": found.refinement_}
+        return [base | refined | scores(found, cells, held_out, data, seed)]
     rows = [{**base, "model": "boltzmann, unrefined"} | scores(found, cells, held_out, data, seed)]
     return [*rows, base | {"refinement": found.refine_prior(seed=seed)} | scores(found, cells, held_out, data, seed)]
 
 
 def scores(model: Any, cells: Any, held_out: Any, data: DataSpec, seed: int) -> dict[str, Any]:
-    """Return the nats of held-out cells, and how generated ones compare with the training cells."""
+    """Return the nats of held-out cells, and how generated ones compare with the training cells.
+
+    Parameters
+    ----------
+    model
+        Trained `QBMVAE`.
+    cells, held_out
+        Training cells and others.
+    data, seed
+        What is known of the columns; seed of draws.
+    """
     elbo = model.get_elbo(held_out, seed=seed)
     cost = model.get_reconstruction_error(held_out, seed=seed)["reconstruction_loss"]
     n = min(GENERATED, cells.n_obs)
@@ -101,26 +134,47 @@ def scores(model: Any, cells: Any, held_out: Any, data: DataSpec, seed: int) -> 
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the means over seeds, and the nats that couplings are worth against J = 0, paired by seed, as Markdown."""
+    """Return means over seeds, what the refit is worth, and ELBO less the Boltzmann machine's, paired by seed, as Markdown.
+
+    Intervals of 95 %, Student's t over the seeds.
+    """
     frame = pd.DataFrame(rows)
+    if "ceiling" in frame:
+        frame["gap"] = frame["two_sample"] - frame["ceiling"]
     lines = []
     for name, part in frame.groupby("dataset", sort=False):
-        means = part.groupby("model", sort=False)[[c for c in COLUMNS if c in part]].mean().round(3)
-        means.insert(0, "seeds", part.groupby("model", sort=False)["seed"].nunique())
-        lines += [f"### {name}", "", *_markdown(means), ""]
+        by_model = part.groupby("model", sort=False)
+        shown = by_model[[c for c in COLUMNS if c in part]].mean().round(3)
+        shown.insert(0, "seeds", by_model["seed"].nunique())
         pairs = part.pivot_table(index="seed", columns="model", values="elbo")
-        if {"boltzmann", "bernoulli"} <= set(pairs):
-            gain = (pairs["boltzmann"] - pairs["bernoulli"]).dropna()
-            interval = f" +- {1.96 * gain.std(ddof=1) / len(gain) ** 0.5:.1f}" if len(gain) > 1 else ""
-            lines += [f"Couplings against J = 0: {gain.mean():.1f}{interval} nats a cell over {len(gain)} seeds.", ""]
+        if "boltzmann" in pairs:
+            against = {m: _spread(pairs[m] - pairs["boltzmann"]) for m in pairs if m != "boltzmann"}
+            shown["elbo less boltzmann's"] = shown.index.map(lambda m, a=against: a.get(m, ""))
+        lines += [f"### {name}", "", *_markdown(shown), ""]
+    if "refinement" in frame and frame["refinement"].notna().any():
+        known = frame[frame["refinement"].notna()]
+        fits = pd.concat(
+            [known[["dataset", "model", "seed"]], pd.json_normalize(known["refinement"]).set_axis(known.index)], axis=1
+        )
+        found = fits.groupby(["model", "dataset"], sort=False)
+        shown = found[["kl_before", "kl_after"]].mean().round(2)
+        shown.insert(0, "seeds", found["seed"].nunique())
+        shown["improvement"] = found["improvement"].agg(_spread)
+        shown["least"] = found["improvement"].min().round(2)
+        shown.index = [f"{model}, {data}" for model, data in shown.index]
+        lines += ["### Refit of the prior alone: held-out KL, nats a cell", "", *_markdown(shown), ""]
     return "\n".join(lines)
 
 
-def _markdown(means: pd.DataFrame) -> list[str]:
-    head = ["prior", *means.columns]
+def _spread(differences: pd.Series) -> str:
+    return Spread.around(*mean_and_half(differences)).text(2)
+
+
+def _markdown(shown: pd.DataFrame) -> list[str]:
+    head = ["prior", *shown.columns]
     body = [
-        [str(i), *("" if pd.isna(v) else f"{v:g}" for v in row)]
-        for i, row in zip(means.index, means.to_numpy(), strict=True)
+        [str(i), *(v if isinstance(v, str) else "" if pd.isna(v) else f"{v:g}" for v in row)]
+        for i, row in zip(shown.index, shown.to_numpy(dtype=object), strict=True)
     ]
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)]
 

@@ -64,7 +64,7 @@ def rare_section(results: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def control_section(results: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the control: a classifier trained on shuffled labels, beside chance."""
+    """Return the control: a classifier trained on shuffled labels, next to chance."""
     rows = results[(results.task == "classification") & (results.metric == "shuffled labels: balanced_accuracy")]
     chance = results[(results.task == "classification") & (results.metric == "shuffled labels: chance")]
     if rows.empty:

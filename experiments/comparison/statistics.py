@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,13 @@ def score_grid(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
 
     A model that has no randomness was run for one seed; its value stands for every seed. One that has, but ran for one
     seed, is compared with that seed alone.
+
+    Parameters
+    ----------
+    results
+        One row a score, see `results.results_table`.
+    task, metric
+        Which score.
     """
     chosen = results[(results.task == task) & (results.metric == metric) & (results.epoch < 0)]
     grid = chosen.pivot_table(index=["dataset", "seed"], columns="model", values="value", dropna=False, observed=True)
@@ -29,18 +36,48 @@ def score_grid(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
     return grid
 
 
-def interval(differences: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Return mean, low and high of paired differences by Student's t; one difference has an infinite interval."""
+def mean_and_half(values: Iterable[float | None], level: float = 0.95) -> tuple[float, float]:
+    """Return the mean of the finite values and the half-width of its Student's t interval; NaN where there is none."""
     from scipy.stats import t
 
-    values = np.asarray([d for d in differences if np.isfinite(d)], dtype=np.float64)
-    if not len(values):
-        return float("nan"), float("nan"), float("nan")
-    mean = float(values.mean())
-    if len(values) == 1:
-        return mean, float("-inf"), float("inf")
-    half = float(t.ppf(0.5 + level / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    known = np.asarray([v for v in values if v is not None and np.isfinite(v)], dtype=np.float64)
+    if len(known) < 2:
+        return (float(known[0]) if len(known) else float("nan")), float("nan")
+    half = t.ppf(0.5 + level / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
+    return float(known.mean()), float(half)
+
+
+def interval(differences: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Return mean, low and high of paired differences by Student's t; one difference has an infinite interval."""
+    mean, half = mean_and_half(differences, level)
+    half = float("inf") if np.isfinite(mean) and not np.isfinite(half) else half
     return mean, mean - half, mean + half
+
+
+def means(rows: pd.DataFrame, keys: list[str], columns: Sequence[str]) -> pd.DataFrame:
+    """Return means over seeds with their 95 % half-widths.
+
+    Parameters
+    ----------
+    rows
+        One row a seed and whatever `keys` tell apart.
+    keys
+        Columns to group by, in the order of their first rows.
+    columns
+        Scores.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `keys`, and for each score its mean and, under the name with the suffix " +-", its half-width.
+    """
+    found = []
+    for key, part in rows.groupby(keys, sort=False):
+        row: dict[str, Any] = dict(zip(keys, key, strict=True))
+        for column in columns:
+            row[column], row[f"{column} +-"] = mean_and_half(part[column])
+        found.append(row)
+    return pd.DataFrame(found)
 
 
 def paired(grid: pd.DataFrame, ours: str, level: float = 0.95) -> pd.DataFrame:
@@ -98,7 +135,13 @@ def _mean_of_means(parts: list[np.ndarray], level: float) -> dict[str, Any]:
 
 
 def verdict(difference: float, low: float, high: float) -> str:
-    """Return what an interval says of "ours is better": holds, fails, or open where it spans zero."""
+    """Return what an interval tells about "ours is better": holds, fails, or open where it spans zero.
+
+    Parameters
+    ----------
+    difference, low, high
+        Ours minus another, with its interval.
+    """
     if not np.isfinite(difference):
         return "no data"
     return "holds" if low > 0 else "fails" if high < 0 else "open"

@@ -35,7 +35,7 @@ def synthetic(
     n_cells, n_genes
         Size.
     n_types
-        Types beside the branching process, 0 or more.
+        Types besides the branching process, 0 or more.
     n_batches
         Batches, 1 or more.
     batch_effect
@@ -50,6 +50,11 @@ def synthetic(
     AnnData
         CSR float32 counts; obs "cell_type", "batch", "lineage" and "time" (0 to 1, NaN and "" off the process);
         uns["iroot"], the earliest cell.
+
+    Raises
+    ------
+    InputError
+        For sizes that leave nothing to draw.
     """
     import anndata as ad
 

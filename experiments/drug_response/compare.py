@@ -8,17 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import run_folder as run_folder
-from experiments.comparison import grid
+from experiments import run_folder
+from experiments.comparison.grid import Entry, read_all, require_all
+from experiments.config import build
 from experiments.drug_response import cells
-from experiments.drug_response.claims import claims, differences, summary
-from experiments.drug_response.config import CompareConfig, build, plain, read_data
-from qbmvae.drug_response import DrugData
-
-Progress = Callable[[str], None]
+from experiments.drug_response.claims import claims, differences, mechanisms, summary
+from experiments.drug_response.config import CompareConfig
 
 
-def compare(config: CompareConfig, out: Path, *, progress: Progress = lambda line: None) -> dict[str, pd.DataFrame]:
+def compare(
+    config: CompareConfig,
+    out: Path,
+    say: Callable[[str], None] = lambda line: None,
+    workers: int = 1,
+    ray: str | None = None,
+) -> dict[str, pd.DataFrame]:
     """Run the comparison in a folder; called again it goes on where it stopped.
 
     Parameters
@@ -27,9 +31,11 @@ def compare(config: CompareConfig, out: Path, *, progress: Progress = lambda lin
         What to compare.
     out
         The run folder: `config.yaml`, `versions.json`, `fits/*.json`, `results.parquet`, `summary.csv`,
-        `differences.csv`, `claims.csv`, `metrics.json`, `report.html`.
-    progress
-        Called with a line a training.
+        `differences.csv`, `mechanisms.csv`, `claims.csv`, `metrics.json`, `report.html`.
+    say
+        Takes a line of progress.
+    workers, ray
+        Where, see `experiments.comparison.executors.each`.
 
     Returns
     -------
@@ -37,28 +43,29 @@ def compare(config: CompareConfig, out: Path, *, progress: Progress = lambda lin
 
     Raises
     ------
+    InputError
+        Where the tables are wrong, or the folder holds another comparison.
     RuntimeError
         Where a training failed; the others are finished first, and the same command tries the failed ones again.
     """
-    grid.adopt(out)
-    run_folder.create(out, plain(config), started=any(True for _ in grid.read_all(out)))
-    trainings = cells.grid(config)
-    missing = any(grid.read_entry(out, grid.Entry(c.key, ())) is None for c in trainings)
-    data = read_data(config.tables) if missing else None
-    for note in data.notes if data is not None else ():
-        progress(note)
-    entries = [grid.Entry(c.key, (config, data, c)) for c in trainings]
-    summary = grid.run_entries(out, entries, train, say=progress)
+    entries = [Entry(cell.key, (config, cell)) for cell in cells.grid(config)]
+    cells.run_grid(config, out, entries, train, say=say, workers=workers, ray=ray)
     found = write_tables(out)
-    if summary["failed"]:
-        errors = [result["error"] for _, result in grid.read_all(out) if "error" in result]
-        raise RuntimeError(f"{summary['failed']} of {len(entries)} trainings failed, the first {errors[0]}")
+    require_all(out, entries)
     return found
 
 
-def train(path: Path, config: CompareConfig, data: DrugData, cell: cells.Cell) -> dict[str, Any]:
-    """Compute one entry of the grid; it has no files besides its result at `path`."""
-    return cells.run_cell(config, data, cell)
+def train(path: Path, config: CompareConfig, cell: cells.Cell) -> dict[str, Any]:
+    """Compute one entry of the grid; it has no files besides its result at `path`.
+
+    Parameters
+    ----------
+    path
+        The result file.
+    config, cell
+        The comparison, and what is trained.
+    """
+    return cells.run_cell(config, cells.shared_data(config.tables), cell)
 
 
 def write_tables(out: Path) -> dict[str, pd.DataFrame]:
@@ -68,7 +75,7 @@ def write_tables(out: Path) -> dict[str, pd.DataFrame]:
     config = build(CompareConfig, run_folder.read_config(out))
     results = read_cells(out)
     found = tables(results)
-    results.drop(columns="history").to_parquet(out / "results.parquet")
+    results.drop(columns=["history", "mechanisms"]).to_parquet(out / "results.parquet")
     for name, table in found.items():
         run_folder.write_text(out / f"{name}.csv", table.to_csv(index=False))
     run_folder.write_json(out / "metrics.json", {name: t.to_dict(orient="records") for name, t in found.items()})
@@ -77,17 +84,39 @@ def write_tables(out: Path) -> dict[str, pd.DataFrame]:
 
 
 def tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return `summary` (means and intervals), `differences` (quantum against each) and `claims`."""
-    return {"summary": summary(results), "differences": differences(results), "claims": claims(results)}
+    """Return `summary` (means and intervals), `differences` (quantum against each), `mechanisms` and `claims`."""
+    return {
+        "summary": summary(results),
+        "differences": differences(results),
+        "mechanisms": mechanisms(results),
+        "claims": claims(results),
+    }
+
+
+def lines(found: dict[str, pd.DataFrame]) -> str:
+    """Return what a comparison found, to be printed: within drugs first, then the paper's claims in a line each."""
+    from experiments.drug_response.report import compact
+
+    text = []
+    for (split, n), part in compact(found["summary"]).groupby(["split", "n_train"], sort=False):
+        columns = {"pearson_within_drug": "Pearson within drugs", "spearman_within_drug": "Spearman within drugs"}
+        shown = part[["model", *columns, "MSE x 1000", "seeds"]].rename(columns=columns)
+        text.append(f"{n:,} training pairs, {split} split\n{shown.astype(str).to_string(index=False)}\n")
+    for row in found["claims"].to_dict("records"):
+        text.append(
+            f"paper: {row['claim']}: {row['paper']}. Measured: {row['measured']:.3g}. {row['verdict'].capitalize()}."
+        )
+    return "\n".join(text)
 
 
 def read_cells(out: Path) -> pd.DataFrame:
     """Return one row a finished cell; metrics of the common test by their names, of the paper's test as `paper_*`."""
-    return pd.DataFrame([_row(result) for _, result in grid.read_all(out) if "error" not in result])
+    return pd.DataFrame([_row(result) for _, result in read_all(out) if "error" not in result])
 
 
 def _row(cell: dict[str, Any]) -> dict[str, Any]:
     row = {k: cell[k] for k in ("name", "n_train", "seed", "seconds")}
+    row |= {"split": cell.get("split", "random"), "mechanisms": cell.get("mechanisms")}
     row |= {"trainable": cell.get("trainable"), "best_epoch": cell.get("best_epoch"), "history": cell.get("history")}
     row |= dict(cell["common"])
     row |= {f"paper_{k}": v for k, v in cell["paper"].items()}

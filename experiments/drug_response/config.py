@@ -1,16 +1,13 @@
-"""Typed configurations of the drug-response experiments, read from YAML with `key=value` overrides."""
+"""Typed configurations of the drug-response experiments, read from YAML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import yaml
 
-from experiments import config
-from experiments.config import build as build
 from samplers.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +18,7 @@ HeadName = Literal["quantum", "twin", "fourier", "mlp", "frozen", "no-entangleme
 ControlName = Literal[
     "drug-mean", "line-mean", "drug-and-line-mean", "ridge", "elastic-net", "random-forest", "gradient-boosting"
 ]
+SplitName = Literal["random", "blind-drug", "blind-line", "blind-tissue", "blind-tissue-and-drug"]
 OptimiserName = Literal["adam", "adamw", "rmsprop", "sgd"]
 
 
@@ -91,6 +89,8 @@ class CompareConfig:
         What is compared; names of `HEADS` and `CONTROLS`.
     sizes
         Numbers of training and test pairs; validation has as many pairs as the test.
+    splits
+        How pairs are held out, see `qbmvae.drug_response.split`; the paper's claims are held against the first.
     seeds
         Of the split, the initial weights and the order of pairs.
     common_test
@@ -105,6 +105,7 @@ class CompareConfig:
     heads: tuple[HeadName, ...] = ("quantum", "twin", "fourier", "frozen", "no-entanglement")
     controls: tuple[ControlName, ...] = get_args(ControlName)
     sizes: tuple[Size, ...] = field(default_factory=_paper_sizes)
+    splits: tuple[SplitName, ...] = ("random",)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     common_test: int = 1000
     learning_rate: float = 1.8e-3
@@ -112,8 +113,8 @@ class CompareConfig:
     pairs_per_line: int = 4
 
     def __post_init__(self) -> None:
-        if not self.sizes or not self.seeds:
-            raise InputError("sizes and seeds must hold one entry or more")
+        if not self.sizes or not self.seeds or not self.splits:
+            raise InputError("sizes, splits and seeds must hold one entry or more")
 
 
 @dataclass(frozen=True)
@@ -146,36 +147,6 @@ class SweepConfig:
     batch_size: int = 32
     pairs_per_line: int = 1
     seeds: tuple[int, ...] = (0,)
-
-
-Config = TypeVar("Config", CompareConfig, SweepConfig)
-
-
-def load(
-    kind: type[Config],
-    path: str | Path | None,
-    tables: Mapping[str, Any],
-    overrides: Mapping[str, Any] | Sequence[str] = (),
-) -> Config:
-    """Return a configuration from YAML, table options that are not None, and overrides (dots go deeper).
-
-    Parameters
-    ----------
-    kind
-        `CompareConfig` or `SweepConfig`.
-    path
-        A file, or the name of a shipped configuration; None for the defaults.
-    tables
-        Options of `Tables`; they win over the file's.
-    overrides
-        `key=value` words, or a mapping; they win over all.
-    """
-    values = {} if path is None else config.read_yaml(config.find(path))
-    given = {k: v for k, v in tables.items() if v is not None}
-    if given:
-        values["tables"] = {**(values.get("tables") or {}), **given}
-    config.apply(values, overrides)
-    return build(kind, values, "configuration" if path is None else str(path))
 
 
 def plain(settings: CompareConfig | SweepConfig) -> dict[str, Any]:

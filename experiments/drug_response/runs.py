@@ -17,13 +17,14 @@ from experiments.drug_response.config import Tables, read_data
 from experiments.drug_response.controls import MEANS, fit_control
 from experiments.drug_response.metrics import all_metrics
 from experiments.drug_response.report import train_report
+from qbmvae.core.training.loop import Loop
 from qbmvae.drug_response import DrugResponse, NetworkOptions, TrainingOptions, molecule, read_table, split
 from qbmvae.drug_response.response import from_response
 from qbmvae.drug_response.tables import LINE_KEY, keys
-from qbmvae.drug_response.training import TrainingState, default_epochs
+from qbmvae.drug_response.training import default_epochs
 from samplers.errors import InputError, nearest
 
-MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
+MODEL, CHECKPOINT = "model.safetensors", "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class TrainConfig:
     network, training
         See `NetworkOptions` and `TrainingOptions`.
     split
-        "random", "blind-drug", "blind-line" or "blind-tissue".
+        "random", "blind-drug", "blind-line", "blind-tissue" or "blind-tissue-and-drug".
     max_pairs
         Use a random subset of this many pairs.
     seed
@@ -61,7 +62,7 @@ def train_run(config: TrainConfig, out: Path, *, progress: Callable[[str], None]
         What to train.
     out
         The folder: `config.yaml`, `versions.json`, `history.csv`, `model.safetensors`, `metrics.json`,
-        `predictions_test.csv`, `report.html`; `checkpoint.safetensors` while it trains.
+        `predictions_test.csv`, `report.html`; `checkpoint.pt` while it trains.
     progress
         Called with a line an epoch.
     """
@@ -76,9 +77,9 @@ def train_run(config: TrainConfig, out: Path, *, progress: Callable[[str], None]
     model = DrugResponse(data, config.network, seed=config.seed)
     run_folder.create(out, asdict(config), started=(out / CHECKPOINT).is_file())
 
-    def line(state: TrainingState) -> None:
-        train_mse, validation_mse = (state.history[f"mse_{part}"][-1] for part in ("train", "validation"))
-        progress(f"epoch {state.epoch}/{epochs}: MSE {train_mse:.5f}, validation {validation_mse:.5f}")
+    def line(loop: Loop) -> None:
+        train_mse, validation_mse = (loop.history[f"mse_{part}"][-1][1] for part in ("train", "validation"))
+        progress(f"epoch {loop.epoch}/{epochs}: MSE {train_mse:.5f}, validation {validation_mse:.5f}")
 
     model.fit(data, parts, training, checkpoint=out / CHECKPOINT, progress=line)
     model.save(out / MODEL)
@@ -160,6 +161,11 @@ def predict_run(
         A table with `cosmic_id` and either `smiles` or `drug_id` (a drug of the training tables).
     features
         Cell-line features; by default those of training.
+
+    Raises
+    ------
+    InputError
+        Where neither molecules nor pairs are given or both, the run is not finished, or a row cannot be predicted.
     """
     if (smiles is None) == (pairs is None):
         raise InputError("give either --smiles (molecules on every line) or --pairs (molecule and line a row)")
@@ -185,7 +191,7 @@ def predict_run(
         raise InputError(f"{source}, row {row}: line {wanted[row]!r} has no features{nearest(wanted[row], known)}")
     positions = np.array([distinct[s] for s in strings])
     found = model.predict_graphs(graphs, list(distinct), lines, (positions, at))
-    return found.assign(drug=names)
+    return found.assign(drug=names, cosmic_id=table[LINE_KEY].to_numpy())
 
 
 def _molecules(table: pd.DataFrame, source: str, model: DrugResponse) -> tuple[list[str], list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import run_folder as run_folder
-from experiments.drug_response.config import SweepConfig, plain, read_data
+from experiments import run_folder
+from experiments.comparison.grid import Entry, require_all
+from experiments.drug_response import cells
+from experiments.drug_response.config import SweepConfig
 from experiments.drug_response.metrics import all_metrics
 from experiments.drug_response.report import sweep_report
 from qbmvae.drug_response import DrugData, DrugResponse, NetworkOptions, Split, TrainingOptions, sized_split
@@ -20,7 +21,13 @@ from qbmvae.drug_response import DrugData, DrugResponse, NetworkOptions, Split, 
 AXES = ("n_qubits", "n_layers", "learning_rate", "optimiser")
 
 
-def sweep(config: SweepConfig, out: Path, *, progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+def sweep(
+    config: SweepConfig,
+    out: Path,
+    say: Callable[[str], None] = lambda line: None,
+    workers: int = 1,
+    ray: str | None = None,
+) -> dict[str, Any]:
     """Run the sweep in a folder; called again it goes on where it stopped.
 
     Parameters
@@ -28,39 +35,37 @@ def sweep(config: SweepConfig, out: Path, *, progress: Callable[[str], None] = l
     config
         What to try.
     out
-        The run folder: `cells/*.json`, `sweep.csv`, `metrics.json`, `report.html`.
-    progress
-        Called with a line a training.
+        The run folder: `fits/*.json`, `sweep.csv`, `metrics.json`, `report.html`.
+    say
+        Takes a line of progress.
+    workers, ray
+        Where, see `experiments.comparison.executors.each`.
 
     Returns
     -------
     `setting`, `validation_mse`, `test_mse` and all test metrics of the chosen setting.
     """
-    run_folder.create(out, plain(config), started=any(out.glob("cells/*.json")))
-    (out / "cells").mkdir(exist_ok=True)
-    data = read_data(config.tables)
     settings = [
         dict(zip(AXES, values, strict=True)) for values in itertools.product(*(getattr(config, axis) for axis in AXES))
     ]
-    rows = []
-    for number, setting in enumerate(settings, 1):
-        scores = [_score(config, data, setting, seed, out) for seed in config.seeds]
-        rows.append(
-            {
-                **setting,
-                "validation_mse": sum(s["validation_mse"] for s in scores) / len(scores),
-                "angles": scores[0]["angles"],
-                "cpu_seconds": sum(s["seconds"] for s in scores) / len(scores),
-            }
-        )
-        progress(f"{number}/{len(settings)} {_words(setting)}: validation MSE {rows[-1]['validation_mse']:.5f}")
-    ranked = pd.DataFrame(rows).sort_values("validation_mse", ignore_index=True)
+    entries = [
+        Entry("-".join(map(str, (*setting.values(), seed))), (config, setting, seed))
+        for setting in settings
+        for seed in config.seeds
+    ]
+    found = cells.run_grid(config, out, entries, train, say=say, workers=workers, ray=ray)
+    require_all(out, entries)
+    scores = pd.DataFrame(found).rename(columns={"seconds": "cpu_seconds"})
+    kept = {"validation_mse": "mean", "angles": "first", "cpu_seconds": "mean"}
+    means = scores.groupby(list(AXES), sort=False).agg(kept).reset_index()
+    ranked = means.sort_values("validation_mse", ignore_index=True)
     best = {axis: ranked.iloc[0][axis] for axis in AXES}
     best = {axis: value.item() if hasattr(value, "item") else value for axis, value in best.items()}
+    data = cells.shared_data(config.tables)
     model, parts = _fit(config, data, best, config.seeds[0])
     test = all_metrics(data.response[parts.test], model.predict_pairs(data, parts.test), data.drug[parts.test])
     chosen = {
-        "setting": _words(best),
+        "setting": ", ".join(f"{axis.replace('_', ' ')} {value}" for axis, value in best.items()),
         "validation_mse": float(ranked.iloc[0]["validation_mse"]),
         "test_mse": test["mse"],
         "test": test,
@@ -71,21 +76,25 @@ def sweep(config: SweepConfig, out: Path, *, progress: Callable[[str], None] = l
     return chosen
 
 
-def _score(config: SweepConfig, data: DrugData, setting: dict[str, Any], seed: int, out: Path) -> dict[str, Any]:
-    name = "-".join(f"{value}" for value in setting.values())
-    path = out / "cells" / f"{name}-{seed}.json"
-    if not path.is_file():
-        begin = time.process_time()
-        model, _ = _fit(config, data, setting, seed)
-        result = {
-            **setting,
-            "seed": seed,
-            "validation_mse": min(model.history["mse_validation"]),
-            "angles": sum(p.numel() for p in model.network.head.parameters()) - 2,
-            "seconds": time.process_time() - begin,
-        }
-        run_folder.write_json(path, result)
-    return json.loads(path.read_text())
+def train(path: Path, config: SweepConfig, setting: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Train one setting with one seed and return its validation error; it has no files besides its result at `path`.
+
+    Parameters
+    ----------
+    path
+        The result file.
+    config, setting, seed
+        The sweep, a value of each axis, the seed.
+    """
+    begin = time.process_time()
+    model, _ = _fit(config, cells.shared_data(config.tables), setting, seed)
+    return {
+        **setting,
+        "seed": seed,
+        "validation_mse": min(model.history["mse_validation"]),
+        "angles": sum(p.numel() for p in model.network.head.parameters()) - 2,
+        "seconds": time.process_time() - begin,
+    }
 
 
 def _fit(config: SweepConfig, data: DrugData, setting: dict[str, Any], seed: int) -> tuple[DrugResponse, Split]:
@@ -105,7 +114,3 @@ def _fit(config: SweepConfig, data: DrugData, setting: dict[str, Any], seed: int
         seed=seed,
     )
     return DrugResponse(data, network, seed=seed).fit(data, parts, training), parts
-
-
-def _words(setting: dict[str, Any]) -> str:
-    return ", ".join(f"{axis.replace('_', ' ')} {value}" for axis, value in setting.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.evaluation.bounds import ROWS
-from experiments.evaluation.embedding import TASKS
+from experiments.evaluation.reference import TASKS
 from experiments.report import plots
 from experiments.report.explorer import explorer, some_cells, variable_genes
 from experiments.report.page import figure, page
@@ -58,6 +59,7 @@ def evaluation_report(
     label_key: str,
     batch_key: str | None,
     layer: str | None = None,
+    more: Sequence[dict[str, Any]] = (),
 ) -> str:
     """Return the page of an evaluation.
 
@@ -70,9 +72,11 @@ def evaluation_report(
     embeddings
         Model to its embedding of the scored cells, `(n_cells, n_dimensions)`.
     cells, found
-        The scored cells and their `embedding.Reference`.
+        The scored cells and their `reference.Reference`.
     label_key, batch_key, layer
         Where types, batches and counts are.
+    more
+        Further sections, for `page`.
     """
     tables = task_tables(metrics)
     shown = some_cells(len(found.pca), 2000 if len(embeddings) > 1 else 4000)
@@ -109,8 +113,9 @@ def evaluation_report(
     data = metrics["data"]
     scored = f"{data['scored_cells']:,} of {data['cells']:,} cells scored"
     share = data["encoder_saw_share"]
-    subtitle = f"{scored}; the encoder was trained on {share:.0%} of them, without their labels"
-    return page(f"Evaluation of {Path(run).name}", subtitle, sections, lead)
+    labels = "with labels, which its scores then repeat" if data["encoder_saw_labels"] else "without their labels"
+    subtitle = f"{scored}; the encoder was trained on {share:.0%} of them, {labels}"
+    return page(f"Evaluation of {Path(run).name}", subtitle, [*sections, *more], lead)
 
 
 def _without(metrics: dict[str, Any], task: str) -> dict[str, Any]:
@@ -166,7 +171,7 @@ def _integration(frame: pd.DataFrame) -> dict[str, Any]:
         ("more", "further scores, none part of the means"),
         ("bio", "bio conservation"),
         ("batch", "batch correction"),
-        ("beside", "not part of the means"),
+        ("extra", "not part of the means"),
     )
     tables = []
     for group, caption in groups:

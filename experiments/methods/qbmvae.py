@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.methods.base import Fitted
-from experiments.methods.scvi import borrow_batch, known_batches
+from experiments.methods.scvi import UNLABELLED, borrow_batch, known_batches
 from experiments.run_folder import history_table
+from samplers.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,12 +24,34 @@ def fit_own(
     train: dict[str, Any],
     options: dict[str, Any],
     shuffled: bool = False,
+    labels: bool = False,
 ) -> Fitted:
-    """Fit `QBMVAE` on the task's cells; see `experiments.methods.registry.fit_qbmvae`."""
+    """Fit `QBMVAE` on the task's cells; see `experiments.methods.registry.fit_qbmvae`.
+
+    Parameters
+    ----------
+    task, representation, train, shuffled
+        As there.
+    options
+        Options of `QBMVAE`.
+    labels
+        As there.
+
+    Raises
+    ------
+    InputError
+        Where labels are asked for that the task has not.
+    """
     from qbmvae import QBMVAE
 
     adata = task.adata.copy()
-    QBMVAE.setup_anndata(adata, batch_key=task.batch_key, layer=task.layer)
+    setup: dict[str, Any] = {"batch_key": task.batch_key, "layer": task.layer}
+    if labels:
+        if task.label_key is None:
+            raise InputError("this model is trained with labels: give label_key")
+        adata.obs["shown"] = adata.obs[task.label_key].astype(str).astype("category").cat.add_categories(UNLABELLED)
+        setup |= {"labels_key": "shown", "unlabeled_category": UNLABELLED}
+    QBMVAE.setup_anndata(adata, **setup)
     options = {"n_hidden": task.n_hidden, "n_layers": task.n_layers, **options}
     model = QBMVAE(adata, **options)
     by_epoch: dict[int, np.ndarray] = {}

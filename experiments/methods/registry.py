@@ -57,7 +57,7 @@ def fit(name: str, task: Task, **options: Any) -> Fitted:
     task
         The cells and the budget.
     **options
-        Options of this model beside those that its name stands for.
+        Options of this model besides those that its name stands for.
 
     Raises
     ------
@@ -113,6 +113,7 @@ def fit_qbmvae(
     representation: Representation | None = None,
     train: dict[str, Any] | None = None,
     shuffled: bool = False,
+    labels: bool = False,
     **model: Any,
 ) -> Fitted:
     """Fit our own model.
@@ -127,12 +128,14 @@ def fit_qbmvae(
         Options of `QBMVAE.train`.
     shuffled
         Train once, move the learned couplings to other pairs of bits at random, and train anew with them frozen.
+    labels
+        Register the task's labels, for `train={"label_weight": ...}`.
     **model
         Options of `QBMVAE`, for instance `prior="bernoulli"`.
     """
     from experiments.methods.qbmvae import fit_own
 
-    return fit_own(task, representation, train or {}, model, shuffled)
+    return fit_own(task, representation, train or {}, model, shuffled, labels)
 
 
 def fit_published(task: Task, exact_kl: bool = False, **options: Any) -> Fitted:
@@ -187,6 +190,13 @@ METHODS: dict[str, Method] = {
         {"restricted": True, "kl_weight": 1e-5},
     ),
     "qbmvae": Method(fit_qbmvae, "ours, defaults"),
+    "qbmvae-labels": Method(
+        fit_qbmvae,
+        "ours, the encoder trained with the labels as well",
+        {"labels": True, "train": {"label_weight": 20.0}},
+        uses_labels=True,
+        ablation=True,
+    ),
     "qbmvae-kl2": _own("ours, KL weight 2 instead of .25: tighter clusters", train={"kl_weight": 2.0}),
     "qbmvae-denoised": _own("ours, decoded expression without the counts as embedding", representation="denoised"),
     "qbmvae-probabilities": _own("ours, the bits' probabilities as embedding", representation="probabilities"),

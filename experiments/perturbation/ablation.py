@@ -1,26 +1,25 @@
-"""Tables over seeds on the synthetic screen: the collapse, its cure, the ablations, and the phases of the plan.
-
-Each (row, seed) is one JSON file under `cells/`, so the same command goes on where it stopped.
-"""
+"""Tables over seeds on the synthetic screen: the collapse, its remedy, the ablations, and the phases of the plan."""
 
 from __future__ import annotations
 
-import json
+import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from experiments import run_folder as run_folder
+from experiments import run_folder
+from experiments.comparison.grid import Entry, read_entry, require_all, run_experiment
+from experiments.comparison.statistics import means
 from experiments.perturbation.config import TableConfig
-from experiments.perturbation.evaluate import evaluate
+from experiments.perturbation.evaluate import REFERENCE, evaluate
 from experiments.perturbation.pretrain import pretrained_state
-from experiments.perturbation.report import COLUMNS, PUBLISHED, seeds_report
+from experiments.perturbation.report import COLUMNS, PROTOTYPE, PUBLISHED, seeds_report
 from experiments.perturbation.synthetic import SyntheticScreen, synthetic_screen
 from qbmvae.perturbation.fitting import fit, training_groups
-from qbmvae.perturbation.options import Options
 
 TITLES = {
     "prototype": "prototype: angles over +-pi, raw outputs, pairs of cells",
@@ -36,111 +35,108 @@ TITLES = {
 TARGETS = "The plan's targets: PDS .60-.70 after phase 1, .75-.85 after phases 2 and 3, overall 60-80."
 
 
-def one_cell(
-    name: str,
-    options: Options,
-    screen: SyntheticScreen,
-    backbone: Any,
+def run_table(
     config: TableConfig,
-    seed: int,
-    reference: Mapping[str, float] | None = None,
-) -> dict[str, Any]:
-    """Train one row on one seed and score it on the unseen perturbations; without `reference` the baselines too."""
+    out: Path,
+    say: Callable[[str], None] = lambda line: None,
+    workers: int = 1,
+    ray: str | None = None,
+) -> pd.DataFrame:
+    """Fill the table and write `results.csv`, `summary.csv` and `report.html`; return the summary.
+
+    Parameters
+    ----------
+    config
+        The rows, and the screen that they are trained on.
+    out
+        The folder; called again it goes on where it stopped.
+    say
+        Takes a line of progress.
+    workers, ray
+        Where, see `experiments.comparison.executors.each`.
+    """
+    entries = [table_entry(config, name, seed) for seed in config.seeds for name in config.rows()]
+    found = run_experiment(out, config.to_dict(), entries, fit_row, workers=workers, ray=ray, say=say)
+    require_all(out, entries)
+    results, summary = summarise(found)
+    run_folder.write_text(out / "results.csv", results.to_csv(index=False))
+    run_folder.write_text(out / "summary.csv", summary.to_csv(index=False))
+    note = (
+        f"{len(config.seeds)} seeds, mean and 95 % t half-width; synthetic screen, perturbations unseen in training. "
+    )
+    seeds_report(out, f"Perturbation {config.table}", note + (TARGETS if config.table == "phases" else ""), summary)
+    return summary
+
+
+def table_entry(config: TableConfig, name: str, seed: int) -> Entry:
+    """Return the grid's entry of one row of the table and one seed.
+
+    Parameters
+    ----------
+    config, name, seed
+        The table, the row, the seed.
+    """
+    return Entry(f"{name.replace(' ', '-')}-{seed}", (config, name, seed))
+
+
+def fit_row(path: Path, config: TableConfig, name: str, seed: int) -> dict[str, Any]:
+    """Train one row on one seed and score it on the unseen perturbations; return its scores and the baselines'.
+
+    Parameters
+    ----------
+    path
+        The result file. Where the first row of the seed has one already, its baselines are not scored again.
+    config, name, seed
+        The table, the row and the seed.
+    """
+    options, first = config.rows()[name], table_entry(config, next(iter(config.rows())), seed)
+    before = None if name == first.arguments[1] else read_entry(path.parents[1], first)
+    reference = None if before is None else before["baselines"][REFERENCE]
+    screen = _screen(tuple(sorted(config.screen.items())), seed)
+    backbone: Any = "pca"
+    if config.table == "phases":
+        backbone = _backbone(tuple(sorted(config.screen.items())), config.backbone_epochs, seed)
+        # a row that tunes it must not change it for others
+        backbone = copy.deepcopy(backbone) if options.tune else backbone
     adata = screen.adata
     labels = adata.obs["target_gene"].astype(str).to_numpy()
     unseen = np.isin(labels, screen.unseen)
     train, test = adata[~unseen].copy(), adata[unseen | (labels == "non-targeting")].copy()
     model = fit(train, features=screen.features, backbone=backbone, options=options, seed=seed)
-    result = evaluate(
-        model,
-        test,
-        None if reference else training_groups(train, train.X, "target_gene", "non-targeting", None, seed),
-        n_control=config.n_control,
-        seed=seed,
-        reference=reference,
-    )
-    diagnostics = {k: v for k, v in result["diagnostics"].items() if k.startswith("predicted")}
-    weights = {"n_trainable": sum(p.numel() for p in model.predictor.parameters() if p.requires_grad)}
-    gate = {} if model.predictor.gate is None else {"gate": model.predictor.gate.item()}
+    groups = None if reference else training_groups(train, train.X, "target_gene", "non-targeting", None, seed)
+    result = evaluate(model, test, groups, n_control=config.n_control, seed=seed, reference=reference)
     return {
         "name": name,
         "seed": seed,
         **result["model"],
-        **diagnostics,
-        **weights,
-        **gate,
+        **{k: v for k, v in result["diagnostics"].items() if k.startswith("predicted")},
+        "n_trainable": sum(p.numel() for p in model.predictor.parameters() if p.requires_grad),
+        **({} if model.predictor.gate is None else {"gate": model.predictor.gate.item()}),
         "baselines": result["baselines"],
     }
 
 
-def run_table(config: TableConfig, out: Path, progress: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
-    """Fill the table and write `results.csv`, `summary.csv` and `report.html`; return the summary."""
-    run_folder.create(out, config.to_dict())
-    (out / "cells").mkdir(exist_ok=True)
-    found: list[dict[str, Any]] = []
-    for seed in config.seeds:
-        screen, backbone, reference = None, None, None
-        for name, options in config.rows().items():
-            path = out / "cells" / f"{name.replace(' ', '-')}-{seed}.json"
-            if not path.is_file():
-                progress(f"seed {seed}: {name}")
-                screen = screen or synthetic_screen(**config.screen, seed=seed)
-                if backbone is None or options.tune:
-                    backbone = (
-                        "pca" if config.table == "ablation" else pretrained_state(screen, config.backbone_epochs, seed)
-                    )
-                run_folder.write_json(path, one_cell(name, options, screen, backbone, config, seed, reference))
-            found.append(json.loads(path.read_text()))
-            # the first row of a seed scores the baselines for all
-            reference = reference or found[-1]["baselines"]["mean response"]
-    results, summary = summarise(found)
-    run_folder.write_text(out / "results.csv", results.to_csv(index=False))
-    run_folder.write_text(out / "summary.csv", summary.to_csv(index=False))
-    numbers = {
-        r["row"]: {c: r[c] for c in r if c != "row"}
-        for r in summary.to_dict("records")
-        if r["row"] != "published prototype"
-    }
-    note = (
-        f"{len(config.seeds)} seeds, mean and 95 % t half-width; synthetic screen, perturbations unseen in training. "
-    )
-    seeds_report(
-        out, f"Perturbation {config.table}", note + (TARGETS if config.table == "phases" else ""), summary, numbers
-    )
-    return summary
+@lru_cache(maxsize=1)
+def _screen(settings: tuple[tuple[str, Any], ...], seed: int) -> SyntheticScreen:
+    return synthetic_screen(**dict(settings), seed=seed)
+
+
+@lru_cache(maxsize=1)
+def _backbone(settings: tuple[tuple[str, Any], ...], epochs: int, seed: int) -> Any:
+    return pretrained_state(_screen(settings, seed), epochs, seed)
 
 
 def summarise(found: Sequence[Mapping[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of every seed, baselines included, and their means with 95 % t half-widths (column `_ci`)."""
-    from scipy.stats import t
-
-    rows = [{k: v for k, v in cell.items() if k != "baselines"} for cell in found]
-    seen = set()
-    for cell in found:
-        for name, scores in cell["baselines"].items():
-            if (name, cell["seed"]) not in seen:
-                seen.add((name, cell["seed"]))
-                rows.append({"name": name, "seed": cell["seed"], **scores})
-    results = pd.DataFrame(rows)
-    columns = [
-        c
-        for c in (*COLUMNS, "predicted_participation_ratio", "predicted_similarity", "gate", "n_trainable")
-        if c in results
-    ]
-    summary = []
-    for name, part in results.groupby("name", sort=False):
-        row: dict[str, Any] = {"row": TITLES.get(str(name), str(name))}
-        for column in columns:
-            values = part[column].dropna()
-            row[column] = values.mean() if len(values) else float("nan")
-            if column in COLUMNS and len(values) > 1:
-                half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-                row[f"{column}_ci"], row[f"{column}_se"] = half, half / 1.96
-        summary.append(row)
-    published = {
-        "row": "published prototype",
-        **PUBLISHED,
-        "predicted_participation_ratio": 2.58,
-        "predicted_similarity": 0.9993,
-    }
-    return results, pd.DataFrame([published, *summary])
+    """Return the rows of every seed, baselines included, and their means with 95 % t half-widths (columns `... +-`)."""
+    rows = {(row["name"], row["seed"]): {k: v for k, v in row.items() if k != "baselines"} for row in found}
+    for row in found:
+        for name, scores in row["baselines"].items():
+            rows.setdefault((name, row["seed"]), {"name": name, "seed": row["seed"], **scores})
+    results = pd.DataFrame(list(rows.values()))
+    more = [c for c in ("predicted_participation_ratio", "predicted_similarity", "gate", "n_trainable") if c in results]
+    summary = means(results, ["name"], COLUMNS)
+    summary = summary.join(results.groupby("name")[more].mean(), on="name").rename(columns={"name": "row"})
+    summary["row"] = [TITLES.get(str(name), str(name)) for name in summary["row"]]
+    diagnostics = {"predicted_participation_ratio": 2.58, "predicted_similarity": 0.9993}
+    published = pd.DataFrame([{"row": PROTOTYPE, **PUBLISHED, **diagnostics}])
+    return results, pd.concat([published, summary], ignore_index=True)

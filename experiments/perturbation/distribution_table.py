@@ -151,7 +151,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Return the mean of each score over perturbations and 1.96 standard errors, one row a predictor, ceiling first."""
     grouped = table.groupby("predictor", sort=False)[list(SCORES)]
     half = 1.96 * grouped.sem()
-    return grouped.mean().join(half.add_suffix("_half")).reset_index()
+    return grouped.mean().join(half.add_suffix(" +-")).reset_index()
 
 
 def verdict(table: pd.DataFrame, own: str) -> list[str]:
@@ -172,7 +172,17 @@ def verdict(table: pd.DataFrame, own: str) -> list[str]:
 
 
 def cells_of(predicted: AnnData, x: Any, pert_key: str) -> Predictor:
-    """Return a predictor that hands out cells predicted before."""
+    """Return a predictor that hands out cells predicted before.
+
+    Parameters
+    ----------
+    predicted
+        Cells with their perturbation in obs.
+    x
+        Their log1p-normalised expression.
+    pert_key
+        The column.
+    """
     labels = predicted.obs[pert_key].astype(str).to_numpy()
 
     def predict(name: str, n: int) -> np.ndarray:

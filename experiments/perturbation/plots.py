@@ -15,7 +15,19 @@ from qbmvae.perturbation.options import Options
 
 
 def architecture(options: Options, width: int, n_genes: int, backbone: str, path: Path) -> None:
-    """Draw the path from control cells and features to predicted cells."""
+    """Draw the path from control cells and features to predicted cells.
+
+    Parameters
+    ----------
+    options
+        Of the predictor.
+    width, n_genes
+        Values of the backbone, genes.
+    backbone
+        Its name.
+    path
+        PNG to write.
+    """
     figure, axes = new_figure(10.5, 2.9)
     axis = axes[0, 0]
     qubits = options.n_qubits * options.n_blocks
@@ -135,8 +147,8 @@ def training(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     save(figure, path)
 
 
-def score_bars(scores: Mapping[str, Mapping[str, float]], path: Path, spread: str = "_se") -> None:
-    """Show PDS, MAE and DES of several predictors with 1.96 standard errors."""
+def score_bars(scores: Mapping[str, Mapping[str, float]], path: Path) -> None:
+    """Show PDS, MAE and DES of several predictors with 95 % intervals: half-widths "pds +-", or standard errors "pds_se"."""
     figure, axes = new_figure(11, 0.5 + 0.42 * len(scores), ncols=3)
     names = list(scores)
     for axis, (metric, title) in zip(
@@ -145,9 +157,12 @@ def score_bars(scores: Mapping[str, Mapping[str, float]], path: Path, spread: st
         strict=True,
     ):
         values = [scores[n][metric] for n in names]
-        errors = [1.96 * np.nan_to_num(scores[n].get(metric + spread, 0.0) or 0.0) for n in names]
+        halves = [scores[n].get(f"{metric} +-", 1.96 * scores[n].get(f"{metric}_se", 0.0)) for n in names]
         axis.barh(
-            range(len(names)), values, xerr=errors, color=["#4a6fa5" if n == "model" else "#b8c4d6" for n in names]
+            range(len(names)),
+            values,
+            xerr=np.nan_to_num(halves),
+            color=["#4a6fa5" if n == "model" else "#b8c4d6" for n in names],
         )
         axis.set_yticks(range(len(names)), names if axis is axes[0, 0] else [])
         axis.invert_yaxis()

@@ -11,7 +11,6 @@ from experiments.perturbation import plots
 from experiments.perturbation.distribution import SCORES
 from experiments.report.page import figure_of, page, settings_sections
 from experiments.report.tables import table
-from experiments.report.values import Spread
 from experiments.run_folder import write_text
 from qbmvae.perturbation.model import PerturbationModel
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from experiments.perturbation.config import TrainConfig
     from qbmvae.perturbation.boltzmann import BoltzmannPerturbation
 
+#: Row of the prototype, whose scores its page gives for other data.
+PROTOTYPE = "published prototype"
 # what the public prototype's page gives, raw and scaled
 PUBLISHED = {
     "des": 0.8532,
@@ -29,11 +30,12 @@ PUBLISHED = {
     "mae_scaled": 0.0,
     "overall": 28.18,
 }
-COLUMNS = ("des", "pds", "mae", "des_scaled", "pds_scaled", "mae_scaled", "overall")
+COLUMNS = ("des", "pds", "mae", "fdr", "des_scaled", "pds_scaled", "mae_scaled", "overall")
 EXPLAIN = {
     "des": "differential expression score: overlap of predicted and observed genes; more is better",
     "pds": "perturbation discrimination score: is a prediction nearest to its own perturbation? .5 is chance",
     "mae": "mean absolute error of the perturbations' mean expression; less is better",
+    "fdr": "share of the significant genes of the prediction that are not significant in the truth; less is better",
     "des_scaled": "0: as the mean response; 1: perfect",
     "pds_scaled": "0: as the mean response; 1: perfect",
     "mae_scaled": "0: as the mean response; 1: perfect",
@@ -43,7 +45,22 @@ EXPLAIN = {
     "gate": "weight of the circuit next to the bypass",
     "n_trainable": "trained weights",
 }
-BEST = {"mae": "min"} | dict.fromkeys(("des", "pds", "des_scaled", "pds_scaled", "mae_scaled", "overall"), "max")
+DISTRIBUTION = (
+    "Held-out cells of a perturbation are halved: predictions and the first half (the ceiling) are compared with the "
+    "second, in the principal components of the held-out cells. Smaller is better; a two-sample accuracy of .5 cannot be "
+    "told apart."
+)
+STRATA = {
+    "solved": "share of the error of no change that the best baseline takes away",
+    "mae": "the model's",
+    "best_mae": "the best baseline's",
+    "pds": "the model's",
+    "best_pds": "the best baseline's",
+    "fdr": "share of the model's significant genes that are not significant in the truth",
+}
+BEST = {"mae": "min", "fdr": "min"} | dict.fromkeys(
+    ("des", "pds", "des_scaled", "pds_scaled", "mae_scaled", "overall"), "max"
+)
 
 
 def score_table(metrics: dict[str, Any]) -> pd.DataFrame:
@@ -96,6 +113,14 @@ def train_report(
              figure_of(out / "pca.png", "one dot a perturbation; a collapsed model puts them on one spot")
              + figure_of(out / "similarity.png", "a collapsed model predicts the same effect for all: one red square")},
         ]  # fmt: skip
+    if metrics.get("challenge_2026"):
+        sections.append(_challenge_2026(metrics["challenge_2026"]))
+    if metrics.get("strata"):
+        strata = table(
+            pd.DataFrame(metrics["strata"]).set_index("perturbations"), best=None, explain=STRATA, decimals=4
+        )
+        text = "Thirds of the held-out perturbations, by how far the best simple baseline solves them already."
+        sections.append({"title": "Where baselines are not enough", "texts": [text], "tables": [strata]})
     if metrics.get("distribution"):
         sections.append(_distribution(metrics["distribution"]))
     sections.append({"title": "Training", "figures": figure_of(out / "training.png", "by epoch")})
@@ -120,27 +145,26 @@ def _answer(metrics: dict[str, Any]) -> str:
     return text
 
 
+def _challenge_2026(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    cost = ("wall_seconds", "cpu_seconds", "peak_gib")
+    frame = pd.DataFrame(found).T.rename_axis("predictor").astype(float)
+    text = (
+        f"The metrics of cell-eval2's preset vcc2026, each the mean over perturbations that have it. Scoring the model took "
+        f"{frame['wall_seconds'].iloc[0]:.1f} s ({frame['cpu_seconds'].iloc[0]:.1f} s of CPU); the process held at most "
+        f"{frame['peak_gib'].max():.2f} GiB."
+    )
+    shown = frame.drop(columns=[*cost])
+    return {"title": "Scores of the 2026 challenge", "texts": [text], "tables": [table(shown, best=None, decimals=4)]}
+
+
 def _distribution(found: dict[str, Any]) -> dict[str, Any]:
     frame = pd.DataFrame(found["scores"]).set_index("predictor")
-    shown = pd.DataFrame(
-        {
-            score: [
-                Spread.around(mean, half) for mean, half in frame[[score, f"{score}_half"]].astype(float).to_numpy()
-            ]
-            for score in SCORES
-        },
-        index=frame.index,
-    )
-    text = (
-        "Held-out cells of a perturbation are halved: predictions and the first half (the ceiling) are compared with the "
-        "second, in the principal components of the held-out cells. Smaller is better; a two-sample accuracy of .5 cannot be "
-        "told apart. Means over perturbations ± 1.96 standard errors."
-    )
-    tables = [table(shown, best=None, decimals=4)]
+    text = f"{DISTRIBUTION} Means over perturbations ± 1.96 standard errors."
+    tables = [table(frame, best=None, decimals=4)]
     return {"title": "Cells as a distribution", "texts": [text], "tables": tables, "list": found["verdict"]}
 
 
-def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame, scores: dict[str, dict[str, float]]) -> None:
+def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame) -> None:
     """Write `report.html` of a table over seeds.
 
     Parameters
@@ -150,24 +174,15 @@ def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame, scores
     title, note
         What it is, and how it was made.
     summary
-        One row a predictor under "row"; a score's half-width is in the column with the suffix "_ci".
-    scores
-        Predictor to its scores, for the bars.
+        One row a predictor under "row"; a score's half-width is in the column with the suffix " +-".
     """
-    plots.score_bars(scores, out / "scores.png", spread="_se")
-    shown = summary.set_index(summary["row"].rename("predictor"))
-    for column in COLUMNS:
-        if f"{column}_ci" in shown:
-            shown[column] = [
-                Spread.around(value, half) for value, half in shown[[column, f"{column}_ci"]].astype(float).to_numpy()
-            ]
-    drop = [c for c in shown if c == "row" or c.endswith(("_ci", "_se"))]
-    best = summary.loc[summary["row"] != "published prototype"].dropna(subset="pds")
-    top = best.loc[best["pds"].idxmax(), "row"]
+    shown = summary.set_index(summary["row"].rename("predictor")).drop(columns="row")
+    measured = shown.drop(index=PROTOTYPE)
+    plots.score_bars(measured.to_dict("index"), out / "scores.png")
     lead = {
-        "texts": [f"The best PDS has: {top}.", note],
-        "tables": [table(shown.drop(columns=drop), best=BEST, explain=EXPLAIN, decimals=4)],
-        "figures": figure_of(out / "scores.png", "bars: 1.96 standard errors over seeds"),
+        "texts": [f"The best PDS has: {measured['pds'].idxmax()}.", note],
+        "tables": [table(shown, best=BEST, explain=EXPLAIN, decimals=4)],
+        "figures": figure_of(out / "scores.png", "bars: 95 % t intervals over seeds"),
     }
     write_text(out / "report.html", page(title, note, settings_sections(out), lead))
 
@@ -184,33 +199,32 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
     scores
         Columns "run", "predictor" and scores, half-widths in columns with the suffix " +-".
     margins
-        Columns "run", "baseline", margins of the model and their verdicts.
+        Columns "run", "against", margins of the model and their verdicts.
     """
     tables = [
-        table(_with_ranges(part.drop(columns="run"), "predictor"), str(run), best=BEST, explain=EXPLAIN, decimals=4)
-        for run, part in scores.groupby("run", sort=False)
+        _run_table(part, ("des", "pds", "mae", "overall"), str(run)) for run, part in scores.groupby("run", sort=False)
     ]
+    known = scores.dropna(subset=[c for c in SCORES if c in scores], how="all") if "mmd" in scores else scores.iloc[:0]
+    cells = [_run_table(part, tuple(SCORES), str(run)) for run, part in known.groupby("run", sort=False)]
     against = [
-        table(_with_ranges(part.drop(columns="run"), "baseline"), str(run), best=None, decimals=4)
+        table(part.drop(columns="run").dropna(axis=1, how="all").set_index("against"), str(run), best=None, decimals=4)
         for run, part in margins.groupby("run", sort=False)
     ]
-    worse = int((margins[["pds verdict", "mae verdict"]] == "WORSE").to_numpy().sum()) if len(margins) else 0
-    total = 2 * len(margins)
-    answer = (
-        f"In {total - worse} of {total} comparisons with a baseline the model is at least as good within the interval."
-    )
-    sections: list[dict[str, Any]] = [
-        {"title": "Margins of the model", "texts": ["Positive is better for the model."], "tables": against},
-        *settings_sections(out),
-    ]
+    verdicts = margins[[c for c in margins if c.endswith(" verdict")]].to_numpy().ravel()
+    worse, total = int((verdicts == "WORSE").sum()), int((verdicts != "").sum())
+    answer = f"In {total - worse} of {total} comparisons with another predictor the model is at least as good within the interval."
+    sections: list[dict[str, Any]] = []
+    if cells:
+        sections.append({"title": "Cells as a distribution", "texts": [DISTRIBUTION], "tables": cells})
+    text = "The first model of each table against the others, paired by seed; positive is better for it."
+    sections += [{"title": "Margins of the model", "texts": [text], "tables": against}, *settings_sections(out)]
     lead = {"texts": [answer, note], "tables": tables}
-    write_text(out / "report.html", page("Perturbation response over seeds", f"{len(tables)} runs", sections, lead))
+    write_text(
+        out / "report.html", page("Perturbation response over seeds", ", ".join(scores["run"].unique()), sections, lead)
+    )
 
 
-def _with_ranges(frame: pd.DataFrame, index: str) -> pd.DataFrame:
-    shown = frame.set_index(index)
-    for column in [c for c in shown if f"{c} +-" in shown]:
-        shown[column] = [
-            Spread.around(value, half) for value, half in shown[[column, f"{column} +-"]].astype(float).to_numpy()
-        ]
-    return shown.drop(columns=[c for c in shown if c.endswith(" +-")])
+def _run_table(part: pd.DataFrame, columns: tuple[str, ...], title: str) -> Any:
+    kept = [c for c in part if c.removesuffix(" +-") in ("predictor", *columns)]
+    shown = part[kept].dropna(subset=[c for c in columns if c in kept], how="all").set_index("predictor")
+    return table(shown, title, best=BEST, explain=EXPLAIN, decimals=4)

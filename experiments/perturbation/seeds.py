@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from experiments import run_folder as run_folder
+from experiments import run_folder
+from experiments.comparison.grid import Entry, require_all, run_experiment
 from experiments.perturbation.config import TrainConfig
+from experiments.perturbation.distribution import SCORES
 from experiments.perturbation.report import runs_report
 from experiments.perturbation.runs import METRICS, train_run
+from experiments.perturbation.seed_runs import expanded, margins, pooled, score_rows
 from samplers.errors import InputError
 
 
@@ -22,73 +22,63 @@ def run_seeds(
     runs: Mapping[str, Mapping[str, Any]],
     seeds: Sequence[int],
     out: Path,
-    progress: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = lambda line: None,
+    workers: int = 1,
+    ray: str | None = None,
 ) -> pd.DataFrame:
-    """Train every run with every seed in `out/<run>-<seed>`; finished ones are read. Write and return the table.
+    """Train every run with every seed in a folder of its own; finished ones are read. Write and return the table.
 
     Parameters
     ----------
     runs
-        Name -> settings of `TrainConfig`.
+        Name -> settings, see `seed_runs.expanded`.
     seeds
         Of hold-out, weights and cells.
+    out
+        The folder: the run folders, `fits/*.json`, `results.csv`, `scores.csv`, `margins.csv`, `report.html`.
+    say
+        Takes a line of progress.
+    workers, ray
+        Where, see `experiments.comparison.executors.each`.
+
+    Raises
+    ------
+    InputError
+        Where there are no runs, a run holds nothing out, or its data are wrong.
     """
     if not runs:
         raise InputError("the configuration names no runs")
-    run_folder.create(out, {"runs": {k: dict(v) for k, v in runs.items()}, "seeds": list(seeds)})
-    rows, gains = [], []
-    for name, settings in runs.items():
-        config = TrainConfig.from_dict(settings)
-        for seed in seeds:
-            where = out / f"{name}-{seed}"
-            if not (where / METRICS).is_file():
-                progress(f"{name}, seed {seed}")
-                train_run(replace(config, seed=seed), where)
-            metrics = json.loads((where / METRICS).read_text())
-            own = metrics["model"]
-            for predictor, scores in {"model": own, **metrics["baselines"]}.items():
-                rows.append(
-                    {
-                        "run": name,
-                        "predictor": predictor,
-                        "seed": seed,
-                        **{k: scores[k] for k in ("des", "pds", "mae", "overall")},
-                    }
-                )
-                if predictor != "model":
-                    gains.append(
-                        {
-                            "run": name,
-                            "baseline": predictor,
-                            "pds": own["pds"] - scores["pds"],
-                            "mae": scores["mae"] - own["mae"],
-                        }
-                    )
-    scores = _interval(pd.DataFrame(rows), ["run", "predictor"], ["des", "pds", "mae", "overall"])
-    margins = _interval(pd.DataFrame(gains), ["run", "baseline"], ["pds", "mae"])
-    for metric in ("pds", "mae"):
-        margins[f"{metric} verdict"] = np.select(
-            [margins[metric] >= 0, margins[metric] + margins[f"{metric} +-"].fillna(0) >= 0],
-            ["at least as good", "within the interval"],
-            "WORSE",
-        )
+    every = [run for name, settings in runs.items() for run in expanded(name, settings, seeds)]
+    # a seed is complete before the next one begins; the table keeps the order of the runs
+    order = {seed: k for k, seed in enumerate(seeds)}
+    entries = {
+        run.folder: Entry(run.folder, (run.config,)) for run in sorted(every, key=lambda r: order[r.config.seed])
+    }
+    described = {"runs": {k: dict(v) for k, v in runs.items()}, "seeds": list(seeds)}
+    todo = list(entries.values())
+    computed = run_experiment(out, described, todo, train_entry, workers=workers, ray=ray, say=say)
+    require_all(out, todo)
+    found = dict(zip(entries, computed, strict=True))
+    rows: list[dict[str, Any]] = []
+    seen = set()
+    for run in every:
+        key = (run.run, run.context, run.config.seed)
+        rows += score_rows(run, found[run.folder], key not in seen)
+        seen.add(key)
+    frame = pd.DataFrame(rows)
+    scores = pooled(frame, "predictor", ["des", "pds", "mae", "overall", *SCORES])
+    gains = margins(frame)
+    run_folder.write_text(out / "results.csv", frame.to_csv(index=False))
     run_folder.write_text(out / "scores.csv", scores.to_csv(index=False))
-    run_folder.write_text(out / "margins.csv", margins.to_csv(index=False))
-    note = f"{len(seeds)} seeds: mean and 95 % t half-width over seeds. Margins are paired by seed."
-    runs_report(out, note, scores, margins)
+    run_folder.write_text(out / "margins.csv", gains.to_csv(index=False))
+    note = f"{len(seeds)} seeds: mean and 95 % t half-width over seeds, or over the contexts that are held out in turn."
+    runs_report(out, note, scores, gains)
     return scores
 
 
-def _interval(frame: pd.DataFrame, keys: list[str], columns: list[str]) -> pd.DataFrame:
-    from scipy.stats import t
-
-    rows = []
-    for key, part in frame.groupby(keys, sort=False):
-        row: dict[str, Any] = dict(zip(keys, key, strict=True))
-        for column in columns:
-            values = part[column].dropna().to_numpy(float)
-            row[column] = values.mean() if values.size else float("nan")
-            n = values.size
-            row[f"{column} +-"] = t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else float("nan")
-        rows.append(row)
-    return pd.DataFrame(rows)
+def train_entry(path: Path, config: TrainConfig) -> dict[str, Any]:
+    """Train one run in a folder of its own next to `fits/`, or read it where it is finished; return its scores."""
+    folder = path.parents[1] / path.stem
+    done = (folder / METRICS).is_file()
+    metrics = run_folder.read_json(folder / METRICS) if done else train_run(config, folder)
+    return {"model": metrics["model"], "baselines": metrics["baselines"], "distribution": metrics.get("distribution")}

@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from experiments.report.plots import new_figure
+from experiments.report.page import figure as shown_figure
+from experiments.report.plots import new_figure, plane, png
+from experiments.report.tables import table as shown_table
 from samplers.errors import InputError
 
 #: Bits and genes of a heat-map, and bits drawn over the cells, at most.
 BITS, GENES, PANELS = 24, 40, 12
+
+
+def bits_section(model: Any, cells: Any, labels: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the section of a report that says what the bits of a model mean; none for a continuous prior.
+
+    Parameters
+    ----------
+    model
+        A trained `QBMVAE`.
+    cells
+        Cells to show, an AnnData.
+    labels
+        Their types, `(n_cells,)`.
+    """
+    from qbmvae.core.priors.boltzmann import BoltzmannPrior
+    from qbmvae.model import bits
+
+    prior = model.module.vae.prior
+    if not prior.discrete:
+        return []
+    effects = model.bit_effects(n_cells=200)
+    q = np.asarray(model.get_latent_representation(cells, representation="probabilities"))
+    graph = model.coupling_graph() if isinstance(prior, BoltzmannPrior) else None
+    found = bits.table(effects, q, graph, bits.log_odds(q, labels), {})
+    pictures = [
+        *shown_figure(png(effect_heatmap(effects)), "bits with the largest effects, and the genes that they move most"),
+        *shown_figure(png(bits_over_cells(plane(q), q, found)), "where bits are on: UMAP of the bits' probabilities"),
+    ]
+    if graph is not None:
+        pictures += shown_figure(png(coupling_figure(graph)), "couplings beyond three standard errors; red attracts")
+    first = found.sort_values("effect", ascending=False).head(PANELS).drop(columns="name")
+    first = first.rename(columns={"label_log_odds": "log odds"})
+    text = "A bit's effect is the change of expected log expression when it turns on; its label is where it tells most."
+    return [{"title": "What the bits mean", "texts": [text], "figures": pictures, "tables": [shown_table(first)]}]
 
 
 def effect_heatmap(effects: pd.DataFrame, n_bits: int = BITS, n_genes: int = GENES) -> Any:
@@ -84,6 +121,11 @@ def bits_over_cells(plane: np.ndarray, q: np.ndarray, table: pd.DataFrame, n_bit
         Of `QBMVAE.bit_table`: bits with the largest spread are shown, with the genes that rise.
     n_bits
         How many.
+
+    Raises
+    ------
+    InputError
+        Where coordinates and probabilities are of different cells.
     """
     if len(plane) != len(q):
         raise InputError(f"there are {len(plane)} coordinates, but probabilities of {len(q)} cells")

@@ -28,6 +28,7 @@ def table(
     ----------
     frame
         The rows; the index is the first column. Columns are names or `Metric`s; values are numbers, `Spread`s or text.
+        A column "NAME +-" holds the half-widths of the column NAME and is shown in it.
     caption
         What it shows.
     best
@@ -46,6 +47,7 @@ def table(
         "caption", "columns", "rows", "note".
     """
     columns, cells = [], []
+    frame = _with_spreads(frame)
     for position, key in enumerate(frame.columns):
         metric = key if isinstance(key, Metric) else find(task, str(key))
         name = str(key) if metric is None else metric.label
@@ -70,6 +72,15 @@ def table(
     spreads = any(isinstance(v, Spread) and v.high > v.low for column in frame for v in frame[column])
     marked = any(cell["best"] for row in rows for cell in row)
     return {"caption": caption, "columns": [head, *columns], "rows": rows, "note": NOTE if spreads and marked else ""}
+
+
+def _with_spreads(frame: pd.DataFrame) -> pd.DataFrame:
+    halves = [c for c in frame if isinstance(c, str) and c.endswith(" +-") and c.removesuffix(" +-") in frame]
+    shown = frame.drop(columns=halves)
+    for half in halves:
+        pairs = frame[[half.removesuffix(" +-"), half]].astype(float).to_numpy()
+        shown[half.removesuffix(" +-")] = [Spread.around(value, width) for value, width in pairs]
+    return shown
 
 
 def _column(values: list[Any], rule: str | None, decimals: int) -> list[dict[str, Any]]:

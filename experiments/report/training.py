@@ -15,6 +15,7 @@ from experiments.report.page import figure, page
 from experiments.report.prior import sampler_section
 from experiments.report.values import number
 from experiments.run_folder import plain
+from qbmvae.data.label_names import keys_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -61,7 +62,7 @@ def training_report(
         {"QBM-VAE": plots.plane(embedding[rows], seed=0)},
         shown.obs,
         variable_genes(shown, setup.get("layer")),
-        [setup.get("labels_key"), *guess, setup.get("batch_key")],
+        [*keys_of(setup.get("labels_key")), *guess, setup.get("batch_key")],
         f"UMAP of the embedding of {len(rows):,} cells; genes are the most variable ones",
     )
     cards = {

@@ -1,4 +1,4 @@
-"""Does the learned prior of QBM-VAE, or a standard method, recover programmed edges? AUPRC, with BEELINE beside.
+"""Does the learned prior of QBM-VAE, or a standard method, recover programmed edges? AUPRC, next to BEELINE.
 
 `python -m experiments.simulation.grn_recovery --out FOLDER [--beeline DIR]`: circuits of known edges (CX, signed CRY,
 the paper's case 1 on jointly measured cells), then BEELINE's simulated networks where DIR holds them.
@@ -103,7 +103,15 @@ def score(scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 
 def run(seeds: int = 5, n_cells: int = 2000, beeline: Path | None = None) -> pd.DataFrame:
-    """Return one row a case and method."""
+    """Return one row a case and method.
+
+    Parameters
+    ----------
+    seeds, n_cells
+        Circuits of each kind, and cells of each.
+    beeline
+        Folder of BEELINE's networks.
+    """
     cases = simulated_cases(seeds, n_cells) + (beeline_cases(beeline) if beeline is not None else [])
     rows = []
     for k, (task, expression, truth) in enumerate(cases):
@@ -122,7 +130,7 @@ def run(seeds: int = 5, n_cells: int = 2000, beeline: Path | None = None) -> pd.
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean AUPRC of undirected pairs by task and method, BEELINE's networks pooled, chance beside."""
+    """Return mean AUPRC of undirected pairs by task and method, BEELINE's networks pooled, and of chance."""
     task = table["task"].where(~table["task"].str.startswith("BEELINE"), "BEELINE")
     by = table.assign(task=task).groupby(["task", "method"], sort=False)["auprc_pairs"].mean().unstack()
     by["chance"] = table.assign(task=task).groupby("task", sort=False)["chance_pairs"].mean()

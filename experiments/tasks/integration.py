@@ -1,4 +1,4 @@
-"""Integration: the metrics of scib-metrics on one neighbour graph, and PCR comparison within types beside them."""
+"""Integration: the metrics of scib-metrics on one neighbour graph, and PCR comparison within types."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from experiments.tasks.within_type import within_type
 
 BIO, BATCH = in_group("bio"), in_group("batch")
 # not part of the total: other views of the same questions
-BESIDE, MORE = in_group("beside"), in_group("more")
+EXTRA, MORE = in_group("extra"), in_group("more")
 #: Batch scores of the total that unequal composition of the batches does not move, see docs/evaluation.md.
 UNBIASED = tuple(n for n in BATCH if METRICS["integration", n].composition == "none")
 
 
 def integration(
-    embedding: Any, batch: Any, label: Any, unintegrated: Any, neighbors: Any = None, beside: bool = True
+    embedding: Any, batch: Any, label: Any, unintegrated: Any, neighbors: Any = None, extra: bool = True
 ) -> dict[str, float]:
     """Score an embedding by the ten metrics of scib-metrics' `Benchmarker` and its aggregates.
 
@@ -35,8 +35,8 @@ def integration(
         PCA of the log-normalised data before integration, `(n_cells, n_components)`: PCR comparison's reference.
     neighbors
         `nearest_neighbors(embedding, 90)` where it was made before.
-    beside
-        Also compute the metrics that stand beside the total.
+    extra
+        Also compute the metrics that are not part of the total.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def integration(
     labels_differ = 1 < len(types) < len(x)
     batches_differ = 1 < len(batches) < len(x)
     crossed = any(1 < len(np.unique(b[y == t])) < np.sum(y == t) for t in range(len(types)))
-    scores = dict.fromkeys((*BIO, *BATCH, *((*BESIDE, *MORE) if beside else ())), float("nan"))
+    scores = dict.fromkeys((*BIO, *BATCH, *((*EXTRA, *MORE) if extra else ())), float("nan"))
     if labels_differ:
         clusters = scib_metrics.nmi_ari_cluster_labels_kmeans(x, y)
         scores["KMeans NMI"], scores["KMeans ARI"] = clusters["nmi"], clusters["ari"]
@@ -78,7 +78,7 @@ def integration(
         scores["KBET"] = kbet_per_label(middle, b, y)
     if crossed:
         scores["BRAS"] = silhouette_batch(x, y, b, "cosine", "mean_other")
-    if beside:
+    if extra:
         if labels_differ:
             clusters = scib_metrics.nmi_ari_cluster_labels_leiden(few, y, optimize_resolution=False)
             scores["Leiden NMI"], scores["Leiden ARI"] = clusters["nmi"], clusters["ari"]
@@ -182,6 +182,13 @@ def pcr_comparison(before: np.ndarray, after: np.ndarray, batch: np.ndarray) -> 
 
     (R2_before - R2_after) / R2_before, where R2 is the variance-weighted mean, over principal components, of the
     variance explained by the batch (Büttner et al. 2018). NaN where the batch explains nothing before.
+
+    Parameters
+    ----------
+    before, after
+        Coordinates, `(n_cells, k)`.
+    batch
+        Of each cell, `(n_cells,)`.
     """
     explained = batch_variance(before, batch)
     if not explained > 1e-12:
@@ -209,7 +216,15 @@ def batch_variance(x: np.ndarray, batch: np.ndarray) -> float:
 
 
 def pcr_within_type(before: np.ndarray, after: np.ndarray, batch: np.ndarray, label: np.ndarray) -> float:
-    """Return PCR comparison inside each type with two batches or more, averaged by cells; NaN where there is none."""
+    """Return PCR comparison inside each type with two batches or more, averaged by cells; NaN where there is none.
+
+    Parameters
+    ----------
+    before, after
+        Coordinates, `(n_cells, k)`.
+    batch, label
+        Of each cell, `(n_cells,)`.
+    """
     scores, cells = [], []
     for value in np.unique(label):
         rows = np.flatnonzero(label == value)

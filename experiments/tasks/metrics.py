@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Group = Literal["", "bio", "batch", "total", "beside", "more"]
+Group = Literal["", "bio", "batch", "total", "extra", "more"]
 #: What happens to a score of a perfect integration when the batches hold the types in unequal shares.
 Bias = Literal["none", "lowers", "raises"]
 
@@ -106,9 +106,9 @@ def _integration() -> Iterable[Metric]:
         ("Leiden ARI", "agreement of Leiden clusters with the types, adjusted Rand index"),
         ("Silhouette batch", "1 - |silhouette of the batches| inside each type, against the nearest batch"),
     ):
-        yield Metric(task, name, name, text, group="beside")
+        yield Metric(task, name, name, text, group="extra")
     yield Metric(task, "PCR comparison within type", "PCR comparison within type", "PCR comparison inside each type, so that composition "
-                 "does not count", headline=True, group="beside")  # fmt: skip
+                 "does not count", headline=True, group="extra")  # fmt: skip
 
 
 def _court() -> Iterable[Metric]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from samplers.errors import InputError, nearest
+from samplers.errors import require
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -35,13 +35,18 @@ def cellchatdb_pairs(
         The data that `communication` will see.
     senders, receivers
         Cell types; all by default.
+    cell_type_key
+        Column of `.obs` with the cell types.
+
+    Raises
+    ------
+    InputError
+        Where the table or `.obs` lacks a column.
     """
-    if cell_type_key not in adata.obs:
-        raise InputError(f"obs has no column {cell_type_key!r}{nearest(cell_type_key, adata.obs.columns)}")
+    require(cell_type_key, adata.obs, "obs has no column", adata.obs.columns)
     table = pd.read_csv(path)
     for column in COLUMNS:
-        if column not in table:
-            raise InputError(f"{path} has no column {column!r}{nearest(column, table.columns)}")
+        require(column, table, f"{path} has no column", table.columns)
     known = set(adata.var_names)
     sides = [[_symbols(v) for v in table[column]] for column in COLUMNS]
     present = [(a, b) for a, b in zip(*sides, strict=True) if a and b and known.issuperset(a) and known.issuperset(b)]

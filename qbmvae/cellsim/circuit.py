@@ -12,7 +12,7 @@ from qbmvae.cellsim import engines
 from qbmvae.cellsim.engines import components, memory
 from qbmvae.cellsim.gates import Edge, parse_edges
 from qbmvae.cellsim.structure import Structure, analyse
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -126,14 +126,35 @@ class GeneCircuit:
         return engines.gf2.sample_packed(*self._gf2, n_cells, np.random.default_rng(seed))
 
     def blocks(self, n_cells: int, seed: Seed = None, size: int = 4096) -> Iterator[np.ndarray]:
-        """Yield the bits of `n_cells` cells in blocks of at most `size` cells, in bounded memory."""
+        """Yield the bits of `n_cells` cells in blocks of at most `size` cells, in bounded memory.
+
+        Parameters
+        ----------
+        n_cells
+            Cells of all blocks together.
+        seed
+            Seed or generator, of all blocks.
+        size
+            Most cells of a block.
+        """
         _check_count(n_cells)
         rng = np.random.default_rng(seed)
         for start in range(0, n_cells, size):
             yield self.sample(min(size, n_cells - start), rng)
 
     def probabilities(self, engine: str = "auto") -> np.ndarray:
-        """Return the exact probability of every outcome, `(2**n_genes,)`, gene 0 the most significant bit."""
+        """Return the exact probability of every outcome, `(2**n_genes,)`, gene 0 the most significant bit.
+
+        Parameters
+        ----------
+        engine
+            As in `sample`.
+
+        Raises
+        ------
+        InputError
+            For too many genes to list, an engine that samples only, or a coherent group that does not fit in memory.
+        """
         if self.n_genes > MAX_LISTED:
             raise InputError(
                 f"{self.n_genes} genes have 2^{self.n_genes} outcomes "
@@ -222,8 +243,7 @@ class GeneCircuit:
             memory.check_size(len(largest), largest)
         if engine == "auto":
             return self.engine
-        if engine not in ENGINES:
-            raise InputError(f"unknown engine {engine!r}{nearest(engine, ('auto', *ENGINES))}")
+        require(engine, ENGINES, "unknown engine", ("auto", *ENGINES))
         if engine in ENGINES[:2] and ENGINES.index(engine) < ENGINES.index(self.engine):
             why = "only CX edges" if engine == "gf2" else "every gene to be finished before it controls another"
             raise InputError(f"engine {engine!r} needs {why}; this circuit needs {self.engine!r}")

@@ -3,6 +3,23 @@
 Jin et al. 2021 (Nature Communications 12, 1088): expression is log-normalised and divided by its largest value; a group's
 expression is a truncated mean, a complex's the geometric mean of its subunits; P = LR / (Kh + LR). Cofactors are left
 out: agonists, antagonists and co-receptors need CellChatDB's own table of members.
+
+Parameters
+----------
+adata
+    Counts in `.X` or a layer; cell types in `.obs`.
+pairs
+    `(ligand, receptor, sender, receiver)`; a complex is a list of genes.
+cell_type_key
+    Column of `.obs` with the cell types.
+layer
+    Layer with the counts; `.X` by default.
+kh
+    Half-saturation of the Hill function.
+trim
+    Share of cells cut from each end before a group's mean.
+seed
+    Seed or generator.
 """
 
 from __future__ import annotations
@@ -15,7 +32,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from qbmvae.cellsim.expression import counts_of, log_normalised
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -57,6 +74,8 @@ def communication(
         one, so that it can print 0.
     seed
         Of the permutations.
+    condition_key
+        Column of `.obs` with the conditions.
 
     Returns
     -------
@@ -67,7 +86,7 @@ def communication(
     Raises
     ------
     InputError
-        For a gene, cell type or condition that the data lack, or data that are not counts.
+        For a gene, cell type, column or condition that the data lack, data that are not counts, or `trim` out of range.
     """
     if not 0 <= trim < 0.5:
         raise InputError(f"trim is {trim}: it is a share of the cells at each end, in [0, 0.5)")
@@ -114,6 +133,11 @@ def compare_conditions(
     -------
     DataFrame
         One row a pair: "probability_a", "probability_b", "fold" (b / a; infinite where a is 0), "interval" (low, high).
+
+    Raises
+    ------
+    InputError
+        As `communication`, and for a `level` that is no coverage.
     """
     if not 0 < level < 1:
         raise InputError(f"level is {level}: give a coverage between 0 and 1, such as 0.95")
@@ -134,11 +158,16 @@ def compare_conditions(
 
 
 class Groups:
-    """Expression of the pairs' genes, divided by the largest of the data, and cells' types as codes."""
+    """Expression of the pairs' genes, divided by the largest of the data, and cells' types as codes.
+
+    Raises
+    ------
+    InputError
+        Where a gene, a cell type or a column is not in the data.
+    """
 
     def __init__(self, adata: AnnData, pairs: Sequence[Pair], cell_type_key: str, layer: str | None, trim: float):
-        if cell_type_key not in adata.obs:
-            raise InputError(f"obs has no column {cell_type_key!r}{nearest(cell_type_key, adata.obs.columns)}")
+        require(cell_type_key, adata.obs, "obs has no column", adata.obs.columns)
         types = adata.obs[cell_type_key].astype("category").cat.remove_unused_categories()
         self.labels, self.names, self.trim = types.cat.codes.to_numpy(), list(types.cat.categories), trim
         self.table, self.members = _checked(pairs, adata, self.names)
@@ -162,7 +191,15 @@ class Groups:
         return out
 
     def probabilities(self, labels: np.ndarray, kh: float, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return P of each pair, `(n_pairs,)`."""
+        """Return P of each pair, `(n_pairs,)`.
+
+        Parameters
+        ----------
+        labels
+            Code of each cell's type, `(n_cells,)`.
+        rows
+            Cells to use, with repetitions; all by default.
+        """
         means = self.means(labels, rows)
         sides = []
         for end, complexes in zip(self.ends, self.sides, strict=True):
@@ -189,17 +226,28 @@ def truncated_mean(values: np.ndarray, trim: float) -> np.ndarray:
 
 
 def by_condition(adata: AnnData, condition: str | None, key: str) -> list[tuple[str | None, AnnData]]:
-    """Return the data of one condition, or of each where there are several, with its name (None where there is one)."""
+    """Return the data of one condition, or of each where there are several, with its name (None where there is one).
+
+    Parameters
+    ----------
+    condition
+        One value of the column; None for all.
+    key
+        Column of `.obs` with the conditions.
+
+    Raises
+    ------
+    InputError
+        Where there is no such column or value.
+    """
     if condition is None and key not in adata.obs:
         return [(None, adata)]
-    if key not in adata.obs:
-        raise InputError(f"obs has no column {key!r}{nearest(key, adata.obs.columns)}")
+    require(key, adata.obs, "obs has no column", adata.obs.columns)
     values = adata.obs[key].astype(str)
     present = list(dict.fromkeys(values))
     if condition is None:
         return [(None, adata)] if len(present) == 1 else [(v, adata[(values == v).to_numpy()]) for v in present]
-    if condition not in present:
-        raise InputError(f"no cell has {key} {condition!r}{nearest(condition, present)}")
+    require(condition, present, f"no cell has {key}")
     return [(None, adata[(values == condition).to_numpy()])]
 
 

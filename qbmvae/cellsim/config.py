@@ -1,4 +1,12 @@
-"""Configurations of a simulation: a preset's name, a YAML file or a mapping, checked key by key."""
+"""Configurations of a simulation: a preset's name, a YAML file or a mapping, checked key by key.
+
+Parameters
+----------
+value
+    What the configuration holds.
+where
+    Its place there, for messages.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from qbmvae.cellsim.presets import PRESETS, preset
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 #: Keys of each section; a section that is not listed holds names of the user's own.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -81,7 +89,13 @@ def load(config: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def section_of(value: Any, where: str) -> dict[str, Any]:
-    """Return a section of the configuration as a dictionary ({} for None)."""
+    """Return a section of the configuration as a dictionary ({} for None).
+
+    Raises
+    ------
+    InputError
+        For what is no mapping.
+    """
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -92,7 +106,20 @@ def section_of(value: Any, where: str) -> dict[str, Any]:
 def number(
     value: Any, where: str, low: float = -math.inf, high: float = math.inf, *, above: float | None = None
 ) -> float:
-    """Return a finite number within [low, high] (and > above); raise `InputError` with its place otherwise."""
+    """Return a finite number within [low, high] (and > above); raise `InputError` with its place otherwise.
+
+    Parameters
+    ----------
+    low, high
+        Smallest and largest value that is allowed.
+    above
+        The value must be greater; no such bound by default.
+
+    Raises
+    ------
+    InputError
+        For anything else; the message names the place.
+    """
     if isinstance(value, bool) or (not isinstance(value, (int, float)) and not hasattr(value, "__float__")):
         raise InputError(f"{where} is {value!r}: give a number")
     out = float(value)
@@ -104,9 +131,20 @@ def number(
 
 
 def count(value: Any, where: str, low: int = 1) -> int:
-    """Return a whole number of at least `low`."""
+    """Return an integer of at least `low`.
+
+    Parameters
+    ----------
+    low
+        Smallest value that is allowed.
+
+    Raises
+    ------
+    InputError
+        For anything else; the message names the place.
+    """
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < low:
-        raise InputError(f"{where} is {value!r}: give a whole number of at least {low}")
+        raise InputError(f"{where} is {value!r}: give an integer of at least {low}")
     return int(value)
 
 
@@ -128,5 +166,4 @@ def _read(path: Path) -> dict[str, Any]:
 def _check_keys(section: Mapping[str, Any], known: Iterable[str], where: str) -> None:
     known = tuple(known)
     for key in section:
-        if key not in known:
-            raise InputError(f"{where} has an unknown key {key!r}{nearest(key, known)}")
+        require(key, known, f"{where} has an unknown key")

@@ -1,4 +1,12 @@
-"""From bits to counts: negative binomial expression of genes that are on, and what a sequencer adds to it."""
+"""From bits to counts: negative binomial expression of genes that are on, and what a sequencer adds to it.
+
+Parameters
+----------
+counts
+    `(n_cells, n_genes)` CSR int32.
+rng
+    The generator.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +18,11 @@ def negative_binomial(mean: np.ndarray, size: np.ndarray, rng: np.random.Generat
     """Return counts of mean `mean` and variance `mean + mean^2 / size`, int64 of the broadcast shape.
 
     p = size / (mean + size) in NumPy's parametrisation. A size above 1e6 is drawn as Poisson.
+
+    Parameters
+    ----------
+    mean, size
+        Of any shapes that broadcast; the size is the inverse of the dispersion.
     """
     mean, size = np.broadcast_arrays(np.asarray(mean, float), np.asarray(size, float))
     out = np.empty(mean.shape, dtype=np.int64)
@@ -64,7 +77,13 @@ def add_ambient(
 
 
 def drop(counts: sp.csr_matrix, probability: np.ndarray, rng: np.random.Generator) -> sp.csr_matrix:
-    """Return counts with each entry lost with its gene's `probability`, `(n_genes,)`."""
+    """Return counts with each entry lost with its gene's `probability`, `(n_genes,)`.
+
+    Parameters
+    ----------
+    probability
+        Of each gene, `(n_genes,)`.
+    """
     kept = counts.copy()
     kept.data[rng.random(len(kept.data)) < probability[kept.indices]] = 0
     kept.eliminate_zeros()
@@ -83,5 +102,13 @@ def dropout_probability(mean: np.ndarray, settings: dict[str, float]) -> np.ndar
 
 
 def lognormal_factors(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Return log-normal factors of mean 1, `exp(sigma * N(0, 1) - sigma^2 / 2)`."""
+    """Return log-normal factors of mean 1, `exp(sigma * N(0, 1) - sigma^2 / 2)`.
+
+    Parameters
+    ----------
+    shape
+        Of the result.
+    sigma
+        Standard deviation of the logarithm.
+    """
     return np.exp(sigma * rng.standard_normal(shape) - sigma**2 / 2)

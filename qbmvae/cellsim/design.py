@@ -72,7 +72,22 @@ class Design:
 
 
 def build(settings: dict[str, Any], n_cells: int | None = None, reference: Reference | None = None) -> Design:
-    """Return the design of a checked configuration (see `config.load`)."""
+    """Return the design of a checked configuration (see `config.load`).
+
+    Parameters
+    ----------
+    settings
+        A configuration that `config.load` has checked.
+    n_cells
+        Cells of each type and condition; the configuration's by default.
+    reference
+        Types, genes and counts of real cells to take instead of the configuration's.
+
+    Raises
+    ------
+    InputError
+        For a key that goes with no reference, or genes and edges that do not fit.
+    """
     if reference is not None:
         for key in ("cell_types", "counts"):
             if settings.get(key):
@@ -174,7 +189,24 @@ def _conditions(settings, n_cells, activations, qubits, of_type, of_gene, names,
 
 
 def overridden(activations: np.ndarray, changes: Any, qubits: list[str], where: str) -> np.ndarray:
-    """Return activations with some replaced, by the qubits' names."""
+    """Return activations with some replaced, by the qubits' names.
+
+    Parameters
+    ----------
+    activations
+        `(n_qubits,)`.
+    changes
+        Gene to activation.
+    qubits
+        Names of the qubits.
+    where
+        The place in the configuration, for messages.
+
+    Raises
+    ------
+    InputError
+        For a gene that the circuit lacks.
+    """
     out = activations.copy()
     for name, value in section_of(changes, where).items():
         if str(name) not in qubits:

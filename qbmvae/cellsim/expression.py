@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 def counts_of(adata: AnnData, layer: str | None = None) -> sp.csr_matrix:
-    """Return counts as CSR float64; raise `InputError` where they are not whole numbers of at least 0."""
+    """Return counts as CSR float64; raise `InputError` where they are not integers of at least 0.
+
+    Raises
+    ------
+    InputError
+        Where there is no such layer, or values are no counts.
+    """
     if layer is not None and layer not in adata.layers:
         raise InputError(f"there is no layer {layer!r}{nearest(layer, adata.layers)}")
     matrix = sp.csr_matrix(adata.X if layer is None else adata.layers[layer], dtype=np.float64)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 #: Controlled gates that an edge may be; `cx` toggles its target, the others rotate it by +-strength * pi.
 GATES = ("cx", "crx", "cry", "crz")
@@ -89,8 +89,7 @@ def _parse(edge: Any, names: Sequence[str], index: Mapping[str, int], where: str
     elif isinstance(edge, Mapping):
         fields = dict(edge)
         for key in fields:
-            if key not in Edge.__dataclass_fields__:
-                raise InputError(f"{where} has an unknown key {key!r}{nearest(key, Edge.__dataclass_fields__)}")
+            require(key, Edge.__dataclass_fields__, f"{where} has an unknown key")
     else:
         if isinstance(edge, str) or not isinstance(edge, Iterable):
             raise InputError(f"{where} is {edge!r}: an edge is (control, target[, gate, strength, sign])")
@@ -104,8 +103,7 @@ def _parse(edge: Any, names: Sequence[str], index: Mapping[str, int], where: str
     if control == target:
         raise InputError(f"{where}: gene {names[control]!r} is both control and target: a gene cannot control itself")
     gate = str(fields.get("gate", "cx")).lower()
-    if gate not in GATES:
-        raise InputError(f"{where}: unknown gate {gate!r}{nearest(gate, GATES)}")
+    require(gate, GATES, f"{where}: unknown gate")
     return Edge(control, target, gate, _strength(fields.get("strength", 1.0), gate, where), _sign(fields, where))
 
 

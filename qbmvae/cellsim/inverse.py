@@ -7,6 +7,13 @@ whose angle is linear in its rotations' controls, P(on) = sin^2(u / 2): exact fo
 after it has controlled another. The Fisher information of u is 1 a cell whatever u is, so that angles are fitted by
 Fisher scoring, with exact gradients, in a few steps. Genes are fitted one by one: cost grows with the number of candidate
 sets, not with 2^n.
+
+Parameters
+----------
+gene, condition
+    Positions of the gene and of the condition.
+parents
+    Which genes act on the gene and how, in one condition or in each.
 """
 
 from __future__ import annotations
@@ -102,7 +109,13 @@ class Cells:
         return value
 
     def score_at(self, gene: int, parents: Sequence[Parents], angles: np.ndarray) -> float:
-        """Return a gene's log-likelihood at given angles."""
+        """Return a gene's log-likelihood at given angles.
+
+        Parameters
+        ----------
+        angles
+            Of the gene's RY and of each rotation, in radians.
+        """
         design, on, total = table([self.observed(c, gene, p) for c, p in enumerate(parents)])
         return likelihood(design @ angles, on, total)
 
@@ -146,7 +159,13 @@ class Search:
         return self.confirmed(gene, best)
 
     def climb(self, gene: int, parents: list[Parents], conditions: Sequence[int]) -> list[Parents]:
-        """Return the parents after the best change of each condition in turn, until nothing improves."""
+        """Return the parents after the best change of each condition in turn, until nothing improves.
+
+        Parameters
+        ----------
+        conditions
+            Those whose parents may change.
+        """
         value = self.value(gene, parents)
         improved = True
         while improved:
@@ -237,7 +256,15 @@ class Search:
         condition: int,
         known: dict[tuple[int, frozenset[int]], list[Parents]],
     ) -> list[Parents]:
-        """Return a gene's parents where the genes after it in `order` do not act on it."""
+        """Return a gene's parents where the genes after it in `order` do not act on it.
+
+        Parameters
+        ----------
+        order
+            Genes in time order.
+        known
+            What was found before, by gene and the set of genes after it; added to.
+        """
         later = frozenset(order[order.index(gene) + 1 :])
         if (gene, later) not in known:
             extra = {(c, gene) for c in later} - self.banned[condition]

@@ -86,6 +86,11 @@ def learn_circuit(
         Fit the RY angles too. False keeps P(on) before regulation at the observed frequency, as qscGRN does: regulation
         then comes on top of it and the outcomes cannot be met exactly.
 
+    Raises
+    ------
+    InputError
+        For what is not bits of 2 to 14 genes.
+
     Notes
     -----
     Patterns of one moment do not tell a regulator from its target: expect a true edge to be shared by both directions.

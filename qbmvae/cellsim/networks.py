@@ -9,7 +9,7 @@ import pandas as pd
 
 from qbmvae.cellsim.communication import by_condition
 from qbmvae.cellsim.expression import counts_of, log_normalised, scaled
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -41,14 +41,22 @@ def correlations(
         (`.obs["shot"]`), which is where gates across types show.
     condition
         A value of `.obs["condition"]`; needed where there are several.
+    cell_type_key
+        Column of `.obs` with the cell types.
+    layer
+        Layer with the counts; `.X` by default.
 
     Returns
     -------
     DataFrame
         Genes that vary, square, correlations.
+
+    Raises
+    ------
+    InputError
+        For an unknown method or type, or where several conditions are held and none is named.
     """
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}{nearest(method, METHODS)}")
+    require(method, METHODS, "unknown method")
     parts = by_condition(adata, condition, "condition")
     if len(parts) > 1:
         raise InputError(f"the data hold several conditions: name one of {[name for name, _ in parts]}")
@@ -60,8 +68,7 @@ def correlations(
         values = _joint(values, part, cell_type_key)
     elif cells != "all":
         types = part.obs[cell_type_key].astype(str)
-        if cells not in set(types):
-            raise InputError(f"no cell is of type {cells!r}{nearest(cells, {*types, 'all', 'joint'})}")
+        require(cells, set(types), "no cell is of type", {*types, "all", "joint"})
         values = values[(types == cells).to_numpy()]
     values = values.loc[:, values.std() > 0]
     return values.corr(method=method)

@@ -1,4 +1,10 @@
-"""Likelihoods of bits of many cells, each gene's cells held in one integer."""
+"""Likelihoods of bits of many cells, each gene's cells held in one integer.
+
+Parameters
+----------
+on, total
+    Cells in which the gene is on, and all cells, of each combination of its parents.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +56,13 @@ def _patterns(turns: list[Turn], full: int) -> Iterator[tuple[list[float], int]]
 
 
 def likelihood(u: np.ndarray, on: np.ndarray, total: np.ndarray) -> float:
-    """Return the log-likelihood of counts of cells at angles u, P(on) = sin^2(u / 2), kept off 0 and 1."""
+    """Return the log-likelihood of counts of cells at angles u, P(on) = sin^2(u / 2), kept off 0 and 1.
+
+    Parameters
+    ----------
+    u
+        Angles in radians.
+    """
     p = np.clip(np.sin(u / 2) ** 2, 1e-4, 1 - 1e-4)
     return float((on * np.log(p) + (total - on) * np.log1p(-p)).sum())
 
@@ -62,7 +74,13 @@ def entropy_score(on: int, total: int) -> float:
 
 
 def fit(design: np.ndarray, on: np.ndarray, total: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return the largest log-likelihood, the angles (n_angles,), and their variances by the Fisher information."""
+    """Return the largest log-likelihood, the angles (n_angles,), and their variances by the Fisher information.
+
+    Parameters
+    ----------
+    design
+        Factor of each angle in each combination, `(n_combinations, n_angles)`.
+    """
     weighted = design.T * total
     information = weighted @ design + 1e-9 * np.eye(design.shape[1])
     u = np.linalg.solve(information, weighted @ (2 * np.arcsin(np.sqrt(on / total))))

@@ -42,7 +42,7 @@ class Plan:
     n_cells
         Cells per type and condition; replaces the configuration's.
     seed
-        A whole number; None takes the configuration's `seed`, or fresh entropy, which is recorded.
+        An integer; None takes the configuration's `seed`, or fresh entropy, which is recorded.
     reference
         What `fit_reference` returned, in place of activations and means of the configuration.
     """

@@ -20,6 +20,15 @@ def outcome_histogram(bits: np.ndarray, probabilities: np.ndarray | None = None,
     """Return a histogram of joint outcomes, `(n_cells, n_genes)` bits, with the exact probabilities as dots.
 
     Outcomes are written gene 0 first; at most the 32 most frequent are shown.
+
+    Parameters
+    ----------
+    bits
+        `(n_cells, n_genes)`.
+    probabilities
+        Of each outcome, `(2**n_genes,)`; no dots by default.
+    genes
+        Their names, for the axis.
     """
     n_cells, n = bits.shape
     outcomes = (bits.astype(np.int64) << np.arange(n - 1, -1, -1)).sum(axis=1)

@@ -42,7 +42,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def preset(name: str) -> dict[str, Any]:
-    """Return a copy of a preset's configuration: "paper-case-1", "paper-case-2" or "paper-notebook"."""
+    """Return a copy of a preset's configuration: "paper-case-1", "paper-case-2" or "paper-notebook".
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+    """
     if name not in PRESETS:
         raise InputError(f"unknown preset {name!r}{nearest(name, PRESETS)}; or give the path of a YAML file")
     return copy.deepcopy(PRESETS[name])

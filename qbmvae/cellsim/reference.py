@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from qbmvae.cellsim.expression import counts_of
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -50,7 +50,17 @@ class Reference:
         return tables, self.activation.ravel(), self.mean.ravel(), self.size.ravel()
 
     def library_factors(self, type_index: int, n_cells: int, rng: np.random.Generator) -> np.ndarray:
-        """Return library sizes drawn from the type's quantiles, relative to their mean, `(n_cells,)`."""
+        """Return library sizes drawn from the type's quantiles, relative to their mean, `(n_cells,)`.
+
+        Parameters
+        ----------
+        type_index
+            Position of the cell type.
+        n_cells
+            How many.
+        rng
+            The generator.
+        """
         grid = np.linspace(0, 1, self.library.shape[1])
         return np.interp(rng.random(n_cells), grid, self.library[type_index])
 
@@ -74,9 +84,13 @@ def fit_reference(
         Names to keep, or a number: the genes of highest mean. All by default.
     layer
         Layer with the counts.
+
+    Raises
+    ------
+    InputError
+        Where there is no such column, or a type has fewer than two cells.
     """
-    if cell_type_key not in adata.obs:
-        raise InputError(f"obs has no column {cell_type_key!r}{nearest(cell_type_key, adata.obs.columns)}")
+    require(cell_type_key, adata.obs, "obs has no column", adata.obs.columns)
     matrix = counts_of(adata, layer)
     total = np.asarray(matrix.sum(axis=1)).ravel()
     columns = _columns(adata, genes, matrix)
@@ -144,6 +158,5 @@ def _columns(adata: AnnData, genes: Sequence[str] | int | None, matrix: sp.csr_m
             raise InputError(f"reference.genes is {genes}: the reference has {adata.n_vars} genes")
         return np.sort(np.argsort(-np.asarray(matrix.sum(axis=0)).ravel(), kind="stable")[:genes])
     for gene in genes:
-        if gene not in adata.var_names:
-            raise InputError(f"the reference lacks gene {gene!r}{nearest(gene, adata.var_names)}")
+        require(gene, adata.var_names, "the reference lacks gene")
     return adata.var_names.get_indexer(list(genes))

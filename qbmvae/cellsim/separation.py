@@ -1,4 +1,4 @@
-"""How far cell types lie apart: the paper's PCA and UMAP, with silhouette and neighbours' purity beside the picture."""
+"""How far cell types lie apart: the paper's PCA and UMAP, with silhouette and neighbours' purity under the picture."""
 
 from __future__ import annotations
 
@@ -7,14 +7,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qbmvae.cellsim.expression import counts_of, log_normalised, scaled
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
 def embed(adata: AnnData, n_pcs: int = 10, seed: int = 0, umap: bool = True, layer: str | None = None) -> None:
-    """Write `.obsm["X_pca"]` and `.obsm["X_umap"]` of normalised, logged and scaled counts (10 PCs, 10 neighbours)."""
+    """Write `.obsm["X_pca"]` and `.obsm["X_umap"]` of normalised, logged and scaled counts (10 PCs, 10 neighbours).
+
+    Parameters
+    ----------
+    adata
+        Counts; written to.
+    n_pcs
+        Principal components.
+    seed
+        Of PCA and UMAP.
+    umap
+        Whether to make the UMAP, which takes most of the time.
+    layer
+        Layer with the counts; `.X` by default.
+    """
     import anndata
     import scanpy as sc
 
@@ -41,14 +55,18 @@ def separation(adata: AnnData, basis: str = "X_pca", label_key: str = "cell_type
         Column of `.obs`.
     k
         Neighbours of a cell, itself not counted.
+
+    Raises
+    ------
+    InputError
+        Where the coordinates or the column are not there.
     """
     from sklearn.metrics import silhouette_score
     from sklearn.neighbors import NearestNeighbors
 
     if basis not in adata.obsm:
         raise InputError(f"there is no obsm[{basis!r}]: run embed first{nearest(basis, adata.obsm)}")
-    if label_key not in adata.obs:
-        raise InputError(f"obs has no column {label_key!r}{nearest(label_key, adata.obs.columns)}")
+    require(label_key, adata.obs, "obs has no column", adata.obs.columns)
     points, labels = np.asarray(adata.obsm[basis]), adata.obs[label_key].astype(str).to_numpy()
     neighbours = NearestNeighbors(n_neighbors=min(k, len(points) - 1) + 1).fit(points).kneighbors(return_distance=False)
     # the first neighbour is the cell itself, or one at the same place

@@ -38,7 +38,22 @@ class Segment:
 
 
 def segments(design: Design, condition: Condition, rng: np.random.Generator) -> list[Segment]:
-    """Return the condition's shots as segments, in order."""
+    """Return the condition's shots as segments, in order.
+
+    Parameters
+    ----------
+    design
+        The simulation's design.
+    condition
+        One of its conditions.
+    rng
+        The generator.
+
+    Raises
+    ------
+    InputError
+        For a trajectory and space at once, or a gate of a time without a trajectory.
+    """
     settings = design.settings
     if settings.get("trajectory") and settings.get("spatial"):
         raise InputError("trajectory and spatial cannot be combined in one simulation: run them apart")

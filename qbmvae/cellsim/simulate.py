@@ -95,6 +95,15 @@ def simulate_to_file(
     """Write what `simulate` returns to `.h5ad` or `.zarr`, a block of cells at a time; return the path.
 
     Counts never lie in memory as a whole; `.obs` does. The file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path
+        Ends in `.h5ad` or `.zarr`.
+    config, n_cells, seed, reference
+        As in `simulate`.
+    progress
+        Called with the cells that are done and all cells.
     """
     from qbmvae.cellsim.stream import writer
 

@@ -93,7 +93,13 @@ def _encode(element: Any, kind: str, version: str) -> None:
 
 @contextmanager
 def writer(path: Path) -> Iterator[_Writer]:
-    """Yield a writer to a temporary neighbour of `path`, which takes its name when the block ends well."""
+    """Yield a writer to a temporary neighbour of `path`, which takes its name when the block ends well.
+
+    Raises
+    ------
+    InputError
+        For another ending, or a folder that does not exist.
+    """
     if path.suffix not in (".h5ad", ".zarr"):
         raise InputError(f"{path} has no known ending: write to .h5ad or .zarr")
     if not path.parent.is_dir():

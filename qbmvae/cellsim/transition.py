@@ -12,7 +12,7 @@ import pandas as pd
 
 from qbmvae.cellsim.circuit import GeneCircuit
 from qbmvae.cellsim.inverse import Cells, Parents, Search
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 #: Gates that are looked for; "open" is a CX that acts where its control is off.
 KINDS = ("cx", "open", "cry")
@@ -39,9 +39,14 @@ class Transition:
     names: tuple[str, str]
 
     def circuit(self, condition: str) -> GeneCircuit:
-        """Return one condition's circuit, to sample from."""
-        if condition not in self.names:
-            raise InputError(f"no condition {condition!r}{nearest(condition, self.names)}")
+        """Return one condition's circuit, to sample from.
+
+        Raises
+        ------
+        InputError
+            For an unknown condition.
+        """
+        require(condition, self.names, "no condition")
         edges: list[tuple[Any, ...]] = []
         for row in self.gates[self.gates["condition"] == condition].itertuples():
             if row.gate == "cx":
@@ -98,8 +103,7 @@ def learn_transition(
     """
     values, labels = _checked(first, second, genes)
     for kind in kinds:
-        if kind not in KINDS:
-            raise InputError(f"no gate {kind!r}{nearest(kind, KINDS)}")
+        require(kind, KINDS, "no gate")
     if not 0 < held_out < 1:
         raise InputError(f"held_out={held_out}: give a share between 0 and 1")
     n = len(labels)
@@ -204,6 +208,13 @@ def correlation_differences(
     """Return pairs of genes by the change of their correlation, largest first: the comparison without a model.
 
     Columns: one, other, first, second (correlations), and z, the difference of Fisher's transforms over its error.
+
+    Parameters
+    ----------
+    first, second
+        Bits or expression of each condition, `(n_cells, n_genes)`.
+    genes
+        Their names; the columns of a table by default.
     """
     values, labels = _checked(first, second, genes)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -27,6 +27,11 @@ class BlockCircuit(torch.nn.Module):
         Of the initial angles.
     **options
         Passed to `ReuploadingLayer` (angle_scale, readout, entangle, embedding, normalise).
+
+    Raises
+    ------
+    InputError
+        Without a block, or for options that `ReuploadingLayer` refuses.
     """
 
     def __init__(
@@ -45,7 +50,13 @@ class BlockCircuit(torch.nn.Module):
         self.n_outputs = sum(layer.n_outputs for layer in layers)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Map (batch, n_blocks * n_qubits) to (batch, n_outputs), block after block."""
+        """Map (batch, n_blocks * n_qubits) to (batch, n_outputs), block after block.
+
+        Raises
+        ------
+        InputError
+            For features of another width.
+        """
         if features.ndim != 2 or features.shape[1] != self.n_qubits:
             raise InputError(f"features has shape {tuple(features.shape)}: the layer takes (batch, {self.n_qubits})")
         parts = features.chunk(self.n_blocks, dim=1)

@@ -78,7 +78,13 @@ class Circuit(GateMethods):
         return engines.state(self, p, x)
 
     def probabilities(self, params: Any = None, features: Any = None, *, engine: str = "auto") -> torch.Tensor:
-        """Return the probability of every basis state, (batch, 2**n_qubits), differentiable; parameters as `expval`."""
+        """Return the probability of every basis state, (batch, 2**n_qubits), differentiable; parameters as `expval`.
+
+        Parameters
+        ----------
+        params, features, engine
+            As in `expval`.
+        """
         p, x = inputs.read(self.n_params, self.n_features, params, features, self.initial_params)
         return engines.probabilities(self, p, x, engine)
 
@@ -104,6 +110,11 @@ class Circuit(GateMethods):
         Returns
         -------
         (batch, shots, n_qubits) uint8 in {0, 1}.
+
+        Raises
+        ------
+        InputError
+            Where `shots` is no positive integer.
         """
         if isinstance(shots, bool) or not isinstance(shots, (int, np.integer)) or shots < 1:
             raise InputError(f"shots={shots!r}: give a positive integer")
@@ -209,7 +220,13 @@ class Circuit(GateMethods):
         return cls.of(qasm.from_qasm(text))
 
     def draw(self, kind: Literal["text", "figure"] = "text") -> Any:
-        """Return a drawing: text (p3 is params[3], x0 is features[:, 0]), or a matplotlib figure."""
+        """Return a drawing: text (p3 is params[3], x0 is features[:, 0]), or a matplotlib figure.
+
+        Raises
+        ------
+        InputError
+            For another kind.
+        """
         from qbmvae.circuits import draw
 
         if kind not in ("text", "figure"):

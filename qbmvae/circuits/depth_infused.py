@@ -18,6 +18,11 @@ def depth_infused_circuit(
 
     A layer is one rotation a qubit and a ring of CNOTs (PennyLane's `BasicEntanglerLayers`); CNOTs onto the first qubit
     end the circuit, so that Z on it reads the parity of all qubits.
+
+    Parameters
+    ----------
+    n_features, n_qubits, n_first, n_between, axis, entangle
+        As in `DepthInfusedLayer`.
     """
     circuit, position = Circuit(n_qubits), 0
 
@@ -69,6 +74,11 @@ class DepthInfusedLayer(torch.nn.Module):
     scale, shift
         Output parameters, (), initially 1 and 0.
 
+    Raises
+    ------
+    InputError
+        For an axis, sizes or numbers of layers that make no circuit.
+
     References
     ----------
     Sagingalieva et al., Hybrid quantum neural network for drug response prediction, Cancers 15:2705 (2023).
@@ -110,7 +120,13 @@ class DepthInfusedLayer(torch.nn.Module):
         return 2 * (self.n_first + self.n_between * encodings) + encodings + 1
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Map (batch, n_features) angles in radians to (batch, 1)."""
+        """Map (batch, n_features) angles in radians to (batch, 1).
+
+        Raises
+        ------
+        InputError
+            For features of another width.
+        """
         if features.ndim != 2 or features.shape[1] != self.n_features:
             raise InputError(f"features has shape {tuple(features.shape)}: the layer takes (batch, {self.n_features})")
         return self.scale * self.circuit.expval(["Z0"], self.angles.reshape(-1), features) + self.shift

@@ -64,6 +64,11 @@ def gradient_variance(
     -------
     One row a size: n_qubits, depth, n_params, variance (mean over live parameters), dead (their share).
 
+    Raises
+    ------
+    InputError
+        For a circuit without parameters.
+
     References
     ----------
     McClean et al., Barren plateaus in quantum neural network training landscapes, Nature Communications 9:4812 (2018).
@@ -139,6 +144,17 @@ def entangling_capability(
     """Return the mean Meyer-Wallach entanglement over random angles: 0 for product states, 1 at most.
 
     Q = 2 (1 - mean over qubits of the purity of one qubit); the same references and draws as `expressibility`.
+
+    Parameters
+    ----------
+    circuit
+        The circuit.
+    n_samples
+        Draws of all angles.
+    features
+        `(n_features,)` values of the features; drawn at random by default.
+    seed
+        Of the draws.
     """
     states = _random_states(circuit, n_samples, np.random.default_rng(seed), features)
     n, purity = circuit.n_qubits, torch.zeros(len(states), dtype=torch.float64)
@@ -175,6 +191,11 @@ def fourier_spectrum(
     Returns
     -------
     frequency (per radian), coefficient (complex; negative frequencies are their conjugates), amplitude.
+
+    Raises
+    ------
+    InputError
+        For a feature that the circuit lacks, or that enters with a scale that has no period.
 
     References
     ----------

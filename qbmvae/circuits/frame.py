@@ -165,6 +165,13 @@ def monomial_arrays(n: int, first: Diagonaliser, second: Diagonaliser) -> tuple[
     """Return (source, turns) with out[y] = i**turns[y] * state[source[y]] for the map Q2 L2 L1^-1 Q1'.
 
     `source` is None where the index does not change.
+
+    Parameters
+    ----------
+    n
+        Qubits.
+    first, second
+        Cliffords that make one group and the next diagonal.
     """
     index = np.arange(2**n, dtype=np.int32)
     turns = _turns(second, index)

@@ -28,6 +28,11 @@ class GateList:
         The gates, in time order.
     initial_params
         Parameters that an imported circuit came with, used where `params` is not given; else None.
+
+    Raises
+    ------
+    InputError
+        For a size that is none.
     """
 
     def __init__(self, n_qubits: int):
@@ -43,6 +48,15 @@ class GateList:
 
     def append(self, name: str, qubits: Sequence[int], angles: Sequence[Angle] = ()) -> Self:
         """Add a gate by its name in `gates.GATES`.
+
+        Parameters
+        ----------
+        name
+            Of the gate.
+        qubits
+            On which it acts, in its order.
+        angles
+            As many as the gate takes.
 
         Raises
         ------

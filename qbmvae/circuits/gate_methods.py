@@ -103,11 +103,27 @@ class GateMethods(GateList):
         return self.append("iswap", (first, second))
 
     def ccx(self, first: int, second: int, target: int) -> Self:
-        """Toffoli."""
+        """Toffoli.
+
+        Parameters
+        ----------
+        first, second
+            The controls.
+        target
+            Flipped where both are 1.
+        """
         return self.append("ccx", (first, second, target))
 
     def cswap(self, control: int, first: int, second: int) -> Self:
-        """Fredkin: exchange two qubits where the control is 1."""
+        """Fredkin: exchange two qubits where the control is 1.
+
+        Parameters
+        ----------
+        control
+            The control.
+        first, second
+            The qubits that change places.
+        """
         return self.append("cswap", (control, first, second))
 
     def rx(self, qubit: int, **angle: Unpack[Source]) -> Self:

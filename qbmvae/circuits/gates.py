@@ -122,14 +122,16 @@ _H = np.array([[1, 1], [1, -1]], dtype=complex) / math.sqrt(2)
 _SX = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2
 
 
-def _controlled(u: np.ndarray) -> np.ndarray:
+def controlled(u: np.ndarray) -> np.ndarray:
+    """Return the matrix of a gate with one more qubit, its control, in front."""
     out = np.eye(2 * len(u), dtype=complex)
     out[len(u) :, len(u) :] = u
     return out
 
 
 _SWAP = np.eye(4, dtype=complex)[[0, 2, 1, 3]]
-_FIXED: dict[str, np.ndarray] = {
+#: Matrices of the gates without angles.
+FIXED: dict[str, np.ndarray] = {
     "h": _H,
     "x": PAULI["X"],
     "y": PAULI["Y"],
@@ -140,16 +142,17 @@ _FIXED: dict[str, np.ndarray] = {
     "sxdg": _SX.conj().T,
     "t": np.diag([1, cmath.exp(1j * math.pi / 4)]),
     "tdg": np.diag([1, cmath.exp(-1j * math.pi / 4)]),
-    "cnot": _controlled(PAULI["X"]),
-    "cz": _controlled(PAULI["Z"]),
-    "cy": _controlled(PAULI["Y"]),
-    "ch": _controlled(_H),
+    "cnot": controlled(PAULI["X"]),
+    "cz": controlled(PAULI["Z"]),
+    "cy": controlled(PAULI["Y"]),
+    "ch": controlled(_H),
     "swap": _SWAP,
     "iswap": _SWAP * np.array([1, 1j, 1j, 1]),
-    "ccx": _controlled(_controlled(PAULI["X"])),
-    "cswap": _controlled(_SWAP),
+    "ccx": controlled(controlled(PAULI["X"])),
+    "cswap": controlled(_SWAP),
 }
-_AXES = {"rx": "X", "ry": "Y", "rz": "Z", "rxx": "XX", "ryy": "YY", "rzz": "ZZ", "crx": "X", "cry": "Y", "crz": "Z"}
+#: Pauli letters of the rotations exp(-i angle P / 2), and of those that a control switches on (their names begin with c).
+AXES = {"rx": "X", "ry": "Y", "rz": "Z", "rxx": "XX", "ryy": "YY", "rzz": "ZZ", "crx": "X", "cry": "Y", "crz": "Z"}
 
 
 def _kron(label: str) -> np.ndarray:
@@ -181,8 +184,8 @@ def gate_matrix(name: str, angles: list[torch.Tensor], dtype: torch.dtype, devic
     -------
     (2**k, 2**k), or (batch, 2**k, 2**k) where an angle is per sample; the first qubit is the most significant.
     """
-    if name in _FIXED:
-        return torch.as_tensor(_FIXED[name], dtype=dtype, device=device)
+    if name in FIXED:
+        return torch.as_tensor(FIXED[name], dtype=dtype, device=device)
     if name == "u3":
         theta, phi, lam = torch.broadcast_tensors(*angles)
         cos, sin = torch.cos(theta / 2).to(dtype), torch.sin(theta / 2).to(dtype)
@@ -192,7 +195,7 @@ def gate_matrix(name: str, angles: list[torch.Tensor], dtype: torch.dtype, devic
     if name in ("p", "cp"):
         one = torch.ones_like(theta).to(dtype)
         return torch.diag_embed(torch.stack([one] * (2 * GATES[name].n_qubits - 1) + [torch.exp(1j * theta)], -1))
-    block = _rotation_matrix(_AXES[name], theta, dtype)
+    block = _rotation_matrix(AXES[name], theta, dtype)
     if not name.startswith("c"):
         return block
     top = torch.eye(2, dtype=dtype, device=device).expand(block.shape)

@@ -24,7 +24,13 @@ class Diagonaliser:
     czs: tuple[tuple[int, int], ...] = ()
 
     def apply(self, string: Pauli) -> tuple[int, int]:
-        """Return V P V' as (z mask, sign)."""
+        """Return V P V' as (z mask, sign).
+
+        Raises
+        ------
+        ArithmeticError
+            For a string that does not commute with the group.
+        """
         for control, target in self.cnots:
             string = pauli.after_cnot(string, control, target)
         for bit in self.sdgs:

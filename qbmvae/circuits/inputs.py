@@ -18,7 +18,7 @@ def read(
     Parameters
     ----------
     n_params, n_features
-        What the circuit uses; a longer `params` and more columns of `features` may be given, fewer may not.
+        What the circuit uses: one more than its highest index.
     params
         (n_params,) array, tensor or list (or another shape of as many entries); None where the circuit has none (or carries `initial` values).
     features
@@ -49,16 +49,14 @@ def read(
     if p.ndim != 1 and p.numel() != n_params:
         raise InputError(f"params has shape {tuple(p.shape)}: it must be ({n_params},), shared by the batch")
     p = p.reshape(-1)
-    if len(p) < n_params:
-        raise InputError(f"params has {len(p)} values, the circuit uses {n_params}")
-    if n_params == 0 and len(p):
-        raise InputError(f"params has {len(p)} values, the circuit uses none")
+    if len(p) != n_params:
+        raise InputError(f"params has {len(p)} values, the circuit uses {n_params or 'none'}")
     if x.ndim == 1 and len(x) == n_features:
         x = x[None]
     if x.ndim != 2:
         raise InputError(f"features has shape {tuple(x.shape)}: it must be (batch, {n_features})")
-    if x.shape[1] < n_features:
-        raise InputError(f"features has {x.shape[1]} columns, the circuit uses {n_features}")
+    if x.shape[1] != n_features:
+        raise InputError(f"features has {x.shape[1]} columns, the circuit uses {n_features or 'none'}")
     _finite("params", p)
     _finite("features", x)
     return p, x

@@ -26,7 +26,22 @@ def available(device: torch.device) -> float:
 
 
 def check(n_qubits: int, batch: int, states: float, dtype: torch.dtype, device: torch.device) -> None:
-    """Raise InputError where `states` state vectors a sample do not fit."""
+    """Raise InputError where `states` state vectors a sample do not fit.
+
+    Parameters
+    ----------
+    n_qubits, batch
+        Of the states.
+    states
+        State vectors held for each sample.
+    dtype, device
+        Of the amplitudes.
+
+    Raises
+    ------
+    InputError
+        Where they do not fit.
+    """
     bytes_ = 2.0**n_qubits * batch * states * (16 if dtype == torch.float64 else 8)
     if bytes_ < SMALL:
         return

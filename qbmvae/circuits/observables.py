@@ -49,7 +49,13 @@ def parse(observable: str, n_qubits: int) -> PauliString:
 
 
 def parse_all(observables: str | Iterable[str], n_qubits: int) -> tuple[PauliString, ...]:
-    """Return every observable parsed; a single string counts as a list of one."""
+    """Return every observable parsed; a single string counts as a list of one.
+
+    Raises
+    ------
+    InputError
+        Without an observable, or for one that is no Pauli string on the register.
+    """
     names: Sequence[str] = [observables] if isinstance(observables, str) else list(observables)
     if not names:
         raise InputError("no observables: name at least one, such as ['Z0']")

@@ -55,7 +55,28 @@ def make_angles(
     angle: float | tuple[float, ...] | None = None,
     scale: float = 1.0,
 ) -> tuple[Angle, ...]:
-    """Read the angle arguments of a gate method: exactly one of param, feature and angle, `count` values of it."""
+    """Read the angle arguments of a gate method: exactly one of param, feature and angle, `count` values of it.
+
+    Parameters
+    ----------
+    gate
+        Name of the gate, for messages.
+    count
+        Angles that it takes.
+    param
+        Position or positions in `params`.
+    feature
+        Position or positions in `features`.
+    angle
+        The value or values, in radians.
+    scale
+        Factor on params and features.
+
+    Raises
+    ------
+    InputError
+        Unless exactly one of the three is given, with `count` values.
+    """
     given = {"param": param, "feature": feature, "constant": angle}
     named = [(source, value) for source, value in given.items() if value is not None]
     if len(named) != 1:

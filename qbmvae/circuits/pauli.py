@@ -25,7 +25,13 @@ class Pauli(NamedTuple):
 
     @property
     def sign(self) -> int:
-        """+1 or -1: the sign before the tensor product of letters (Y = i X Z)."""
+        """+1 or -1: the sign before the tensor product of letters (Y = i X Z).
+
+        Raises
+        ------
+        ArithmeticError
+            For a string that is not Hermitian.
+        """
         turns = (self.phase - (self.x & self.z).bit_count()) % 4
         if turns % 2:
             raise ArithmeticError(f"{self} is not Hermitian")
@@ -92,7 +98,15 @@ def _turn(pauli: Pauli, phase: int) -> Pauli:
 
 
 def after_cnot(p: Pauli, control: int, target: int) -> Pauli:
-    """Return CNOT P CNOT for single-bit masks `control` and `target`."""
+    """Return CNOT P CNOT for single-bit masks `control` and `target`.
+
+    Parameters
+    ----------
+    p
+        The string.
+    control, target
+        Bit masks of one bit each.
+    """
     return Pauli(p.x ^ (target if p.x & control else 0), p.z ^ (control if p.z & target else 0), p.phase)
 
 
@@ -102,7 +116,15 @@ def after_sdg(p: Pauli, bit: int) -> Pauli:
 
 
 def after_cz(p: Pauli, a: int, b: int) -> Pauli:
-    """Return CZ P CZ for single-bit masks."""
+    """Return CZ P CZ for single-bit masks.
+
+    Parameters
+    ----------
+    p
+        The string.
+    a, b
+        Bit masks of one bit each.
+    """
     both = bool(p.x & a) and bool(p.x & b)
     return Pauli(p.x, p.z ^ (b if p.x & a else 0) ^ (a if p.x & b else 0), (p.phase + 2 * both) % 4)
 

@@ -12,7 +12,13 @@ from samplers.errors import InputError
 
 
 def reuploading_circuit(n_qubits: int, n_layers: int, *, entangle: bool = True, embedding: str = "x") -> Circuit:
-    """Build the circuit: in each layer one embedding rotation a qubit, trainable RX, RY, RZ, and a ring of CNOTs."""
+    """Build the circuit: in each layer one embedding rotation a qubit, trainable RX, RY, RZ, and a ring of CNOTs.
+
+    Parameters
+    ----------
+    n_qubits, n_layers, entangle, embedding
+        As in `ReuploadingLayer`.
+    """
     circuit = Circuit(n_qubits)
     for layer in range(n_layers):
         for qubit in range(n_qubits):
@@ -26,7 +32,7 @@ def reuploading_circuit(n_qubits: int, n_layers: int, *, entangle: bool = True, 
     return circuit
 
 
-def readout_strings(n_qubits: int, readout: str) -> list[str]:
+def _readout_strings(n_qubits: int, readout: str) -> list[str]:
     """Return the observables of a readout: "z" or "xyz", letter by letter."""
     if readout not in ("z", "xyz"):
         raise InputError(f"readout={readout!r}: 'z' (n_qubits values) or 'xyz' (3 n_qubits values)")
@@ -60,6 +66,11 @@ class ReuploadingLayer(torch.nn.Module):
     ----------
     angles
         (n_layers, n_qubits, 3), radians.
+
+    Raises
+    ------
+    InputError
+        For options that make no circuit.
     """
 
     def __init__(
@@ -83,7 +94,7 @@ class ReuploadingLayer(torch.nn.Module):
             raise InputError(f"embedding={embedding!r}: the features turn about 'x', 'y' or 'z'")
         self.n_qubits, self.n_layers, self.angle_scale = n_qubits, n_layers, angle_scale
         self.circuit = reuploading_circuit(n_qubits, n_layers, entangle=entangle, embedding=embedding)
-        self.observables = readout_strings(n_qubits, readout)
+        self.observables = _readout_strings(n_qubits, readout)
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
         uniform = 2 * torch.rand(n_layers, n_qubits, 3, generator=generator) - 1
         self.angles = torch.nn.Parameter(math.pi * angle_scale * uniform)
@@ -96,7 +107,13 @@ class ReuploadingLayer(torch.nn.Module):
         return len(self.observables)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Map (batch, n_qubits) to (batch, n_outputs)."""
+        """Map (batch, n_qubits) to (batch, n_outputs).
+
+        Raises
+        ------
+        InputError
+            For features of another width.
+        """
         if features.ndim != 2 or features.shape[1] != self.n_qubits:
             raise InputError(f"features has shape {tuple(features.shape)}: the layer takes (batch, {self.n_qubits})")
         out = self.circuit.expval(self.observables, self.angles.reshape(-1), self.angle_scale * features)

@@ -92,7 +92,17 @@ class Alignment:
 
 
 def assignment(x: Tensor, centres: Tensor, width: Tensor | float) -> Tensor:
-    """Return each cell's share in each cluster, `(n_cells, n_clusters)`, rows of sum 1."""
+    """Return each cell's share in each cluster, `(n_cells, n_clusters)`, rows of sum 1.
+
+    Parameters
+    ----------
+    x
+        `(n_cells, n_dimensions)`.
+    centres
+        `(n_clusters, n_dimensions)`.
+    width
+        Of the clusters: shares are a softmax of minus the squared distance over this width.
+    """
     return _shares(x, *_clusters(centres, width))
 
 
@@ -141,7 +151,7 @@ def fit(x: Tensor, batch: Tensor, n_batches: int, n_clusters: int | None = None,
         # as many clusters as cells lie on them: shares stay finite
         width = torch.maximum(WIDTH * nearest, 1e-4 * (x - x.mean(0)).square().sum(1).mean() + 1e-12)
         shares = assignment(x, centres, width)
-        weight, mean = batch_means(x, batch, shares, n_batches)
+        weight, mean = _batch_means(x, batch, shares, n_batches)
         trust = weight / (weight + PRIOR_CELLS)
         common = (trust.unsqueeze(-1) * mean).sum(0) / trust.sum(0).clamp(min=1e-12).unsqueeze(-1)
         offsets = trust.unsqueeze(-1) * (mean - common)
@@ -175,14 +185,14 @@ def extend(alignment: Alignment, x: Tensor, batch: Tensor, n_batches: int) -> Al
     x, batch = x[new].float(), batch[new]
     for i in range(rounds):
         shares = assignment(x, alignment.centres[i], alignment.widths[i])
-        weight, mean = batch_means(x, batch, shares, n_batches)
+        weight, mean = _batch_means(x, batch, shares, n_batches)
         trust = (weight / (weight + PRIOR_CELLS)).unsqueeze(-1)
         offsets[known:, i] = (trust * (mean - alignment.means[i]))[known:]
         x = _shifted(x, batch, shares, offsets[:, i])
     return Alignment(alignment.centres, alignment.means, alignment.widths, offsets)
 
 
-def batch_means(x: Tensor, batch: Tensor, shares: Tensor, n_batches: int) -> tuple[Tensor, Tensor]:
+def _batch_means(x: Tensor, batch: Tensor, shares: Tensor, n_batches: int) -> tuple[Tensor, Tensor]:
     """Return each batch's cells in each cluster, `(n_batches, n_clusters)`, and their mean, `(..., n_dimensions)`."""
     weight = torch.zeros(n_batches, shares.shape[1])
     mean = torch.zeros(n_batches, shares.shape[1], x.shape[1])
@@ -202,7 +212,19 @@ def _shifted(x: Tensor, batch: Tensor, shares: Tensor, offsets: Tensor) -> Tenso
 
 
 def kmeans(x: Tensor, n_clusters: int, generator: torch.Generator, iterations: int = 30) -> Tensor:
-    """Return the centres of k-means, `(n_clusters, n_dimensions)`, started by k-means++ (Arthur, Vassilvitskii 2007)."""
+    """Return the centres of k-means, `(n_clusters, n_dimensions)`, started by k-means++ (Arthur, Vassilvitskii 2007).
+
+    Parameters
+    ----------
+    x
+        `(n_cells, n_dimensions)`.
+    n_clusters
+        How many.
+    generator
+        Of the start.
+    iterations
+        At most as many.
+    """
     chosen = [int(torch.randint(len(x), (1,), generator=generator))]
     squared = (x - x[chosen[0]]).square().sum(1)
     while len(chosen) < n_clusters:

@@ -48,6 +48,10 @@ class CsrBlock:
         indptr = self.indptr[start : stop + 1] - first
         return CsrBlock(indptr, self.indices[first:last], self.data[first:last], self.n_columns)
 
+    def take(self, rows: np.ndarray) -> CsrBlock:
+        """Return the rows at some positions, in any order."""
+        return take_rows(self.indptr, self.indices, self.data, rows, self.n_columns)
+
     def log1p(self) -> CsrBlock:
         """Return the rows with log(1 + x) in the place of x."""
         logs = np.empty_like(self.data)
@@ -67,7 +71,17 @@ class CsrBlock:
 
 
 def take_rows(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, rows: np.ndarray, n_columns: int) -> CsrBlock:
-    """Return the given rows of a CSR matrix as a block."""
+    """Return the given rows of a CSR matrix as a block.
+
+    Parameters
+    ----------
+    indptr, indices, data
+        The matrix.
+    rows
+        Positions, in any order.
+    n_columns
+        Width of the matrix.
+    """
     sizes = indptr[rows + 1] - indptr[rows]
     block = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum(sizes, out=block[1:])

@@ -1,4 +1,14 @@
-"""Log-likelihoods of counts, element by element: the plain torch reference of the fused ones."""
+"""Log-likelihoods of counts, element by element: the plain torch reference of the fused ones.
+
+Parameters
+----------
+x
+    Counts, or log-normalised values.
+mean
+    Of the same shape.
+log_scale
+    Logarithm of the standard deviation.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +41,15 @@ def negative_binomial(x: Tensor, mean: Tensor, log_theta: Tensor) -> Tensor:
 
 
 def zero_inflated_negative_binomial(x: Tensor, mean: Tensor, log_theta: Tensor, dropout_logits: Tensor) -> Tensor:
-    """Return log ZINB: with probability sigmoid(dropout_logits) the count is 0, else it is NB (Lopez et al. 2018)."""
+    """Return log ZINB: with probability sigmoid(dropout_logits) the count is 0, else it is NB (Lopez et al. 2018).
+
+    Parameters
+    ----------
+    log_theta
+        Logarithm of the inverse dispersion.
+    dropout_logits
+        Log odds of a zero that no count explains.
+    """
     nb = negative_binomial(x, mean, log_theta)
     kept = F.logsigmoid(-dropout_logits)
     dropped = F.logsigmoid(dropout_logits)

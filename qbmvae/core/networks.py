@@ -30,7 +30,7 @@ def _edges(n: int, width: int) -> np.ndarray:
 
 @dataclass
 class Covariates:
-    """What a layer is told beside its input.
+    """What a layer receives besides its input.
 
     Attributes
     ----------

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
 from qbmvae.core import relaxations
-from samplers.errors import InputError, nearest
+from samplers.checks import one_of
+from samplers.errors import InputError
 
 Options = TypeVar("Options")
 
@@ -71,11 +72,11 @@ class ModelOptions:
         Gradient through the bits: "straight-through", "gumbolt", "spike-exponential", "overlapping-exponential",
         "reinmax" or "disarm".
     estimator_parameter
-        Its temperature or sharpness; each has a default.
+        Temperature or sharpness of the estimator; each estimator has a default.
     encode_covariates
         Whether the encoder sees batch and covariates (the decoder always does, at every layer).
     normalisation
-        Of the hidden layers: "batch", "layer" or "none".
+        Normalisation of the hidden layers: "batch", "layer" or "none".
     """
 
     n_latent: int = 64
@@ -105,9 +106,3 @@ class ModelOptions:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must be in [0, 1), not {getattr(self, name)}")
         relaxations.check(self.estimator)
-
-
-def one_of(name: str, value: str, known: Any) -> None:
-    """Raise InputError where an option is none of the known words."""
-    if value not in known:
-        raise InputError(f"{name} cannot be {value!r}{nearest(value, known)}")

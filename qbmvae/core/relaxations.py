@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 #: Estimator to the default of its parameter; a temperature, or the sharpness beta of the smoothing distributions.
 DEFAULTS = {
@@ -23,9 +23,14 @@ DEFAULTS = {
 
 
 def check(estimator: str) -> None:
-    """Raise `InputError` for an unknown estimator."""
-    if estimator not in DEFAULTS:
-        raise InputError(f"there is no gradient estimator {estimator!r}{nearest(estimator, DEFAULTS)}")
+    """Raise `InputError` for an unknown estimator.
+
+    Raises
+    ------
+    InputError
+        For an unknown estimator.
+    """
+    require(estimator, DEFAULTS, "there is no gradient estimator")
 
 
 def sample(logits: Tensor, estimator: str, parameter: float | None = None) -> Tensor:
@@ -43,6 +48,11 @@ def sample(logits: Tensor, estimator: str, parameter: float | None = None) -> Te
     Returns
     -------
     Values in [0, 1], hard for "straight-through" and "reinmax", of the shape of `logits`.
+
+    Raises
+    ------
+    InputError
+        For "disarm", which evaluates the loss at two draws.
     """
     check(estimator)
     value = DEFAULTS[estimator] if parameter is None else parameter

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
@@ -154,7 +155,17 @@ class VAE(nn.Module):
         return logits if self.gene_likelihood == "gaussian" else torch.softmax(logits, -1)
 
     def log_likelihood(self, batch: Batch, z: Tensor, factor: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Return log p(x | z): its sum over cells times `factor`, with the gradient, and each cell's, without."""
+        """Return log p(x | z): its sum over cells times `factor`, with the gradient, and each cell's, without.
+
+        Parameters
+        ----------
+        batch
+            Cells with their counts.
+        z
+            Their bits, `(n_cells, n_latent)`.
+        factor
+            Multiplies the sum.
+        """
         if isinstance(batch.x, CsrBlock) and self.gene_likelihood in ("nb", "zinb"):
             return self._fused_likelihood(batch.x, batch, z, factor)
         logits, hidden = self.decode_logits(z, batch.covariates)
@@ -201,6 +212,7 @@ class VAE(nn.Module):
         kl_weight: float = 1.0,
         batch_matching: float = 0.0,
         cycle_consistency: float = 0.0,
+        supervision: Callable[[Tensor, np.ndarray | None], Tensor] | None = None,
     ) -> Losses:
         """Return the terms of the objective at one reparametrised draw.
 
@@ -216,6 +228,8 @@ class VAE(nn.Module):
             Weight of the squared difference between each batch's mean bit probabilities and the minibatch's.
         cycle_consistency
             Weight of the squared difference of codes after decoding with another batch and encoding again.
+        supervision
+            Loss of labelled cells from codes and rows, see `qbmvae.core.training.supervision`.
         """
         parameters = self.encode(batch.x, batch.covariates)
         penalties: dict[str, Tensor] = {}
@@ -240,6 +254,8 @@ class VAE(nn.Module):
             penalties["batch_matching"] = batch_matching * batch_mean_gap(code, batch.covariates.categories[0])
         if cycle_consistency and self.n_categories[0] > 1:
             penalties["cycle_consistency"] = cycle_consistency * self._cycle(batch, z, code)
+        if supervision is not None:
+            penalties["labels"] = supervision(code, batch.rows)
         total = loss + kl_weight * (kl.mean() + log_partition) + surrogate
         for penalty in penalties.values():
             total = total + penalty

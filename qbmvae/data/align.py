@@ -83,7 +83,17 @@ def _no_hint(here: pd.Index, missing: pd.Index, wanted: pd.Index) -> str:
 
 
 def missing_message(missing: pd.Index, n_wanted: int, found_hint: str) -> str:
-    """Return the warning for genes that are filled with zeros."""
+    """Return the warning for genes that are filled with zeros.
+
+    Parameters
+    ----------
+    missing
+        Genes that are filled.
+    n_wanted
+        Genes of the model.
+    found_hint
+        What `hint` says.
+    """
     return (
         f"{len(missing)} of the model's {n_wanted} genes ({len(missing) / n_wanted:.1%}) are not in these data and count as "
         f"0: {_some(missing, 5)}{found_hint}; a zero reads as 'not expressed', which moves cells that express these genes"
@@ -91,7 +101,17 @@ def missing_message(missing: pd.Index, n_wanted: int, found_hint: str) -> str:
 
 
 def hint(here: pd.Index, missing: pd.Index, var: pd.DataFrame | None = None) -> str:
-    """Return how missing genes could be found: under another spelling, or in a column of `var`; "" where they cannot."""
+    """Return how missing genes could be found: under another spelling, or in a column of `var`; "" where they cannot.
+
+    Parameters
+    ----------
+    here
+        Genes of the data.
+    missing
+        Genes that were not found.
+    var
+        Table of the data's genes.
+    """
     best, words = 0, ""
     sources = {"var_names": here}
     spellings: dict[str, Callable[[str], str]] = {"": str, **SPELLINGS}

@@ -44,7 +44,13 @@ class Atlas(AnnData):
         self.uns[ON_DISK] = True
 
     def copy(self, filename: Any = None) -> Atlas:
-        """Return the same cells with tables of their own; the counts stay where they are."""
+        """Return the same cells with tables of their own; the counts stay where they are.
+
+        Raises
+        ------
+        InputError
+            Where a file is named.
+        """
         if filename is not None:
             raise InputError("cells on disk have files already: open them with qbmvae.data.open_atlas")
         return Atlas(self.store, self.obs.copy(), self.var.copy())

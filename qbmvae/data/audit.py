@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 
 def unique(index: pd.Index, label: str, remedy: str) -> None:
@@ -23,6 +23,11 @@ def unique(index: pd.Index, label: str, remedy: str) -> None:
         What messages call them.
     remedy
         The call that makes them unique.
+
+    Raises
+    ------
+    InputError
+        Where a name comes twice.
     """
     if not index.is_unique:
         twice = list(dict.fromkeys(index[index.duplicated()]))
@@ -47,6 +52,11 @@ def keys(adata: Any, wanted: Iterable[str | None] | None, option: str, missing: 
         The argument that names them, for the message.
     missing
         Whether values may be missing.
+
+    Raises
+    ------
+    InputError
+        For a column that is not usable.
     """
     if isinstance(wanted, str) or (wanted is not None and not isinstance(wanted, Iterable)):
         raise InputError(f"{option} takes a list of columns, not {wanted!r}: write {option}=[{wanted!r}]")
@@ -58,8 +68,7 @@ def keys(adata: Any, wanted: Iterable[str | None] | None, option: str, missing: 
             continue
         if not isinstance(key, str):
             raise InputError(f"{option}: a column of adata.obs is named by text, not {key!r}")
-        if key not in adata.obs:
-            raise InputError(f"{option}: adata.obs has no column {key!r}{nearest(key, own_columns(adata))}")
+        require(key, adata.obs, f"{option}: adata.obs has no column", own_columns(adata))
         if list(adata.obs.columns).count(key) > 1:
             raise InputError(
                 f"{option}: adata.obs has {list(adata.obs.columns).count(key)} columns {key!r}: rename one"
@@ -83,6 +92,11 @@ def numbers(adata: Any, key: str, positive: bool) -> np.ndarray:
         The column.
     positive
         Whether values must be above zero: size factors.
+
+    Raises
+    ------
+    InputError
+        For values that are no numbers, not finite, or not positive where they must be.
     """
     column = adata.obs[key]
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -130,6 +144,11 @@ def matrix(
         Number of the block's first row.
     elsewhere
         Says where counts are to be found, for the message.
+
+    Raises
+    ------
+    InputError
+        For values that are not usable; the message names the first cell and gene.
     """
     values = x.data
     checks = [("NaN or infinite", lambda v: ~np.isfinite(v), "remove or repair them")]

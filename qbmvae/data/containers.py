@@ -123,7 +123,7 @@ def take_columns(rows: sp.csr_matrix, columns: np.ndarray) -> sp.csr_matrix:
 
 
 def looks_like_counts(x: Any, n: int = 200) -> bool:
-    """Return whether the first rows of a matrix are non-negative whole numbers, some above zero."""
+    """Return whether the first rows of a matrix are non-negative integers, some above zero."""
     try:
         part = x[:n]
         part = part.compute() if hasattr(part, "dask") else part

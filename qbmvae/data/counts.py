@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from qbmvae.data import audit, fingerprint
+from qbmvae import fingerprint
+from qbmvae.data import audit
 from qbmvae.data.containers import as_rows, in_memory, matrix_of, take_columns, where
 from qbmvae.data.scan import survey
 from qbmvae.data.stores import DatasetRows, RowStore, SelectedRows, columns_of
@@ -56,6 +57,11 @@ def matrix_and_genes(adata: Any, layer: str | None) -> tuple[Any, pd.DataFrame, 
     """Return the matrix that holds the counts, the table of its genes, and whether it is in memory.
 
     A matrix on disk that cannot be read by rows (CSC) is loaded.
+
+    Raises
+    ------
+    InputError
+        Where there is no such layer, or no counts.
     """
     if (store := getattr(adata, "store", None)) is not None:
         return store, adata.var, False

@@ -7,25 +7,21 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from qbmvae.core.csr import CsrBlock, take_rows
-from qbmvae.core.networks import Covariates
+from qbmvae.core.csr import CsrBlock
 from qbmvae.core.vae import Batch
+from qbmvae.data.row_source import RowSource
 from qbmvae.data.stores import RowStore, stack
 
 
-class BlockSource:
+class BlockSource(RowSource):
     """Cells out of core; memory is bounded by two groups of rows.
 
     Parameters
     ----------
     store
         The counts.
-    categories, continuous
-        As in `MemorySource`: they fit in memory.
-    library
-        Size factors, `(n_cells,)`; each row's total counts where None.
-    rows
-        The cells to use; all by default.
+    categories, continuous, library, rows
+        As in `RowSource`.
     block_size
         Rows read at once.
     group_size
@@ -46,15 +42,9 @@ class BlockSource:
         group_size: int = 32_768,
         shard: tuple[int, int] = (0, 1),
     ):
+        super().__init__(store.shape[0], library, categories, continuous, rows, shard)
         self.store = store
-        self.categories = [np.asarray(c, dtype=np.int64).ravel() for c in categories]
-        self.continuous = None if continuous is None else np.asarray(continuous, dtype=np.float32)
-        self.library = None if library is None else np.asarray(library, dtype=np.float32).ravel()
-        self.rows = np.arange(store.shape[0]) if rows is None else np.asarray(rows, dtype=np.int64)
-        self.block_size, self.group_size, self.shard = block_size, max(group_size, block_size), shard
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        self.block_size, self.group_size = block_size, max(group_size, block_size)
 
     def subset(self, rows: np.ndarray, shard: tuple[int, int] | None = None) -> BlockSource:
         """Return a view of some cells (indices into the whole)."""
@@ -63,14 +53,16 @@ class BlockSource:
             block_size=self.block_size, group_size=self.group_size, shard=shard or self.shard,
         )  # fmt: skip
 
-    def steps(self, batch_size: int) -> int:
-        """Return the number of minibatches an epoch, the same on every rank."""
-        return even_steps(len(self) / self.shard[1], batch_size)
-
     def epoch(
         self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
     ) -> Iterator[Batch]:
-        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`."""
+        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`.
+
+        Parameters
+        ----------
+        batch_size, seed, epoch, start, device
+            As in `MemorySource.epoch`.
+        """
         groups = self._groups(seed, epoch)
         if not groups:
             return
@@ -88,8 +80,8 @@ class BlockSource:
                 mine = order[part[owner[part] == g]]
                 there, block = loaded[g]
                 local = np.searchsorted(there, mine)
-                pieces.append(take_rows(block.indptr, block.indices, block.data, local, block.n_columns))
-            yield make_batch(order[part], stack(pieces), self.library, self.categories, self.continuous, device)
+                pieces.append(block.take(local))
+            yield self.batch(order[part], stack(pieces), device)
 
     def _groups(self, seed: int | None, epoch: int) -> list[np.ndarray]:
         """Return the rows of each group in the order of the epoch."""
@@ -115,7 +107,7 @@ class BlockSource:
     def block(self, rows: np.ndarray) -> CsrBlock:
         """Return the counts of the given cells."""
         there, block = self._load(rows)
-        return take_rows(block.indptr, block.indices, block.data, np.searchsorted(there, rows), block.n_columns)
+        return block.take(np.searchsorted(there, rows))
 
     def _load(self, rows: np.ndarray) -> tuple[np.ndarray, CsrBlock]:
         """Read `rows`, block by block, and return them in ascending order: few cells of many blocks stay few."""
@@ -125,7 +117,7 @@ class BlockSource:
             first = int(mine[0]) // self.block_size * self.block_size
             part = self.store.read(first, min(first + self.block_size, self.store.shape[0]))
             if len(mine) < len(part):
-                part = take_rows(part.indptr, part.indices, part.data, mine - first, part.n_columns)
+                part = part.take(mine - first)
             parts.append(part)
         return wanted, stack(parts)
 
@@ -133,42 +125,3 @@ class BlockSource:
     def n_columns(self) -> int:
         """Number of genes."""
         return self.store.shape[1]
-
-
-def even_steps(n_cells: float, batch_size: int) -> int:
-    """Return how many minibatches of even sizes an epoch has; none holds a single cell unless that is asked for."""
-    steps = round(n_cells / batch_size)
-    return max(1, steps if batch_size < 2 else min(steps, int(n_cells // 2)))
-
-
-def make_batch(
-    rows: np.ndarray,
-    block: CsrBlock,
-    library: np.ndarray | None,
-    categories: Sequence[np.ndarray],
-    continuous: np.ndarray | None,
-    device: str | torch.device,
-) -> Batch:
-    """Return a minibatch: the counts of some rows, and what the tables of all cells say of them.
-
-    Parameters
-    ----------
-    rows
-        Which cells, `(n_cells,)`.
-    block
-        Their counts.
-    library, categories, continuous
-        Tables of all cells, as in `BlockSource`.
-    device
-        Where the tensors go; counts stay sparse on the CPU.
-    """
-    own = block.sums() if library is None else library[rows]
-    return Batch(
-        block if torch.device(device).type == "cpu" else block.dense(device),
-        torch.from_numpy(own).to(device),
-        Covariates(
-            tuple(torch.from_numpy(c[rows]).to(device) for c in categories),
-            None if continuous is None else torch.from_numpy(continuous[rows]).to(device),
-        ),
-        rows,
-    )

@@ -48,6 +48,11 @@ def writer(path: Path, obs: pd.DataFrame, n_columns: int, n_bits: int = 0) -> It
         Width of the representation.
     n_bits
         Width of the hard bits that come with the rows; 0 for none. `.parquet` leaves them out.
+
+    Raises
+    ------
+    InputError
+        For a name of no known format, or fewer rows than cells.
     """
     check(path)
     with replacing(path) as temporary:
@@ -65,7 +70,13 @@ def writer(path: Path, obs: pd.DataFrame, n_columns: int, n_bits: int = 0) -> It
 
 
 def check(path: Path) -> None:
-    """Raise InputError where the file's name ends in no format that can be written."""
+    """Raise InputError where the file's name ends in no format that can be written.
+
+    Raises
+    ------
+    InputError
+        For any other name.
+    """
     if path.suffix not in KINDS:
         raise InputError(f"cannot write {path.name}: the name must end in {', '.join(KINDS)}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,28 @@ from qbmvae.data.categories import text_of
 from samplers.errors import InputError, nearest
 
 
-def check(obs: pd.DataFrame, labels_key: str | None, unlabelled: str | None, batch_key: str | None) -> None:
-    """Refuse a column that cannot be label units, naming what is wrong; a label of one cell is noted.
+def keys_of(labels_key: str | Sequence[str] | None) -> list[str]:
+    """Return the columns that `labels_key` names: none, one, or several."""
+    return [] if labels_key is None else [labels_key] if isinstance(labels_key, str) else list(labels_key)
+
+
+def plain(labels_key: str | Sequence[str] | None) -> str | list[str] | None:
+    """Return `labels_key` as registrations hold it: text for one column, a list for several."""
+    keys = keys_of(labels_key)
+    return keys if len(keys) > 1 else keys[0] if keys else None
+
+
+def check(obs: pd.DataFrame, labels_key: Any, unlabelled: str | None, batch_key: str | None) -> None:
+    """Refuse columns that cannot be label units, naming what is wrong; a label of one cell is noted.
 
     Parameters
     ----------
     obs
-        The cells' table; the column is in it.
-    labels_key, batch_key
-        Columns with labels and batches.
+        The cells' table; the columns are in it.
+    labels_key
+        Column with labels, or several.
+    batch_key
+        Column with batches.
     unlabelled
         Category of cells without a label; None where labels are not used, and nothing is checked.
 
@@ -31,10 +45,15 @@ def check(obs: pd.DataFrame, labels_key: str | None, unlabelled: str | None, bat
     """
     if unlabelled is None:
         return
-    if labels_key is None:
+    if not keys_of(labels_key):
         raise InputError(
             f"unlabeled_category={unlabelled!r} says which cells of a column have no label: give labels_key="
         )
+    for key in keys_of(labels_key):
+        _check(obs, key, unlabelled, batch_key)
+
+
+def _check(obs: pd.DataFrame, labels_key: str, unlabelled: str, batch_key: str | None) -> None:
     if labels_key == batch_key:
         raise InputError(
             f"labels_key and batch_key are the same column {labels_key!r}: a batch is no label, its differences are removed"
@@ -70,7 +89,7 @@ def check(obs: pd.DataFrame, labels_key: str | None, unlabelled: str | None, bat
         shown = ", ".join(map(repr, single[:5])) + (", ..." if len(single) > 5 else "")
         warnings.warn(
             f"labels with a single cell in obs column {labels_key!r}: {shown}; all that is known of them rests on it",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -11,22 +11,18 @@ import torch
 
 from qbmvae.core.csr import CsrBlock, take_rows
 from qbmvae.core.vae import Batch
-from qbmvae.data.disk_source import even_steps, make_batch
+from qbmvae.data.row_source import RowSource
 
 
-class MemorySource:
+class MemorySource(RowSource):
     """Cells in memory.
 
     Parameters
     ----------
     x
         Counts, `(n_cells, n_genes)`, CSR or dense.
-    library
-        Total counts or size factors, `(n_cells,)`.
-    categories
-        Integer codes of each categorical covariate, the batch first; `(n_cells,)` each.
-    continuous
-        `(n_cells, n_continuous)`, or None.
+    library, categories, continuous
+        As in `RowSource`.
     rows
         The cells to use, in this order; all by default.
     shard
@@ -36,7 +32,7 @@ class MemorySource:
     def __init__(
         self,
         x: sp.csr_matrix | sp.csr_array | np.ndarray,
-        library: np.ndarray,
+        library: np.ndarray | None,
         categories: Sequence[np.ndarray],
         continuous: np.ndarray | None = None,
         rows: np.ndarray | None = None,
@@ -47,22 +43,11 @@ class MemorySource:
         self.x: Any = counts if sp.issparse(counts) and counts.format == "csr" else sp.csr_matrix(counts)
         self._indptr = self.x.indptr.astype(np.int64, copy=False)
         self._plain = self.x.indices.dtype == np.int32 and self.x.data.dtype == np.float32
-        self.library = np.asarray(library, dtype=np.float32)
-        self.categories = [np.asarray(c, dtype=np.int64).ravel() for c in categories]
-        self.continuous = None if continuous is None else np.asarray(continuous, dtype=np.float32)
-        self.shard = shard
-        self.rows = np.arange(x.shape[0]) if rows is None else np.asarray(rows, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        super().__init__(x.shape[0], library, categories, continuous, rows, shard)
 
     def subset(self, rows: np.ndarray, shard: tuple[int, int] | None = None) -> MemorySource:
         """Return a view of some cells (indices into the whole)."""
         return MemorySource(self.x, self.library, self.categories, self.continuous, rows, shard or self.shard)
-
-    def steps(self, batch_size: int) -> int:
-        """Return the number of minibatches an epoch: even sizes, so that no batch holds a single cell."""
-        return even_steps(len(self) / self.shard[1], batch_size)
 
     def epoch(
         self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
@@ -99,7 +84,7 @@ class MemorySource:
 
     def take(self, rows: np.ndarray, device: str | torch.device = "cpu") -> Batch:
         """Return the given cells as a minibatch."""
-        return make_batch(rows, self.block(rows), self.library, self.categories, self.continuous, device)
+        return self.batch(rows, self.block(rows), device)
 
     @property
     def n_columns(self) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from qbmvae.data import audit, fingerprint
+from qbmvae import fingerprint
+from qbmvae.data import audit
 from qbmvae.data.gene_selection import Histograms
 from qbmvae.data.stores import RowStore
 

@@ -23,7 +23,7 @@ def positions(indices: Any, obs_names: pd.Index, option: str = "indices") -> np.
     Parameters
     ----------
     indices
-        None, whole numbers (negative ones count from the end), a boolean mask, names of cells, a slice or a range; as a
+        None, integers (negative ones count from the end), a boolean mask, names of cells, a slice or a range; as a
         list, numpy array, torch tensor, pandas Series, Index or Categorical, or the tuple that `np.where` returns.
     obs_names
         Names of the cells, `(n_cells,)`.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from samplers.errors import InputError, MissingExtraError
+from samplers.errors import InputError, needs
 
 #: Ends of the names of files that hold cells, and of text files that list such files.
 CELLS, LISTS = (".h5ad", ".zarr"), (".txt", ".list")
@@ -89,10 +89,8 @@ def _remote(url: str) -> list[str | Path]:
     """Return the files that a URL names: itself, or what matches a pattern or lies in a folder."""
     if url.endswith(CELLS) and not any(c in url for c in _PATTERN):
         return [url]
-    try:
+    with needs("fsspec", "atlas"):
         import fsspec
-    except ImportError as error:
-        raise MissingExtraError("fsspec", "atlas") from error
     try:
         system, path = fsspec.core.url_to_fs(url)
         if url.endswith(LISTS):

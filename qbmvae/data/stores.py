@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from qbmvae.core.csr import CsrBlock, take_rows
-from qbmvae.data import fingerprint
+from qbmvae import fingerprint
+from qbmvae.core.csr import CsrBlock
 from qbmvae.data.containers import RAW, as_rows
-from samplers.errors import InputError, MissingExtraError, nearest
+from samplers.errors import InputError, nearest, needs
 
 #: Rows no further apart than this are read in one piece.
 NEAR = 64
@@ -44,6 +44,11 @@ class DatasetRows:
         The matrix.
     name
         What errors call it.
+
+    Raises
+    ------
+    InputError
+        For a matrix that is not stored by rows.
     """
 
     def __init__(self, matrix: Any, name: str = "X"):
@@ -64,7 +69,13 @@ class DatasetRows:
         return fingerprint.of_matrix(self._matrix)
 
     def read(self, start: int, stop: int) -> CsrBlock:
-        """Return rows `start` to `stop`; unsorted columns do no harm, rows stay where they are."""
+        """Return rows `start` to `stop`; unsorted columns do no harm, rows stay where they are.
+
+        Raises
+        ------
+        InputError
+            Where the file cannot be read.
+        """
         try:
             part = self._sparse(start, stop) if hasattr(self._matrix, "group") else self._matrix[start:stop]
         except (OSError, RuntimeError, KeyError) as error:
@@ -115,11 +126,11 @@ class SelectedRows:
         parts = []
         for mine in np.split(wanted, cuts) if len(wanted) else []:
             block = self._store.read(int(mine[0]), int(mine[-1]) + 1)
-            parts.append(take_rows(block.indptr, block.indices, block.data, mine - mine[0], block.n_columns))
+            parts.append(block.take(mine - mine[0]))
         if not parts:
             return self._store.read(0, 0)
         together = stack(parts)
-        return take_rows(together.indptr, together.indices, together.data, place, together.n_columns)
+        return together.take(place)
 
 
 def block_of(rows: sp.csr_matrix) -> CsrBlock:
@@ -197,7 +208,15 @@ def _map_columns(block: CsrBlock, columns: np.ndarray, n_columns: int) -> CsrBlo
 
 
 def open_group(path: str | Path) -> Any:
-    """Open an `.h5ad` file or a `.zarr` store for reading, local or at any fsspec URL, and return its root group."""
+    """Open an `.h5ad` file or a `.zarr` store for reading, local or at any fsspec URL, and return its root group.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, damaged or of another format.
+    MissingExtraError
+        Where a URL needs fsspec, which is not installed.
+    """
     text = str(path)
     try:
         if text.rstrip("/").endswith(".zarr"):
@@ -207,10 +226,8 @@ def open_group(path: str | Path) -> Any:
         import h5py
 
         if "://" in text:
-            try:
+            with needs("fsspec", "atlas"):
                 import fsspec
-            except ImportError as error:
-                raise MissingExtraError("fsspec", "atlas") from error
             return h5py.File(fsspec.open(text, "rb").open(), "r")
         return h5py.File(text, "r")
     except FileNotFoundError as error:
@@ -230,6 +247,11 @@ def matrix_key(group: Any, layer: str | None, path: str | Path) -> str:
         X where None; "raw" is `raw/X`, unless there is a layer of that name.
     path
         Its name, for messages.
+
+    Raises
+    ------
+    InputError
+        Where the file has no such layer, or no X.
     """
     layers = list(group["layers"]) if "layers" in group else []
     if layer is None:

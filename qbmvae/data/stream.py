@@ -11,14 +11,14 @@ import pandas as pd
 import torch
 
 from qbmvae.core.batch import Batch
-from qbmvae.core.csr import CsrBlock, take_rows
+from qbmvae.core.csr import CsrBlock
 from qbmvae.data import align
 from qbmvae.data.align import as_text
 from qbmvae.data.containers import as_rows, take_columns
-from qbmvae.data.disk_source import BlockSource, make_batch
+from qbmvae.data.disk_source import BlockSource
 from qbmvae.data.memory_source import MemorySource
 from qbmvae.data.stores import block_of, stack
-from samplers.errors import InputError, MissingExtraError
+from samplers.errors import InputError, needs
 
 #: (seed, epoch) to that epoch's pieces, see `StreamSource`.
 Stream = Callable[[int | None, int], Iterable[Any]]
@@ -75,7 +75,18 @@ class StreamSource:
     def epoch(
         self, batch_size: int, seed: int | None, epoch: int = 0, start: int = 0, device: str | torch.device = "cpu"
     ) -> Iterator[Batch]:
-        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`."""
+        """Yield the minibatches of an epoch; parameters as in `MemorySource.epoch`.
+
+        Parameters
+        ----------
+        batch_size, seed, epoch, start, device
+            As in `MemorySource.epoch`.
+
+        Raises
+        ------
+        InputError
+            Unless every training cell comes once.
+        """
         steps = self.steps(batch_size)
         ends = np.cumsum([len(part) for part in np.array_split(np.arange(len(self)), steps)])
         waiting: list[tuple[CsrBlock, np.ndarray]] = []
@@ -98,8 +109,8 @@ class StreamSource:
                 n = int(ends[step]) - given
                 first, rest = np.arange(n), np.arange(n, len(rows))
                 if step >= start:
-                    yield self._batch(_take(whole, first), rows[:n], device)
-                waiting = [(_take(whole, rest), rows[n:])] if len(rest) else []
+                    yield self.cells.batch(rows[:n], whole.take(first), device)
+                waiting = [(whole.take(rest), rows[n:])] if len(rest) else []
                 given, step = int(ends[step]), step + 1
         if seen != len(self):
             raise InputError(
@@ -125,12 +136,12 @@ class StreamSource:
             genes = widths[x.shape[1]]
         block = block_of(take_columns(x, align.genes(genes, self.genes)))
         kept = np.flatnonzero(self._wanted[rows])
-        return _take(block, kept), rows[kept]
+        return block.take(kept), rows[kept]
 
     def _compare(self, block: CsrBlock, rows: np.ndarray) -> None:
         """Refuse counts that are not those of the model's data: genes in another order, normalised values."""
         some = np.argsort(rows)[:COMPARED]
-        theirs, ours = _take(block, some).dense().numpy(), self.cells.block(rows[some]).dense().numpy()
+        theirs, ours = block.take(some).dense().numpy(), self.cells.block(rows[some]).dense().numpy()
         differ = np.argwhere(theirs != ours)
         if len(differ):
             i, j = differ[0]
@@ -138,14 +149,6 @@ class StreamSource:
                 f"the stream's counts are not those of the model's data: {theirs[i, j]:g} in the place of {ours[i, j]:g} at cell "
                 f"{self.names[rows[some][i]]!r}, gene {self.genes[j]!r}; give the genes' names with each piece, or the same order"
             )
-
-    def _batch(self, block: CsrBlock, rows: np.ndarray, device: str | torch.device) -> Batch:
-        cells = self.cells
-        return make_batch(rows, block, cells.library, cells.categories, cells.continuous, device)
-
-
-def _take(block: CsrBlock, rows: np.ndarray) -> CsrBlock:
-    return take_rows(block.indptr, block.indices, block.data, rows, block.n_columns)
 
 
 def _parts(item: Any) -> tuple[Any, Any, Any]:
@@ -176,11 +179,14 @@ def annbatch_stream(
         Folder of the collection, a zarr store made by `annbatch.DatasetCollection.add_adatas`.
     batch_size, chunk_size, preload_nchunks
         Of `annbatch.Loader`.
+
+    Raises
+    ------
+    MissingExtraError
+        Where annbatch is not installed.
     """
-    try:
+    with needs("annbatch (Python >= 3.12)", "atlas"):
         import annbatch
-    except ImportError as error:
-        raise MissingExtraError("annbatch (Python >= 3.12)", "atlas") from error
 
     def pieces(seed: int | None, epoch: int) -> Iterable[Any]:
         rng = np.random.default_rng([seed or 0, epoch])

@@ -39,6 +39,8 @@ class DrugData:
         `(n_lines,)` tissue of each line, or None.
     notes
         What was dropped or averaged on the way in, a sentence each.
+    mechanisms
+        `(n_drugs,)` how each drug acts, or None; scores are stratified by it.
     """
 
     molecules: MoleculeSet
@@ -53,6 +55,7 @@ class DrugData:
     target: Target = "ln_ic50"
     tissues: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
+    mechanisms: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.drug)
@@ -93,7 +96,17 @@ class PairBatch:
 
 
 def pair_batch(molecules: MoleculeSet, features: np.ndarray, drug: np.ndarray, line: np.ndarray) -> PairBatch:
-    """Return the pairs `(drug[k], line[k])` as a batch with duplicates of drugs and lines taken out."""
+    """Return the pairs `(drug[k], line[k])` as a batch with duplicates of drugs and lines taken out.
+
+    Parameters
+    ----------
+    molecules
+        The data's molecules.
+    features
+        Of its cell lines, `(n_lines, n_features)`.
+    drug, line
+        Positions of each pair, `(n_pairs,)`.
+    """
     drugs, drug_positions = np.unique(drug, return_inverse=True)
     lines, line_positions = np.unique(line, return_inverse=True)
     return PairBatch(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from samplers.errors import InputError, MissingExtraError
+from samplers.errors import InputError, needs
 
 # the 43 elements of DeepChem's atom featuriser, and "other"
 ELEMENTS = (
@@ -142,10 +142,8 @@ def _atom_features(atom: Any) -> np.ndarray:
 
 
 def _rdkit() -> Any:
-    try:
+    with needs("rdkit", "drug"):
         from rdkit import Chem
-    except ImportError:
-        raise MissingExtraError("rdkit", "drug") from None
     return Chem
 
 

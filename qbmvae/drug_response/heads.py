@@ -1,4 +1,14 @@
-"""Heads: how 256 features of a drug and a cell line become one response; the quantum circuit and its controls."""
+"""Heads: how 256 features of a drug and a cell line become one response; the quantum circuit and its controls.
+
+Parameters
+----------
+n_qubits
+    Size of the register.
+n_layers
+    Variational layers of each block.
+axis
+    Of the variational rotations, "x" or "y".
+"""
 
 from __future__ import annotations
 
@@ -115,6 +125,11 @@ def check_memory(n_qubits: int, batch_size: int, available: int) -> None:
         Pairs a step.
     available
         Bytes.
+
+    Raises
+    ------
+    InputError
+        Where they do not fit.
     """
     # 2^256 bytes overflow nothing in Python, so the message can always say what it would take
     needed = 3 * 8 * batch_size * 2**n_qubits

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from qbmvae.drug_response import archive
+from qbmvae import archive, fingerprint
+from qbmvae.core.training.loop import Loop
 from qbmvae.drug_response.data import DrugData, grid
 from qbmvae.drug_response.featurise import Molecule, molecule
 from qbmvae.drug_response.graph_network import MoleculeSet
@@ -19,10 +20,11 @@ from qbmvae.drug_response.heads import CIRCUIT_HEADS, check_memory, machine_memo
 from qbmvae.drug_response.network import CellEncoderName, HybridNetwork
 from qbmvae.drug_response.response import Target, from_response
 from qbmvae.drug_response.splits import Split
-from qbmvae.drug_response.tables import feature_table
-from qbmvae.drug_response.training import TrainingOptions, TrainingState, predict, start, train
-from qbmvae.fingerprint import fingerprint
+from qbmvae.drug_response.tables import feature_table, line_labels
+from qbmvae.drug_response.training import TrainingOptions, predict, train
 from samplers.errors import InputError, nearest
+
+FORMAT = "qbmvae-drug-response"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class DrugResponse:
         *,
         watch_test: bool = False,
         checkpoint: str | Path | None = None,
-        progress: Callable[[TrainingState], None] = lambda state: None,
+        progress: Callable[[Loop], None] = lambda loop: None,
     ) -> DrugResponse:
         """Train; keep the weights of the best validation error.
 
@@ -96,7 +98,7 @@ class DrugResponse:
         checkpoint
             A file written after each epoch; where it exists, training goes on from it, bit for bit.
         progress
-            Called after each epoch.
+            Called after each epoch, with its count `epoch` and the `history` so far.
 
         Raises
         ------
@@ -106,25 +108,15 @@ class DrugResponse:
         training = training or TrainingOptions()
         if self.options.head in CIRCUIT_HEADS:
             check_memory(self.options.n_qubits, training.batch_size, machine_memory())
-        state = start(self.network, training)
         pairs = (data.drug, data.line, data.values, parts.train, parts.validation)
-        identity = {"data": fingerprint(data.features, *pairs, [m.smiles for m in data.molecules.molecules])}
-        if checkpoint is not None and Path(checkpoint).is_file():
-            before = archive.read_checkpoint(checkpoint, state)
-            if before.get("data", identity["data"]) != identity["data"]:
-                raise InputError(
-                    f"{checkpoint} was written for other data: give those of the first run, or remove it to start again"
-                )
-
-        def after_epoch(state: TrainingState) -> None:
-            if checkpoint is not None:
-                archive.write_checkpoint(checkpoint, state, identity)
-            progress(state)
-
+        identity = {"data": fingerprint.of_all(data.features, *pairs, [m.smiles for m in data.molecules.molecules])}
         watched = {"validation": parts.validation} | ({"test": parts.test} if watch_test else {})
-        train(state, data, parts.train, watched, training, after_epoch=after_epoch)
-        self.network.load_state_dict(state.best)
-        self.history = state.history
+        loop = train(
+            self.network, data, parts.train, watched, training,
+            checkpoint=checkpoint, identity=identity, after_epoch=progress,
+        )  # fmt: skip
+        loop.restore_best()
+        self.history = {name: [value for _, value in points] for name, points in loop.history.items()}
         return self
 
     def predict_pairs(self, data: DrugData, rows: np.ndarray) -> np.ndarray:
@@ -154,7 +146,7 @@ class DrugResponse:
 
         Returns
         -------
-        Columns `drug`, `smiles`, `cosmic_id`, `response` (the trained scale) and the target: `ln_ic50` with `ic50_um`,
+        Columns `drug`, `smiles`, `cosmic_id` (as `features` has it), `response` (the trained scale) and the target: `ln_ic50` with `ic50_um`,
         or `auc`.
         """
         graphs = [molecule(s, where=f"molecule {k}") for k, s in enumerate(smiles)]
@@ -167,7 +159,15 @@ class DrugResponse:
         features: pd.DataFrame,
         pairs: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> pd.DataFrame:
-        """Return `predict` for molecules that are graphs already."""
+        """Return `predict` for molecules that are graphs already.
+
+        Parameters
+        ----------
+        graphs, names
+            The molecules, and what the table calls them.
+        features, pairs
+            As in `predict`.
+        """
         table = self.align(features)
         drug, line = pairs if pairs is not None else grid(list(graphs), table.to_numpy())
         values = table.to_numpy(dtype=np.float32)
@@ -176,7 +176,7 @@ class DrugResponse:
             {
                 "drug": np.array(names, dtype=object)[drug],
                 "smiles": np.array([g.smiles for g in graphs], dtype=object)[drug],
-                "cosmic_id": table.index.to_numpy()[line],
+                "cosmic_id": line_labels(features)[line],
                 "response": response,
             }
         )
@@ -186,7 +186,13 @@ class DrugResponse:
         return frame.assign(ln_ic50=ln_ic50, ic50_um=np.exp(ln_ic50))
 
     def align(self, features: pd.DataFrame) -> pd.DataFrame:
-        """Return a checked feature table with the columns of training, in that order."""
+        """Return a checked feature table with the columns of training, in that order.
+
+        Raises
+        ------
+        InputError
+            Where columns of training are missing, or the table is not usable.
+        """
         table = feature_table(features, binary=self.options.cell_encoder == "conv")
         table.columns = table.columns.astype(str)
         lost = [name for name in self.feature_names if name not in table.columns]
@@ -207,12 +213,18 @@ class DrugResponse:
             "seed": self.seed,
             "history": self.history,
         }
-        archive.write(path, self.network.state_dict(), header)
+        archive.write(path, FORMAT, self.network.state_dict(), header)
 
     @classmethod
     def load(cls, path: str | Path) -> DrugResponse:
-        """Return the model that `save` wrote."""
-        tensors, header = archive.read(path)
+        """Return the model that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            Where the file holds no whole model.
+        """
+        tensors, header = archive.read(path, FORMAT)
         model = cls.__new__(cls)
         try:
             model._describe(

@@ -34,6 +34,11 @@ class HybridNetwork(nn.Module):
         In the drug branch.
     seed
         Of all initial weights; equal seeds give equal branches whatever the head.
+
+    Raises
+    ------
+    InputError
+        For an unknown cell encoder or head.
     """
 
     def __init__(

@@ -12,13 +12,21 @@ from qbmvae.drug_response.data import DrugData
 from qbmvae.drug_response.featurise import Molecule, molecule
 from qbmvae.drug_response.graph_network import MoleculeSet
 from qbmvae.drug_response.response import TARGETS, Target
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 DRUG_KEY, LINE_KEY = "drug_id", "cosmic_id"
+#: Columns of the drug table that say how a drug acts; the first that is there is read.
+MECHANISMS = ("mechanism", "pathway")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Return a table from `.parquet`, `.csv`, `.tsv` (also gzipped) or `.h5ad` (`obsm["X_qbmvae"]`, else X, by `obs_names`)."""
+    """Return a table from `.parquet`, `.csv`, `.tsv` (also gzipped) or `.h5ad` (`obsm["X_qbmvae"]`, else X, by `obs_names`).
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, unreadable or of another format.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no such file: {path}")
@@ -73,12 +81,12 @@ def assemble(
     ------
     InputError
         For a missing column, an invalid SMILES, an unknown drug or line, a value outside its range: the message names
-        table, row and cure.
+        table, row and what to do.
     """
     for column in (drug_key, line_key):
         _require(responses, column, "the response table")
     target = _target(responses, target)
-    molecules, names, without = drug_table(drugs, drug_key=drug_key)
+    molecules, names, without = _drug_table(drugs, drug_key=drug_key)
     matrix = feature_table(features, binary=binary, line_key=line_key)
     notes = []
 
@@ -125,12 +133,13 @@ def assemble(
         merged["line"].to_numpy(dtype=np.int64),
         np.exp(merged["value"].to_numpy()) if target == "ic50" else merged["value"].to_numpy(),
         target,
-        None if lines is None else tissue_table(lines, list(matrix.index), line_key=line_key),
+        None if lines is None else _tissue_table(lines, list(matrix.index), line_key=line_key),
         notes,
+        _mechanism_table(drugs, list(molecules), drug_key=drug_key),
     )
 
 
-def drug_table(
+def _drug_table(
     drugs: pd.DataFrame, *, drug_key: str = DRUG_KEY
 ) -> tuple[dict[str, Molecule], dict[str, str], set[str]]:
     """Return molecules by key, names by key, and the keys of drugs whose SMILES is empty."""
@@ -154,15 +163,33 @@ def drug_table(
     return molecules, names, without - set(molecules)
 
 
+def _mechanism_table(drugs: pd.DataFrame, drug_ids: list[str], *, drug_key: str = DRUG_KEY) -> np.ndarray | None:
+    """Return each drug's mechanism of action, "unknown" where the cell is empty; None without a column of `MECHANISMS`."""
+    column = next((c for c in MECHANISMS if c in drugs.columns), None)
+    if column is None:
+        return None
+    known = dict(zip(keys(drugs[drug_key]), drugs[column], strict=True))
+    return np.array(["unknown" if pd.isna(known[k]) else str(known[k]) for k in drug_ids])
+
+
 def feature_table(features: pd.DataFrame, *, binary: bool = True, line_key: str = LINE_KEY) -> pd.DataFrame:
-    """Return the features as float32, indexed by line key; see `assemble` for what is refused."""
-    table = features
-    if line_key in table.columns:
-        table = table.set_index(line_key)
-    elif table.columns.size and str(table.columns[0]).startswith("Unnamed"):
-        table = table.set_index(table.columns[0])
-    elif isinstance(table.index, pd.RangeIndex) and table.index.name != line_key:
-        _require(table, line_key, "the feature table")
+    """Return the features as float32, indexed by line key; see `assemble` for what is refused.
+
+    Parameters
+    ----------
+    features
+        One row a cell line.
+    binary
+        Whether values must be 0 or 1.
+    line_key
+        Column with the lines' keys; the index where there is none.
+
+    Raises
+    ------
+    InputError
+        For lines that come twice, and values that are no such numbers; the message names the place.
+    """
+    table = _by_line(features, line_key)
     table = table.set_axis(keys(table.index), axis=0)
     if not table.index.is_unique:
         raise InputError(f"feature table: line {table.index[table.index.duplicated()][0]!r} is there twice")
@@ -184,7 +211,22 @@ def feature_table(features: pd.DataFrame, *, binary: bool = True, line_key: str 
     return pd.DataFrame(values, index=table.index, columns=table.columns)
 
 
-def tissue_table(lines: pd.DataFrame, line_ids: list[str], *, line_key: str = LINE_KEY) -> np.ndarray:
+def line_labels(features: pd.DataFrame, *, line_key: str = LINE_KEY) -> np.ndarray:
+    """Return the lines of a feature table as the user wrote them, integers as integers, in the table's order."""
+    return _by_line(features, line_key).index.to_numpy()
+
+
+def _by_line(features: pd.DataFrame, line_key: str) -> pd.DataFrame:
+    if line_key in features.columns:
+        return features.set_index(line_key)
+    if features.columns.size and str(features.columns[0]).startswith("Unnamed"):
+        return features.set_index(features.columns[0])
+    if isinstance(features.index, pd.RangeIndex) and features.index.name != line_key:
+        _require(features, line_key, "the feature table")
+    return features
+
+
+def _tissue_table(lines: pd.DataFrame, line_ids: list[str], *, line_key: str = LINE_KEY) -> np.ndarray:
     """Return the tissue of each line; a line without one is an error that names it."""
     for column in (line_key, "tissue"):
         _require(lines, column, "the cell-line table")
@@ -232,8 +274,7 @@ def _values(responses: pd.DataFrame, target: Target, keep: np.ndarray) -> np.nda
 
 
 def _require(table: pd.DataFrame, column: str, name: str) -> None:
-    if column not in table.columns:
-        raise InputError(f"{name} has no column {column!r}{nearest(column, table.columns)}")
+    require(column, table.columns, f"{name} has no column")
 
 
 def _embedding(path: Path) -> pd.DataFrame:

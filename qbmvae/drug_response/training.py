@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from qbmvae.core.training.loop import Loop
 from qbmvae.drug_response.cell_network import DenseCellEncoder
 from qbmvae.drug_response.data import DrugData, pair_batch, shuffled_rows
 from qbmvae.drug_response.graph_network import MoleculeSet
@@ -66,49 +68,28 @@ class TrainingOptions:
                 raise InputError(f"{name.replace('_', ' ')} must be 1 or more, not {value}")
 
 
-@dataclass
-class TrainingState:
-    """Everything that a stopped training needs to go on bit for bit."""
-
-    network: HybridNetwork
-    optimiser: torch.optim.Optimizer
-    order: np.random.Generator
-    noise: torch.Tensor
-    epoch: int = 0
-    best_epoch: int = 0
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
-    history: dict[str, list[float]] = field(default_factory=dict)
-
-
 def default_epochs(n_train: int) -> int:
     """Return the default number of epochs: 250,000 visits to pairs, between 3 and 50 epochs."""
     return int(np.clip(round(DEFAULT_VISITS / max(n_train, 1)), 3, 50))
 
 
-def start(network: HybridNetwork, options: TrainingOptions) -> TrainingState:
-    """Return the state before the first epoch."""
-    optimiser = OPTIMISERS[options.optimiser](
-        [p for p in network.parameters() if p.requires_grad], lr=options.learning_rate
-    )
-    noise = torch.Generator().manual_seed(options.seed).get_state()
-    return TrainingState(network, optimiser, np.random.default_rng(options.seed), noise)
-
-
 def train(
-    state: TrainingState,
+    network: HybridNetwork,
     data: DrugData,
     rows: np.ndarray,
     watched: Mapping[str, np.ndarray],
     options: TrainingOptions,
     *,
-    after_epoch: Callable[[TrainingState], None] = lambda state: None,
-) -> TrainingState:
+    checkpoint: str | Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    after_epoch: Callable[[Loop], None] = lambda loop: None,
+) -> Loop:
     """Train to the last epoch, or until the validation error has not improved for `patience` epochs.
 
     Parameters
     ----------
-    state
-        From `start`, or read from a checkpoint.
+    network
+        Trained in place: it holds the last weights afterwards; `restore_best` of the result gives it the best.
     data
         The data set.
     rows
@@ -118,37 +99,64 @@ def train(
         chooses anything.
     options
         How to train.
+    checkpoint
+        A file written after each epoch; where it exists, training goes on from it, bit for bit.
+    identity
+        What must be the same to go on, see `Loop`.
     after_epoch
-        Called with the state after each epoch (progress, checkpoints).
+        Called after each epoch, with its count `epoch` and the `history` of "mse_train", "mse_validation", ...
 
     Returns
     -------
-    The same state, its network holding the last weights and `best` those of the best validation error.
+    The loop, at its end.
+
+    Raises
+    ------
+    InputError
+        The loss is not finite, or the checkpoint is damaged or of another training.
     """
-    epochs = options.epochs or default_epochs(len(rows))
     response = torch.from_numpy(data.response).float()
-    if state.epoch == 0 and isinstance(state.network.cell_encoder, DenseCellEncoder):
-        state.network.cell_encoder.standardise(torch.from_numpy(data.features[np.unique(data.line[rows])]))
-    while state.epoch < epochs and not stale(state, options.patience):
-        loss = _epoch(state, data, rows, response, options)
-        state.epoch += 1
-        errors = {"train": loss}
+    own = [p for p in network.parameters() if p.requires_grad]
+    optimiser = OPTIMISERS[options.optimiser](own, lr=options.learning_rate)
+    order, noise = np.random.default_rng(options.seed), torch.Generator().manual_seed(options.seed)
+    loop = Loop(
+        network,
+        options.epochs or default_epochs(len(rows)),
+        patience=options.patience,
+        parts={"optimiser": optimiser, "order": order, "noise": noise},
+        identity=identity,
+        checkpoint=checkpoint,
+    )
+    if not loop.resume() and isinstance(network.cell_encoder, DenseCellEncoder):
+        network.cell_encoder.standardise(torch.from_numpy(data.features[np.unique(data.line[rows])]))
+
+    def descend(batch_rows: np.ndarray) -> float:
+        batch = pair_batch(data.molecules, data.features, data.drug[batch_rows], data.line[batch_rows])
+        loss = torch.nn.functional.mse_loss(network(batch), response[torch.from_numpy(batch_rows)])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if not np.isfinite(value := loss.item()):
+            raise InputError(
+                f"the loss is {value} in epoch {loop.epoch + 1}: lower the learning rate ({options.learning_rate:g})"
+            )
+        return value * len(batch_rows)
+
+    while loop.running:
+        network.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(noise.get_state())
+            batches = shuffled_rows(data, rows, options.batch_size, options.pairs_per_line, order)
+            errors = {"train": sum(map(descend, batches)) / len(rows)}
+            noise.set_state(torch.get_rng_state())
         for name, pairs in watched.items():
-            predicted = predict(state.network, data.molecules, data.features, data.drug[pairs], data.line[pairs])
+            predicted = predict(network, data.molecules, data.features, data.drug[pairs], data.line[pairs])
             errors[name] = float(np.mean((predicted - data.response[pairs]) ** 2))
-        better = errors["validation"] < min(state.history.get("mse_validation", []), default=np.inf)
-        for name, value in errors.items():
-            state.history.setdefault(f"mse_{name}", []).append(value)
-        if better:
-            state.best_epoch = state.epoch
-            state.best = copy.deepcopy(state.network.state_dict())
-        after_epoch(state)
-    return state
-
-
-def stale(state: TrainingState, patience: int | None) -> bool:
-    """Whether the validation error has not improved for `patience` epochs."""
-    return patience is not None and state.epoch - state.best_epoch >= patience
+        loop.record({f"mse_{name}": value for name, value in errors.items()})
+        loop.judge(errors["validation"])
+        loop.advance()
+        after_epoch(loop)
+    return loop
 
 
 @torch.no_grad()
@@ -161,7 +169,21 @@ def predict(
     *,
     chunk: int = 1024,
 ) -> np.ndarray:
-    """Return the normalised response of pairs, `(n_pairs,)` float64; each distinct drug and line is encoded once."""
+    """Return the normalised response of pairs, `(n_pairs,)` float64; each distinct drug and line is encoded once.
+
+    Parameters
+    ----------
+    network
+        The network; set to evaluation.
+    molecules
+        All molecules.
+    features
+        Of all cell lines, `(n_lines, n_features)`.
+    drug, line
+        Positions of each pair, `(n_pairs,)`.
+    chunk
+        Pairs that go through the head at once.
+    """
     network.eval()
     drugs, drug_positions = np.unique(drug, return_inverse=True)
     lines, line_positions = np.unique(line, return_inverse=True)
@@ -180,26 +202,3 @@ def predict(
         codes = torch.cat([drug_codes[drug_positions[part]], line_codes[line_positions[part]]], dim=1)
         out[part] = network.head(codes).squeeze(1).numpy()
     return out
-
-
-def _epoch(
-    state: TrainingState, data: DrugData, rows: np.ndarray, response: torch.Tensor, options: TrainingOptions
-) -> float:
-    state.network.train()
-    total = 0.0
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(state.noise)
-        for batch_rows in shuffled_rows(data, rows, options.batch_size, options.pairs_per_line, state.order):
-            batch = pair_batch(data.molecules, data.features, data.drug[batch_rows], data.line[batch_rows])
-            loss = torch.nn.functional.mse_loss(state.network(batch), response[torch.from_numpy(batch_rows)])
-            state.optimiser.zero_grad()
-            loss.backward()
-            state.optimiser.step()
-            value = loss.item()
-            if not np.isfinite(value):
-                raise InputError(
-                    f"the loss is {value} in epoch {state.epoch + 1}: lower the learning rate ({options.learning_rate:g})"
-                )
-            total += value * len(batch_rows)
-        state.noise = torch.get_rng_state()
-    return total / len(rows)

@@ -8,6 +8,17 @@ Then every batch is moved onto the others inside soft clusters (`qbmvae.core.ali
 
 Components, scales, clusters and offsets are fixed on training cells: a cell's coordinates do not depend on which other
 cells are embedded.
+
+Parameters
+----------
+blocks
+    Code and expression side by side, `(n_cells, n_dimensions)`.
+batch
+    Each cell's batch, `(n_cells,)`.
+n_batches
+    How many there are.
+seed
+    Of the clusters.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from anndata import AnnData
 
 from qbmvae.core.priors.boltzmann import BernoulliPrior, BoltzmannPrior
 from qbmvae.data import audit
+from qbmvae.data.label_names import keys_of
 from qbmvae.model import bits, bounds, cells, generation
 from qbmvae.model.label_methods import LabelMethods
 from samplers.errors import InputError
@@ -261,9 +262,10 @@ class BitMethods(LabelMethods):
             if labels is not None:
                 raise InputError("this model has no data: labels belong to cells, attach them with adata=")
             return None
-        if labels is None and (setup["labels_key"] is None or setup["labels_key"] not in self.adata.obs):
+        key = next(iter(keys_of(setup["labels_key"])), None)
+        if labels is None and (key is None or key not in self.adata.obs):
             return None
-        column = setup["labels_key"] if labels is None else labels
+        column = key if labels is None else labels
         if isinstance(column, str):
             audit.keys(self.adata, [column], "labels", missing=True)
             values = self.adata.obs[column].astype(object).to_numpy()

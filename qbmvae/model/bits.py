@@ -100,7 +100,21 @@ def coupling_errors(prior: BoltzmannPrior, states: np.ndarray, n_cells: int) -> 
 def graph(
     prior: DiscretePrior, errors: np.ndarray | None, activity: np.ndarray, threshold: float, names: Mapping[int, str]
 ) -> nx.Graph:
-    """Return the couplings that stand out of their errors as a graph; see `QBMVAE.coupling_graph`."""
+    """Return the couplings that stand out of their errors as a graph; see `QBMVAE.coupling_graph`.
+
+    Parameters
+    ----------
+    prior
+        The model's.
+    errors
+        Standard error of each coupling, `(n, n)`; None for a prior without couplings.
+    activity
+        Mean of each bit, `(n,)`.
+    threshold
+        How many standard errors a coupling must exceed.
+    names
+        Of programmes, by bit.
+    """
     import networkx as nx
 
     found = nx.Graph()
@@ -194,6 +208,11 @@ def as_bits(clamp: Mapping[Any, int] | None, programmes: Mapping[str, Mapping[in
         Bit or name of a programme to 0 or 1.
     programmes
         Name to the values of its bits.
+
+    Raises
+    ------
+    InputError
+        For an unknown programme, or a bit that is set to both values.
     """
     if clamp is None:
         return None

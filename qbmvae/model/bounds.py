@@ -102,7 +102,13 @@ def prior_energy(prior: DiscretePrior, logits: Tensor, free: bool, seed: int) ->
 
 
 def over_bits(prior: Any, what: str) -> DiscretePrior:
-    """Return the prior if it is one over bits; `what` (a method's name) needs that."""
+    """Return the prior if it is one over bits; `what` (a method's name) needs that.
+
+    Raises
+    ------
+    InputError
+        For a continuous prior.
+    """
     if not isinstance(prior, DiscretePrior):
         raise InputError(f"{what} needs a prior over bits; this model's prior is continuous")
     return prior

@@ -17,6 +17,7 @@ from qbmvae.model import bounds, cells, embedding, labels
 from qbmvae.model.embedding import Representation
 from qbmvae.model.module import QBMVAEModule
 from qbmvae.model.scvi_methods import ScviMethods, minified
+from samplers.checks import one_of
 from samplers.errors import InputError, nearest
 
 
@@ -176,10 +177,7 @@ class CellMethods(ScviMethods):
             For another kind, or a key that is not there.
         """
         kinds = [str(kind) for kind in ADATA_MINIFY_TYPE]
-        if minified_data_type not in kinds:
-            raise InputError(
-                f"there is no minified_data_type {minified_data_type!r}{nearest(minified_data_type, kinds)}"
-            )
+        one_of("minified_data_type", minified_data_type, kinds)
         if self.adata is None:
             raise InputError("this model has no data of its own to minify: make or load it with adata=")
         given, obsm = (use_latent_qzm_key, use_latent_qzv_key), self.adata.obsm
@@ -225,7 +223,13 @@ class CellMethods(ScviMethods):
         return_mean: bool = True,
         seed: int = 0,
     ) -> dict[str, Any]:
-        """Return {"reconstruction_loss": -log p(x | z)} at hard bits, in nats a cell; parameters as in `get_elbo`."""
+        """Return {"reconstruction_loss": -log p(x | z)} at hard bits, in nats a cell; parameters as in `get_elbo`.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, return_mean, seed
+            As in `get_elbo`.
+        """
         batches = self._counts("get_reconstruction_error", adata, indices, batch_size)
         cost, _kl = bounds.reconstruction_and_kl(self.module, batches, seed)
         return {"reconstruction_loss": float(cost.mean()) if return_mean else cost}
@@ -277,9 +281,7 @@ class CellMethods(ScviMethods):
         InputError
             For another kind, a continuous prior, or "labels" of a model without label units.
         """
-        kinds = ("prior", "free", "labels", "bound")
-        if kind not in kinds:
-            raise InputError(f"there is no energy {kind!r}{nearest(str(kind), kinds)}; it is one of {', '.join(kinds)}")
+        one_of("kind", kind, ("prior", "free", "labels", "bound"))
         if kind == "bound":
             return -np.asarray(self.get_elbo(adata, indices, batch_size, return_mean=False, seed=seed))
         prior = bounds.over_bits(self.module.vae.prior, "get_energy")

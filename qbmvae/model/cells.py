@@ -18,10 +18,11 @@ from scvi.data import AnnDataManager
 from scvi.data._utils import _get_adata_minify_type
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
+from qbmvae import fingerprint
 from qbmvae.core.batch import Batch
 from qbmvae.core.options import ModelOptions
 from qbmvae.core.workers import in_order, threads
-from qbmvae.data import audit, counts, fingerprint, label_names
+from qbmvae.data import audit, counts, label_names
 from qbmvae.data.categories import text_of
 from qbmvae.data.counts import Counts
 from qbmvae.data.disk_source import BlockSource
@@ -52,6 +53,11 @@ def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: 
         Arguments of `QBMVAE.setup_anndata`.
     registry, extend
         What is known of genes and categories, and whether new categories may come in.
+
+    Raises
+    ------
+    InputError
+        For a view of other data, or columns that are not usable.
     """
     check_object(adata)
     if adata.is_view:
@@ -74,7 +80,13 @@ def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: 
 
 
 def registered(cls: type[Model], adata: AnnData) -> dict[str, Any]:
-    """Return the arguments with which an AnnData was registered."""
+    """Return the arguments with which an AnnData was registered.
+
+    Raises
+    ------
+    InputError
+        For what is no AnnData, or was not registered.
+    """
     if not isinstance(adata, AnnData):
         raise InputError(f"{cls.__name__} takes an AnnData, not {type(adata).__name__}")
     try:
@@ -95,17 +107,22 @@ def sizes(model: Model) -> dict[str, Any]:
         "n_input": stats.n_vars,
         "n_categories": (stats.n_batch, *extra),
         "n_continuous": stats.get("n_extra_continuous_covs", 0),
-        "n_labels": len(label_units(model.registry_)),
+        "n_labels": tuple(map(len, label_units(model.registry_).values())),
     }
 
 
-def label_units(registry: dict[str, Any]) -> list[str]:
-    """Return the labels that a registration makes units of the machine; none without `unlabeled_category`."""
-    unlabelled = registry["setup_args"].get("unlabeled_category")
+def label_units(registry: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the labels of each column that are units of the machine; no column without `unlabeled_category`."""
+    setup = registry["setup_args"]
+    unlabelled = setup.get("unlabeled_category")
     if unlabelled is None:
-        return []
-    state = registry["field_registries"][REGISTRY_KEYS.LABELS_KEY]["state_registry"]
-    return [text_of(name) for name in state["categorical_mapping"] if text_of(name) != unlabelled]
+        return {}
+    mappings = (
+        registry["field_registries"][fields.label_field(k)]["state_registry"]["categorical_mapping"]
+        for k in range(len(label_names.keys_of(setup["labels_key"])))
+    )
+    known = ([text_of(name) for name in mapping if text_of(name) != unlabelled] for mapping in mappings)
+    return dict(zip(label_names.keys_of(setup["labels_key"]), known, strict=True))
 
 
 def batch_names(registry: dict[str, Any]) -> list[str]:
@@ -127,7 +144,13 @@ def with_likelihood(options: ModelOptions, entered: Cells | None) -> ModelOption
 
 
 def enter(model: Model, adata: AnnData | None) -> Cells:
-    """Return cells that came through the model's door: its own by default."""
+    """Return cells that came through the model's door: its own by default.
+
+    Raises
+    ------
+    InputError
+        Where neither the call nor the model holds cells, or they do not fit the model.
+    """
     if adata is None and model.adata is None:
         raise InputError("this model has no data of its own: pass adata=")
     own = adata is None or adata is model.adata
@@ -140,7 +163,13 @@ def rows_of(cells: Cells, indices: Any) -> np.ndarray | None:
 
 
 def counts_of(cells: Cells) -> Counts:
-    """Return the counts of cells; minified data have none, which raises `InputError`."""
+    """Return the counts of cells; minified data have none, which raises `InputError`.
+
+    Raises
+    ------
+    InputError
+        For minified data.
+    """
     if cells.counts is None:
         raise InputError("minified data hold no counts")
     return cells.counts
@@ -202,7 +231,13 @@ def empty(model: Model) -> np.ndarray:
 def batches(
     model: Model, adata: AnnData | None = None, indices: Any = None, batch_size: int | None = None
 ) -> Iterator[Batch]:
-    """Return minibatches of cells in order, the module in evaluation mode; parameters as in `source`."""
+    """Return minibatches of cells in order, the module in evaluation mode; parameters as in `source`.
+
+    Parameters
+    ----------
+    model, adata, indices, batch_size
+        As in `source`.
+    """
     cells = source(model, adata, indices)
     if not len(cells):
         return iter(())
@@ -220,6 +255,11 @@ def posteriors(
     """Yield the posterior's parameters on the CPU with the cells that they belong to; minified data have no counts.
 
     Parameters as in `batches`. Minified data come in one part.
+
+    Parameters
+    ----------
+    model, adata, indices, batch_size
+        As in `source`.
     """
     vae, cells = model.module.vae, enter(model, adata)
     if cells.counts is not None:
@@ -241,7 +281,13 @@ def posteriors(
 def posterior(
     model: Model, adata: AnnData | None = None, indices: Any = None, batch_size: int | None = None
 ) -> torch.Tensor:
-    """Return bit logits, or location and log variance, `(n_cells, ...)` on the CPU; parameters as in `batches`."""
+    """Return bit logits, or location and log variance, `(n_cells, ...)` on the CPU; parameters as in `batches`.
+
+    Parameters
+    ----------
+    model, adata, indices, batch_size
+        As in `source`.
+    """
     parts = [parameters for parameters, _ in posteriors(model, adata, indices, batch_size)]
     return torch.cat(parts) if parts else torch.zeros(0, model.module.vae.posterior.out_features)
 

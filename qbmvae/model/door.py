@@ -27,7 +27,8 @@ from scvi.data._constants import (
 from scvi.data._utils import _get_adata_minify_type
 from scvi.data.fields import NumericalObsField, StringUnsField
 
-from qbmvae.data import align, audit, counts, fingerprint
+from qbmvae import fingerprint
+from qbmvae.data import align, audit, counts, label_names
 from qbmvae.data.containers import elsewhere, where
 from qbmvae.data.counts import Counts
 from qbmvae.data.notes import note
@@ -65,6 +66,15 @@ class LazyRows:
 
 class Cells(AnnData):
     """Cells as a model sees them; made by `Door.enter` alone.
+
+    Parameters
+    ----------
+    adata
+        As they came, or aligned to the model's genes.
+    kept
+        Their counts.
+    var
+        Table of their genes.
 
     Attributes
     ----------
@@ -214,7 +224,13 @@ class Door:
 
 
 def check_object(adata: Any) -> None:
-    """Raise InputError for what is no AnnData, or one whose tables are not in memory."""
+    """Raise InputError for what is no AnnData, or one whose tables are not in memory.
+
+    Raises
+    ------
+    InputError
+        For any other object.
+    """
     if not isinstance(adata, AnnData):
         raise InputError(f"cells come as an AnnData, not as {type(adata).__name__}")
     if not isinstance(adata.obs, pd.DataFrame):
@@ -238,7 +254,7 @@ def check_columns(adata: AnnData, setup: dict[str, Any], new: bool) -> None:
     """
     audit.keys(adata, [setup["batch_key"]], "batch_key")
     if new:
-        audit.keys(adata, [setup["labels_key"]], "labels_key", missing=True)
+        audit.keys(adata, label_names.keys_of(setup["labels_key"]), "labels_key", missing=True)
     audit.keys(adata, [setup["size_factor_key"]], "size_factor_key")
     audit.keys(adata, setup["categorical_covariate_keys"], "categorical_covariate_keys")
     audit.keys(adata, setup["continuous_covariate_keys"], "continuous_covariate_keys", missing=True)

@@ -21,7 +21,7 @@ from qbmvae.model import expression_space
 from qbmvae.model.aligned_space import COUNTS_WEIGHT, AlignedSpace
 from qbmvae.model.expression_space import ExpressionSpace
 from qbmvae.model.module import QBMVAEModule
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 Representation = Literal["aligned", "expression", "denoised", "probabilities", "logits", "bits", "arcsine"]
 DEFAULT: Representation = "aligned"
@@ -38,7 +38,13 @@ Axes = tuple[Tensor, Tensor]
 
 
 def known(module: QBMVAEModule, representation: str | None) -> Representation:
-    """Return the representation's name, the default for None; refuse what this model does not have."""
+    """Return the representation's name, the default for None; refuse what this model does not have.
+
+    Raises
+    ------
+    InputError
+        For a representation that the model does not have.
+    """
     # a model of version 0.1 has axes of expression space alone
     earlier = module.has_expression_axes and not module.aligned.fitted
     chosen = representation or ("expression" if earlier else DEFAULT)
@@ -46,8 +52,7 @@ def known(module: QBMVAEModule, representation: str | None) -> Representation:
         raise InputError(
             "this model was trained by an earlier version: use representation='expression', or train it again"
         )
-    if chosen not in REPRESENTATIONS:
-        raise InputError(f"there is no representation {chosen!r}{nearest(chosen, REPRESENTATIONS)}")
+    require(chosen, REPRESENTATIONS, "there is no representation")
     if not module.vae.prior.discrete and chosen not in CONTINUOUS:
         raise InputError(f"a continuous prior has no {chosen!r}: use representation=None or 'denoised'")
     return cast(Representation, chosen)
@@ -62,7 +67,7 @@ def moments(vae: VAE, parameters: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return posterior.loc.numpy(), posterior.scale.square().numpy()
 
 
-def represent(vae: VAE, parameters: Tensor, representation: str) -> np.ndarray:
+def _represent(vae: VAE, parameters: Tensor, representation: str) -> np.ndarray:
     """Return a representation that needs the posterior's parameters alone, `(n_cells, n_latent)`."""
     code = vae.code(parameters)
     match representation:
@@ -124,26 +129,57 @@ def stream(module: QBMVAEModule, parts: Parts, wanted: Wanted) -> Iterator[tuple
     elif chosen in IN_EXPRESSION_SPACE:
         yield from ((p, x.numpy()[:, : wanted.width]) for p, _, _, x in _coordinates(module, parts, chosen))
     else:
-        yield from ((parameters, represent(module.vae, parameters, chosen)) for parameters, _ in parts())
+        yield from ((parameters, _represent(module.vae, parameters, chosen)) for parameters, _ in parts())
 
 
 def latent(module: QBMVAEModule, parts: Parts, wanted: Wanted) -> np.ndarray:
-    """Return the representation of all cells, `(n_cells, n_latent)` float32; parameters as in `stream`."""
+    """Return the representation of all cells, `(n_cells, n_latent)` float32; parameters as in `stream`.
+
+    Parameters
+    ----------
+    module, parts, wanted
+        As in `stream`.
+    """
     found = [x for _, x in stream(module, parts, wanted)]
     return np.concatenate(found) if found else np.zeros((0, module.n_latent), dtype=np.float32)[:, : wanted.width]
 
 
 def write(module: QBMVAEModule, parts: Parts, wanted: Wanted, path: Path, obs: pd.DataFrame) -> tuple[int, int]:
-    """Write the representation of cells as it is computed and return its shape; see `write_latent_representation`."""
+    """Write the representation of cells as it is computed and return its shape; see `write_latent_representation`.
+
+    Parameters
+    ----------
+    module, parts, wanted
+        As in `stream`.
+    path
+        Of the file.
+    obs
+        Table of the cells.
+    """
     n_bits = module.n_latent if module.vae.prior.discrete else 0
     with embedding_writer.writer(path, obs, module.n_latent, n_bits) as put:
         for parameters, x in stream(module, parts, wanted):
-            put(x, represent(module.vae, parameters, "bits") if n_bits else None)
+            put(x, _represent(module.vae, parameters, "bits") if n_bits else None)
     return len(obs), module.n_latent
 
 
 def kept(adata: AnnData, representation: Representation, indices: np.ndarray | None) -> np.ndarray:
-    """Return what minified data keep of a representation, `(n_cells, n_latent)`."""
+    """Return what minified data keep of a representation, `(n_cells, n_latent)`.
+
+    Parameters
+    ----------
+    adata
+        Minified data.
+    representation
+        Its name.
+    indices
+        Which cells; all by default.
+
+    Raises
+    ------
+    InputError
+        Where these data lack it.
+    """
     key = KEPT_KEYS[representation]
     if key not in adata.obsm:
         raise InputError(
@@ -197,7 +233,19 @@ def fitted_space(
 
 @torch.inference_mode()
 def fix_space(module: QBMVAEModule, parts: Parts, align: bool, seed: int) -> None:
-    """Find the default embedding's maps on these (training) cells and keep them in the module."""
+    """Find the default embedding's maps on these (training) cells and keep them in the module.
+
+    Parameters
+    ----------
+    module
+        The trained module; written to.
+    parts
+        Posterior's parameters of the cells, in parts.
+    align
+        Whether to align batches.
+    seed
+        Of components and clusters.
+    """
     module.aligned = fitted_space(module, parts, align=align, seed=seed).to(module.device)
 
 

@@ -235,6 +235,15 @@ def principal_components(expression: Tensor, n_components: int, seed: int = 0) -
     """Return the mean, `(n_genes,)`, and the leading components, `(n_components, n_genes)`, rows of norm 1.
 
     Components beyond what the cells span are zero. A component's sign makes its largest entry positive.
+
+    Parameters
+    ----------
+    expression
+        `(n_cells, n_genes)`.
+    n_components
+        How many.
+    seed
+        Of the randomised decomposition.
     """
     mean = expression.mean(0)
     rank = min(n_components, *expression.shape)

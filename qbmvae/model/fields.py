@@ -2,6 +2,15 @@
 
 scvi-tools' own fields compare categories by type, refuse missing labels, and are kept as base classes: the registries that
 they write, and that models saved before hold, stay the same.
+
+Parameters
+----------
+state_registry
+    What the model remembers of the column.
+adata_target
+    Cells to register.
+extend_categories
+    Whether new categories may come in.
 """
 
 from __future__ import annotations
@@ -77,11 +86,6 @@ class Labels(Category):
 
     def validate_field(self, adata: AnnData) -> None:
         """Nothing can be wrong with labels."""
-
-    def learned(self, adata: AnnData) -> np.ndarray:
-        """Return the categories of cells that a model is made with; nothing is written."""
-        assert self._original_attr_key is not None
-        return self._codes(adata, self._original_attr_key, None, False)[1]
 
     def _codes(self, adata: AnnData, key: str, known: Any, extend: bool) -> tuple[np.ndarray, np.ndarray]:
         missing = categories.UNLABELLED if self._unlabelled is None else self._unlabelled
@@ -223,6 +227,17 @@ class Moments(ObsmField):
         return self.register_field(adata_target)
 
 
+def labels(setup: dict[str, Any]) -> list[Labels]:
+    """Return the fields of the labels' columns: scvi-tools' own, then one each for further columns."""
+    keys: list[Any] = label_names.keys_of(setup["labels_key"]) or [None]
+    return [Labels(label_field(k), key, setup.get("unlabeled_category")) for k, key in enumerate(keys)]
+
+
+def label_field(k: int) -> str:
+    """Return under which name the registry holds the k-th column of labels."""
+    return REGISTRY_KEYS.LABELS_KEY if k == 0 else f"{REGISTRY_KEYS.LABELS_KEY}_{k}"
+
+
 def columns(setup: dict[str, Any], totals: np.ndarray | None = None) -> list[Any]:
     """Return the fields of the columns that a registration names.
 
@@ -235,7 +250,7 @@ def columns(setup: dict[str, Any], totals: np.ndarray | None = None) -> list[Any
     """
     return [
         Category(REGISTRY_KEYS.BATCH_KEY, setup["batch_key"]),
-        Labels(REGISTRY_KEYS.LABELS_KEY, setup["labels_key"], setup.get("unlabeled_category")),
+        *labels(setup),
         SizeFactors(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup["size_factor_key"], totals),
         JointCategories(REGISTRY_KEYS.CAT_COVS_KEY, setup["categorical_covariate_keys"]),
         JointNumbers(REGISTRY_KEYS.CONT_COVS_KEY, setup["continuous_covariate_keys"]),

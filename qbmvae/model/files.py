@@ -37,6 +37,11 @@ def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
         The folder.
     overwrite
         Whether it may exist: then files of the same names are replaced.
+
+    Raises
+    ------
+    InputError
+        Where the folder exists and may not.
     """
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists: choose another folder or pass overwrite=True")
@@ -53,7 +58,13 @@ def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
 
 @contextmanager
 def reading(path: Path, prefix: str = "") -> Iterator[None]:
-    """Name a folder that holds no saved model, or a damaged one."""
+    """Name a folder that holds no saved model, or a damaged one.
+
+    Raises
+    ------
+    InputError
+        For a folder without a model, or with a damaged one.
+    """
     if not (path / f"{prefix}model.pt").is_file():
         found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) if path.is_dir() else "no such folder"
         raise InputError(f"{path} holds no saved model (model.pt is missing; {found})")
@@ -64,7 +75,13 @@ def reading(path: Path, prefix: str = "") -> Iterator[None]:
 
 
 def saved_data(path: Path, prefix: str = "") -> AnnData:
-    """Return the cells that were saved with a model."""
+    """Return the cells that were saved with a model.
+
+    Raises
+    ------
+    InputError
+        Where there are none.
+    """
     file = path / f"{prefix}adata.h5ad"
     if not file.is_file():
         raise InputError(f"{path} holds no data: pass adata=, or adata=False for a model without data")
@@ -106,7 +123,17 @@ class Export:
 
 
 def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarray, np.ndarray | None]) -> None:
-    """Write a trained model into one safetensors file; see `QBMVAE.export`."""
+    """Write a trained model into one safetensors file; see `QBMVAE.export`.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    model
+        The trained model.
+    libraries
+        Of the training cells, see `qbmvae.model.cells.libraries`.
+    """
     tensors = {f"module.{name}": value for name, value in model.module.state_dict().items()}
     sizes, codes, numbers = libraries
     tensors["library_sizes"] = torch.from_numpy(np.asarray(sizes, dtype=np.float32))
@@ -136,7 +163,13 @@ def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarr
 
 
 def read_export(path: Path) -> Export:
-    """Read what `write_export` wrote."""
+    """Read what `write_export` wrote.
+
+    Raises
+    ------
+    InputError
+        For a damaged file.
+    """
     tensors, header = archive.read(path, KIND)
     try:
         return _export(path, tensors, header)

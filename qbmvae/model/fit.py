@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,61 +26,14 @@ from qbmvae.data import counts
 from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
 from qbmvae.data.stream import Stream, StreamSource
-from qbmvae.model import aligned_space, cells, embedding, expression_space, refit
+from qbmvae.model import aligned_space, cells, embedding, expression_space, labels, refit
 from qbmvae.model.lightning import LightningObserver, loggers_of
+from qbmvae.model.run_options import RunOptions
 from qbmvae.model.split import split_cells
 from samplers.errors import InputError
 
 #: Epochs x cells that a default training sees, as scvi-tools scales its epochs with the data.
 DEFAULT_EPOCHS, DEFAULT_CELLS = 400, 20_000
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Which cells one call of `QBMVAE.train` uses, where it computes, and what it writes.
-
-    Attributes
-    ----------
-    train_size, validation_size
-        Shares of the cells; .9 and the rest by default.
-    shuffle_set_split
-        Whether the split is random (else the first cells train).
-    external_indexing
-        Own split: arrays of training and validation (and test) indices.
-    accelerator, devices
-        As in scvi-tools: "auto", "cpu", "gpu", and how many or which; several train one model together.
-    checkpoint_dir
-        Folder for checkpoints, written atomically after each epoch.
-    resume_from
-        Folder with checkpoints of an interrupted training: continues it, to the bit, with its own settings.
-    on_epoch
-        Called with the trainer after each epoch, the model ready to answer; for curves of one's own.
-    callbacks
-        Objects with the hooks of Lightning's callbacks, for epochs, steps and validations; the model is ready to answer at
-        the end of epochs and validations. `trainer.should_stop = True` ends the training.
-    logger
-        Gets each epoch's metrics: "csv", "tensorboard", "wandb" (in the checkpoints' folder, or "qbmvae_logs"), or an
-        object of Lightning's loggers' kind; several in a list.
-    stream
-        Where training counts come from instead of the model's data: see `qbmvae.data.stream`, whose
-        `annbatch_stream` reads an annbatch collection. Genes by name where the pieces name them.
-    progress_bar
-        Whether to show progress, on stderr.
-    """
-
-    train_size: float | None = None
-    validation_size: float | None = None
-    shuffle_set_split: bool = True
-    external_indexing: Sequence[np.ndarray] | None = None
-    accelerator: str = "auto"
-    devices: int | list[int] | str = "auto"
-    checkpoint_dir: str | Path | None = None
-    resume_from: str | Path | None = None
-    on_epoch: Callable[[Trainer], None] | None = None
-    callbacks: Sequence[Any] | None = None
-    logger: Any = None
-    stream: Stream | None = None
-    progress_bar: bool = True
 
 
 def default_epochs(n_cells: int) -> int:
@@ -90,7 +42,13 @@ def default_epochs(n_cells: int) -> int:
 
 
 def check_trainable(model: Model) -> AnnData:
-    """Return the cells that a model trains on; raise InputError where it has no counts."""
+    """Return the cells that a model trains on; raise InputError where it has no counts.
+
+    Raises
+    ------
+    InputError
+        Where the model has no counts.
+    """
     if model.adata is None:
         raise InputError("this model has no data to train on: make or load it with adata=")
     if model.minified_data_type is not None:
@@ -107,6 +65,11 @@ def check_same_cells(model: Model, state: dict[str, Any]) -> None:
         The model, with the data to go on with.
     state
         The checkpoint; those written before contents were kept are taken as they are.
+
+    Raises
+    ------
+    InputError
+        Where they differ; the message says in what.
     """
     if "split" in state:
         largest = max((int(part.max()) for part in state["split"] if len(part)), default=-1)
@@ -159,7 +122,22 @@ class Run:
 
     @classmethod
     def of(cls, model: Model, config: TrainingConfig, options: RunOptions) -> Run:
-        """Return a run from the start, or one that goes on from a checkpoint with the settings found there."""
+        """Return a run from the start, or one that goes on from a checkpoint with the settings found there.
+
+        Parameters
+        ----------
+        model
+            The model.
+        config
+            How to train.
+        options
+            What is asked of this run.
+
+        Raises
+        ------
+        InputError
+            For too few cells, or other data than the checkpoint's.
+        """
         state = None
         if options.resume_from is not None:
             state = checkpoint.load(Path(options.resume_from) / checkpoint.NAME)
@@ -205,6 +183,7 @@ class Run:
             progress=options.progress_bar,
             notes={"split": list(self.split), "cells": cells.contents(self.model)},
             ranks=ranks,
+            supervision=labels.supervision(self.model, self.config.label_weight),
         )
         if self.state is not None:
             trainer.load_state_dict(self.state)
@@ -298,7 +277,17 @@ def measure(model: Model, config: TrainingConfig) -> None:
 
 
 def subset(cells: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Return at most `size` of some cells, drawn at random, in order."""
+    """Return at most `size` of some cells, drawn at random, in order.
+
+    Parameters
+    ----------
+    cells
+        Positions.
+    size
+        At most as many.
+    seed
+        Of the choice.
+    """
     if len(cells) > size:
         cells = np.random.default_rng(seed).choice(cells, size, replace=False)
     return np.sort(cells)

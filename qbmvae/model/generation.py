@@ -32,7 +32,24 @@ def prior_codes(
     clamp: Mapping[int, int] | None = None,
     bias: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draw codes of a prior, `(n, n_latent)`; parameters as in `QBMVAE.sample_prior`."""
+    """Draw codes of a prior, `(n, n_latent)`; parameters as in `QBMVAE.sample_prior`.
+
+    Parameters
+    ----------
+    prior
+        The model's.
+    n
+        How many.
+    rng
+        The generator.
+    sampler, clamp, bias
+        As in `QBMVAE.sample_prior`.
+
+    Raises
+    ------
+    InputError
+        For a number below 1, or a clamp or bias that the prior does not take.
+    """
     if n < 1:
         raise InputError(f"n must be at least 1, not {n}")
     if not isinstance(prior, DiscretePrior):
@@ -53,7 +70,6 @@ def training_like(
     names: Sequence[str],
     n_cells: int,
     batch: str | None,
-    library_size: float | np.ndarray | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Draw library sizes, `(n_cells,)`, covariate codes and continuous covariates, `(n_cells, ...)`, of training cells.
@@ -68,10 +84,13 @@ def training_like(
         How many.
     batch
         Name of the batch; in the proportions of the training cells by default.
-    library_size
-        Replaces the drawn sizes.
     rng
         The generator.
+
+    Raises
+    ------
+    InputError
+        For an unknown batch, one without training cells, or library sizes that are not positive.
     """
     sizes, codes, numbers = libraries
     if batch is None:
@@ -83,10 +102,21 @@ def training_like(
         if not len(pool):
             raise InputError(f"no training cell belongs to batch {batch!r}: give library_size= and another batch")
         rows = rng.choice(pool, size=n_cells)
-    library = sizes[rows] if library_size is None else np.broadcast_to(library_size, n_cells)
+    return np.asarray(sizes[rows]), codes[rows], None if numbers is None else numbers[rows]
+
+
+def checked_sizes(library_size: float | np.ndarray, n_cells: int) -> np.ndarray:
+    """Return library sizes that were asked for, `(n_cells,)`; refuse what is not finite and positive.
+
+    Raises
+    ------
+    InputError
+        For sizes of another number, or that are not finite and positive.
+    """
+    library = np.broadcast_to(library_size, n_cells)
     if not (np.isfinite(library).all() and (library > 0).all()):
         raise InputError("library_size must be finite and positive")
-    return np.asarray(library), codes[rows], None if numbers is None else numbers[rows]
+    return library
 
 
 @torch.inference_mode()
@@ -135,7 +165,21 @@ def annotated(
     batches: Sequence[str],
     genes: Sequence[str] | np.ndarray,
 ) -> AnnData:
-    """Return generated cells as an AnnData: codes in `.obsm["X_bits"]`, batch and library size in `.obs`."""
+    """Return generated cells as an AnnData: codes in `.obsm["X_bits"]`, batch and library size in `.obs`.
+
+    Parameters
+    ----------
+    counts
+        `(n_cells, n_genes)`.
+    codes
+        `(n_cells, n_latent)`.
+    library
+        `(n_cells,)`.
+    batches
+        Name of each cell's batch.
+    genes
+        Their names.
+    """
     obs = pd.DataFrame(
         {"batch": pd.Categorical(list(batches)), "library_size": library},
         index=[f"generated_{i}" for i in range(len(codes))],
@@ -146,12 +190,28 @@ def annotated(
 
 
 def biased(problem: Ising, bias: np.ndarray | None, n_latent: int) -> Ising:
-    """Return the problem with `bias` nats added to the field of each latent bit in {0, 1}."""
+    """Return the problem with `bias` nats added to the field of each latent bit in {0, 1}.
+
+    Parameters
+    ----------
+    problem
+        The prior's.
+    bias
+        `(n_latent,)` nats, or None.
+    n_latent
+        Bits, the first spins of the problem.
+    """
     return problem if bias is None else with_bit_fields(problem, checked_bias(bias, n_latent))
 
 
 def checked_clamp(clamp: Mapping[int, int] | None, n_latent: int) -> dict[int, int]:
-    """Return bits and the values to which they are clamped; refuse bits and values that do not exist."""
+    """Return bits and the values to which they are clamped; refuse bits and values that do not exist.
+
+    Raises
+    ------
+    InputError
+        For a bit or a value that does not exist.
+    """
     clamped = {}
     for bit, value in (clamp or {}).items():
         if not 0 <= int(bit) < n_latent:
@@ -163,7 +223,13 @@ def checked_clamp(clamp: Mapping[int, int] | None, n_latent: int) -> dict[int, i
 
 
 def checked_bias(bias: np.ndarray, n_latent: int) -> np.ndarray:
-    """Return fields to add to those of the bits, `(n_latent,)`; refuse others."""
+    """Return fields to add to those of the bits, `(n_latent,)`; refuse others.
+
+    Raises
+    ------
+    InputError
+        For another shape, or values that are not finite.
+    """
     bias = np.asarray(bias, dtype=np.float64)
     if bias.shape != (n_latent,) or not np.isfinite(bias).all():
         raise InputError(f"bias must be {n_latent} finite numbers, one a bit, not shape {bias.shape}")

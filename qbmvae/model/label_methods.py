@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ class LabelMethods(PriorMethods):
 
     @classmethod
     def from_unlabeled(
-        cls, model: Self, adata: AnnData, labels_key: str, unlabeled_category: str, *, seed: int = 0
+        cls, model: Self, adata: AnnData, labels_key: str | Sequence[str], unlabeled_category: str, *, seed: int = 0
     ) -> Self:
         """Return a trained model with label units, fitted to these cells; its encoder, decoder and prior stay.
 
@@ -62,6 +63,7 @@ class LabelMethods(PriorMethods):
         soft: bool = False,
         method: Literal["machine", "softmax", "knn"] = "machine",
         batch_size: int | None = None,
+        labels_key: str | None = None,
     ) -> pd.Series | pd.DataFrame:
         """Predict labels of cells; a cell's prediction does not depend on which other cells are predicted.
 
@@ -79,35 +81,47 @@ class LabelMethods(PriorMethods):
             cells in the default embedding, weighted by inverse distance.
         batch_size
             Cells at once.
+        labels_key
+            Column of labels to predict, the others summed out; all by default.
 
         Returns
         -------
-        Series of labels by `obs_names`, or DataFrame of probabilities (cells x labels), rows summing to 1.
+        Series of labels by `obs_names`, or DataFrame of probabilities (cells x labels), rows summing to 1. Of several columns
+        of labels a DataFrame with a column each; soft, the columns are (labels_key, label), and those of a key sum to 1.
 
         Raises
         ------
         InputError
-            For a model without label units, or an unknown method.
+            For a model without label units, or an unknown method or column.
         """
         labels.units_of(self)
         self._check_if_trained(warn=False)
+        known = cells.label_units(self.registry_)
+        keys = list(known) if labels_key is None else [labels_key]
+        groups = [labels.group_of(self, key) for key in keys]
         entered = cells.enter(self, adata)
-        p = labels.probabilities(self, entered, indices, batch_size, method)
+        found = labels.probabilities(self, entered, indices, batch_size, method, groups)
         rows = cells.rows_of(entered, indices)
         index = entered.obs_names if rows is None else entered.obs_names[rows]
-        known = cells.label_units(self.registry_)
+        tables = {
+            key: pd.DataFrame(p / p.sum(1, keepdims=True), index=index, columns=pd.Index(known[key]))
+            for key, p in zip(keys, found, strict=True)
+        }
         if soft:
-            return pd.DataFrame(p / p.sum(1, keepdims=True), index=index, columns=pd.Index(known))
-        chosen = np.asarray(known, dtype=object)[p.argmax(1)]
-        return pd.Series(chosen, index=index, name=self.registry_["setup_args"]["labels_key"])
+            return tables[keys[0]] if len(keys) == 1 else pd.concat(tables, axis=1)
+        hard = {
+            key: pd.Series(np.asarray(known[key], dtype=object)[p.argmax(1)], index=index, name=key)
+            for key, p in zip(keys, found, strict=True)
+        }
+        return hard[keys[0]] if len(keys) == 1 else pd.DataFrame(hard)
 
     def get_label_log_partition(self) -> pd.DataFrame:
         """Return log Z of the bits given each label, which is what the label units' constants rest on.
 
         Returns
         -------
-        DataFrame by label: "log_partition" and "standard_error" in nats, "share" of the label, and the unit's "constant",
-        log share less log Z. The standard error is that of the constant too.
+        DataFrame by label, or combination of labels: "log_partition" and "standard_error" in nats, "share", and the unit's
+        "constant", log share less log Z. The standard error is that of the constant too.
         """
         machine = labels.units_of(self).machine
         self._check_if_trained(warn=False)
@@ -118,4 +132,7 @@ class LabelMethods(PriorMethods):
             "constant": machine.constants,
         }
         values = {name: value.cpu().numpy() for name, value in table.items()}
-        return pd.DataFrame(values, index=pd.Index(cells.label_units(self.registry_)))
+        known = cells.label_units(self.registry_)
+        if len(known) == 1:
+            return pd.DataFrame(values, index=pd.Index(next(iter(known.values()))))
+        return pd.DataFrame(values, index=pd.MultiIndex.from_product(known.values(), names=list(known)))

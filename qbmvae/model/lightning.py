@@ -15,7 +15,7 @@ from qbmvae.core.batch import Batch
 from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.observer import Observer
 from qbmvae.core.training.trainer import Trainer
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, nearest, require
 
 #: scvi-tools' names of what we have too, and settings of theirs that mean what ours always does.
 RENAMED = {"lr": "learning_rate", "weight_decay": "weight_decay", "max_kl_weight": "kl_weight"}
@@ -75,6 +75,11 @@ def loggers_of(logger: Any, folder: Path) -> list[Any]:
         A name, an object of Lightning's kind, several of these, or None or False for none; True is "csv".
     folder
         Where those made by name write.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a package that is not installed, or an object that is no logger.
     """
     if logger is None or logger is False:
         return []
@@ -85,8 +90,7 @@ def loggers_of(logger: Any, folder: Path) -> list[Any]:
         if not hasattr(name, "log_metrics"):
             raise InputError(f"logger has no log_metrics: {type(name).__name__} is no logger of Lightning's kind")
         return [name]
-    if name not in LOGGERS:
-        raise InputError(f"there is no logger {name!r}{nearest(name, LOGGERS)}")
+    require(name, LOGGERS, "there is no logger")
     from lightning.pytorch import loggers
 
     kind, package = LOGGERS[name]

@@ -9,6 +9,7 @@ from anndata import AnnData
 from scvi.model.base import ArchesMixin
 
 from qbmvae.core.options import Dispersion, Estimator, GeneLikelihood, ModelOptions, Normalisation, PriorName, pick
+from qbmvae.data import label_names
 from qbmvae.model import cells, files, query
 from qbmvae.model.door import Door
 from qbmvae.model.training_methods import TrainingMethods
@@ -20,8 +21,8 @@ class QBMVAE(TrainingMethods):
 
     Parameters
     ----------
-    adata
-        Data registered with `QBMVAE.setup_anndata`.
+    adata, registry
+        Data registered with `QBMVAE.setup_anndata`; their registry, where scvi-tools makes a model without data.
     n_latent
         Bits of the code (dimensions for a continuous prior).
     n_hidden
@@ -51,11 +52,11 @@ class QBMVAE(TrainingMethods):
         Gradient through the bits: "straight-through", "gumbolt", "spike-exponential", "overlapping-exponential",
         "reinmax" or "disarm".
     estimator_parameter
-        Its temperature or sharpness; each has a default.
+        Temperature or sharpness of the estimator; each estimator has a default.
     encode_covariates
         Whether the encoder sees batch and covariates (the decoder always does, at every layer).
     normalisation
-        Of the hidden layers: "batch", "layer" or "none".
+        Normalisation of the hidden layers: "batch", "layer" or "none".
     sampler
         Of the negative phase: a name of `samplers.available()`, "name?option=value&...", or a `samplers.Sampler` or
         `dimod.Sampler` object.
@@ -108,12 +109,12 @@ class QBMVAE(TrainingMethods):
     ):
         options = pick(ModelOptions, locals())
         self.door = Door(gene_likelihood != "gaussian")
-        if adata is not None:
-            entered = self.door.enter(adata, cells.registered(type(self), adata))
+        entered = None if adata is None else self.door.enter(adata, cells.registered(type(self), adata))
+        if entered is not None:
             registry = entered.manager.registry
         elif registry is None:
             raise InputError("QBMVAE needs data: QBMVAE.setup_anndata(adata, batch_key=...), then QBMVAE(adata)")
-        options = cells.with_likelihood(options, entered if adata is not None else None)
+        options = cells.with_likelihood(options, entered)
         super().__init__(None, registry)
         self.sampler, self.align_batches = sampler, align_batches
         self._module_options = {**cells.sizes(self), **vars(options)}
@@ -137,7 +138,7 @@ class QBMVAE(TrainingMethods):
         adata: AnnData,
         layer: str | None = None,
         batch_key: str | None = None,
-        labels_key: str | None = None,
+        labels_key: str | list[str] | None = None,
         size_factor_key: str | None = None,
         categorical_covariate_keys: list[str] | None = None,
         continuous_covariate_keys: list[str] | None = None,
@@ -157,14 +158,14 @@ class QBMVAE(TrainingMethods):
         batch_key
             Column of `adata.obs` with the batch.
         labels_key
-            Column with labels. They are used with `unlabeled_category` alone; without it they may be missing.
+            Column with labels, or several, a group of units each; without `unlabeled_category` they may be missing.
         size_factor_key
             Column with size factors, used in the place of total counts; of any scale.
         categorical_covariate_keys, continuous_covariate_keys
             Further covariates of the decoder.
         unlabeled_category
-            Label of the cells that have none: then labels are units of the machine, fitted when training ends, and encoder
-            and decoder do not see them. None: labels are not used.
+            Label of the cells that have none, in every column: then labels are units of the machine, fitted when training
+            ends, and encoder and decoder do not see them. None: labels are not used.
         source_registry
             What another model knows of genes and categories, which these data then follow.
         extend_categories
@@ -179,7 +180,7 @@ class QBMVAE(TrainingMethods):
         setup = {
             "layer": layer,
             "batch_key": batch_key,
-            "labels_key": labels_key,
+            "labels_key": label_names.plain(labels_key),
             "size_factor_key": size_factor_key,
             "categorical_covariate_keys": categorical_covariate_keys,
             "continuous_covariate_keys": continuous_covariate_keys,
@@ -286,7 +287,7 @@ class QBMVAE(TrainingMethods):
 
     @classmethod
     def load_query_data(cls, adata: AnnData, reference_model: QBMVAE | str | Path, unfrozen: bool = False) -> QBMVAE:
-        """Return a model of the query data on top of a reference; train it to fit the new batches' rows.
+        """Return a model of the query data on a reference; train it to fit the new batches' rows.
 
         Parameters
         ----------

@@ -1,7 +1,18 @@
-"""The VAE as an scvi-tools module: what its mixins call."""
+"""The VAE as an scvi-tools module: what its mixins call.
+
+Parameters
+----------
+z
+    Bits, `(n_cells, n_latent)`.
+library, log_library
+    Total counts, and their logarithm.
+covariates
+    Codes and values of the covariates.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -45,7 +56,7 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
     Parameters
     ----------
     n_labels
-        Labels that are units of the machine; 0 for none.
+        How many labels of each column are units of the machine; empty for none.
     **options
         Of `VAE`.
     """
@@ -58,7 +69,7 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
     expression_library: Tensor
     averaged_categories: Tensor
 
-    def __init__(self, n_labels: int = 0, **options: Any):
+    def __init__(self, n_labels: Sequence[int] = (), **options: Any):
         super().__init__()
         self.vae = VAE(**options)
         self.labels = LabelUnits(self.vae.prior, n_labels) if n_labels else None
@@ -134,7 +145,13 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
     def generative(
         self, z: Tensor, library: Tensor, covariates: Covariates, transform_batch: int | Tensor | None = None
     ) -> dict[str, Any]:
-        """Return the likelihood p(x | z) under "px"."""
+        """Return the likelihood p(x | z) under "px".
+
+        Parameters
+        ----------
+        transform_batch
+            Batch to decode as; each cell's own by default.
+        """
         if transform_batch is not None:
             own = covariates.categories[0]
             covariates = covariates.with_batch(torch.full_like(own, int(transform_batch)))
@@ -166,7 +183,17 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
         generative_outputs: dict[str, Any],
         kl_weight: float = 1.0,
     ) -> LossOutput:
-        """Return the evaluation loss: reconstruction and the whole KL at one hard draw (training has its own loop)."""
+        """Return the evaluation loss: reconstruction and the whole KL at one hard draw (training has its own loop).
+
+        Parameters
+        ----------
+        tensors
+            A minibatch as scvi-tools' loader gives it.
+        inference_outputs, generative_outputs
+            What `inference` and `generative` return.
+        kl_weight
+            Factor on the KL divergence.
+        """
         reconstruction = -generative_outputs["px"].log_prob(tensors[REGISTRY_KEYS.X_KEY]).sum(-1)
         z, qz = inference_outputs["z"], inference_outputs["qz"]
         if isinstance(self.vae.prior, DiscretePrior):
@@ -179,7 +206,17 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
     def sample(
         self, tensors: dict[str, Tensor], n_samples: int = 1, generative_kwargs: dict[str, Any] | None = None
     ) -> Tensor:
-        """Return posterior predictive counts, `(n_cells, n_genes)` or `(n_cells, n_genes, n_samples)`."""
+        """Return posterior predictive counts, `(n_cells, n_genes)` or `(n_cells, n_genes, n_samples)`.
+
+        Parameters
+        ----------
+        tensors
+            A minibatch as scvi-tools' loader gives it.
+        n_samples
+            Counts of each cell.
+        generative_kwargs
+            Arguments of `generative`.
+        """
         _, outputs = self.forward(
             tensors,
             inference_kwargs={"n_samples": n_samples},

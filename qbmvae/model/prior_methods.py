@@ -11,7 +11,7 @@ from anndata import AnnData
 
 import samplers
 from qbmvae.core.priors.log_partition import log_partition
-from qbmvae.model import bounds, cells, generation, refit
+from qbmvae.model import bounds, cells, generation, label_draws, refit
 from qbmvae.model import labels as label_units
 from qbmvae.model.bits import as_bits
 from qbmvae.model.cell_methods import CellMethods
@@ -99,8 +99,8 @@ class PriorMethods(CellMethods):
         ----------
         labels
             Whether label units are spins too, after the bits (and hidden units): those of a trained model with labels are by
-            default. Such a spin is named by its label, +1 means that the cell has it; a penalty keeps the labels one-hot, so
-            sample with labels clamped. Its log Z is 0 up to the errors of `get_label_log_partition`; that of the bits alone
+            default. Such a spin is named by its label ("labels_key=label" of two columns; three are no pairwise problem), +1
+            means that the cell has it; a penalty keeps the labels one-hot, so sample with labels clamped. Its log Z is 0 up to the errors of `get_label_log_partition`; that of the bits alone
             is `get_log_partition`'s.
 
         Raises
@@ -113,7 +113,9 @@ class PriorMethods(CellMethods):
             labels = self.module.labels is not None and self.is_trained_
         if not labels:
             return prior.problem()
-        return label_units.units_of(self).machine.joint_problem(cells.label_units(self.registry_))
+        known = cells.label_units(self.registry_)
+        names = [name if len(known) == 1 else f"{key}={name}" for key, every in known.items() for name in every]
+        return label_units.units_of(self).machine.joint_problem(names)
 
     def sample_prior(
         self,
@@ -123,7 +125,7 @@ class PriorMethods(CellMethods):
         sampler: Any = None,
         clamp: Mapping[int | str, int] | None = None,
         bias: np.ndarray | None = None,
-        label: str | None = None,
+        label: str | Mapping[str, str] | None = None,
     ) -> np.ndarray:
         """Draw codes of the prior.
 
@@ -140,7 +142,8 @@ class PriorMethods(CellMethods):
         bias
             `(n_latent,)` added to the prior's fields, in nats.
         label
-            Draw the codes of cells of this label, from the machine with label units.
+            Draw the codes of cells of this label, from the machine with label units; of several columns of labels a mapping
+            of columns to labels, those that it leaves out are summed out.
 
         Returns
         -------
@@ -151,18 +154,27 @@ class PriorMethods(CellMethods):
         InputError
             For a clamp or bias that does not fit the bits, or an unknown programme or label.
         """
-        rng, bits = np.random.default_rng(seed), as_bits(clamp, self.programmes_ or {})
-        if label is None:
-            return generation.prior_codes(self.module.vae.prior, n, rng, sampler, bits, bias)
-        prior, fields = label_units.given(self, label)
-        fields = fields if bias is None else fields + generation.checked_bias(bias, len(fields))
-        return generation.prior_codes(prior, n, rng, sampler, bits, fields)
+        rng = np.random.default_rng(seed)
+        return self._codes(label_draws.drawn(self, label, n, rng), rng, sampler, clamp, bias)
+
+    def _codes(
+        self, asked: label_draws.Asked, rng: np.random.Generator, sampler: Any, clamp: Any, bias: Any
+    ) -> np.ndarray:
+        """Return codes of cells with these combinations of labels, `(n, n_latent)`; parameters as in `sample_prior`."""
+        bits, parts = as_bits(clamp, self.programmes_ or {}), []
+        for combination, rows in asked:
+            prior, fields = self.module.vae.prior, bias
+            if combination is not None:
+                prior, fields = label_draws.given(self, combination)
+                fields = fields if bias is None else fields + generation.checked_bias(bias, len(fields))
+            parts.append(generation.prior_codes(prior, len(rows), rng, sampler, bits, fields))
+        return np.concatenate(parts)[label_draws.order(asked)]
 
     def generate(
         self,
         n_cells: int = 1000,
         *,
-        label: str | None = None,
+        label: str | Mapping[str, str] | None = None,
         batch: str | None = None,
         seed: int | np.random.Generator | None = None,
         clamp: Mapping[int | str, int] | None = None,
@@ -177,7 +189,8 @@ class PriorMethods(CellMethods):
         n_cells
             How many.
         label
-            Label of the cells, of a model with label units: bits are drawn with its unit clamped. None: of the prior.
+            Label of the cells, of a model with label units: bits are drawn with its unit clamped; a mapping where there are
+            several columns, see `sample_prior`. None: of the prior.
         batch
             Category of the batch to generate; drawn in the proportions of the training data by default.
         seed
@@ -189,8 +202,8 @@ class PriorMethods(CellMethods):
 
         Returns
         -------
-        AnnData of counts (CSR), with the bits in `.obsm["X_bits"]`; batch, library size, and the label that was asked for in
-        `.obs`.
+        AnnData of counts (CSR), with the bits in `.obsm["X_bits"]`; batch, library size, and the label in `.obs`: under
+        "label", or under each labels_key where a mapping asked for it.
 
         Raises
         ------
@@ -199,15 +212,26 @@ class PriorMethods(CellMethods):
         """
         self._check_if_trained(warn=False)
         rng, names = np.random.default_rng(seed), cells.batch_names(self.registry_)
-        codes = self.sample_prior(n_cells, seed=rng, clamp=clamp, bias=bias, sampler=sampler, label=label)
-        libraries = self._libraries()
-        if label is not None:
-            libraries = label_units.libraries(self, label, batch) or libraries
-        library, categories, numbers = generation.training_like(libraries, names, n_cells, batch, library_size, rng)
+        asked = label_draws.drawn(self, label, n_cells, rng)
+        codes, order = self._codes(asked, rng, sampler, clamp, bias), label_draws.order(asked)
+        like = [
+            generation.training_like(
+                label_draws.libraries(self, combination, batch) or self._libraries(), names, len(rows), batch, rng
+            )
+            for combination, rows in asked
+        ]
+        library, categories = (np.concatenate([part[k] for part in like])[order] for k in (0, 1))
+        found = [part[2] for part in like if part[2] is not None]
+        numbers = np.concatenate(found)[order] if found else None
+        if library_size is not None:
+            library = generation.checked_sizes(library_size, n_cells)
         counts = generation.decoded(self.module, codes, library, categories, numbers, int(rng.integers(2**31)))
         batches = [names[c] for c in categories[:, 0]]
         generated = generation.annotated(counts, codes, library, batches, self.get_var_names())
-        if label is not None:
+        if isinstance(label, Mapping):
+            for key, own in label_draws.names_of(self, asked).items():
+                generated.obs[key] = pd.Categorical(own)
+        elif label is not None:
             generated.obs["label"] = pd.Categorical([str(label)] * n_cells)
         return generated
 

@@ -31,6 +31,11 @@ def freeze(vae: VAE, reference_categories: Sequence[int]) -> None:
         The query's model.
     reference_categories
         Rows of each covariate that the reference has trained.
+
+    Raises
+    ------
+    InputError
+        Where no category is new.
     """
     vae.frozen_statistics = True
     for parameter in vae.parameters():

@@ -34,6 +34,15 @@ def refines(config: TrainingConfig, prior: Any, sampler: Sampler) -> bool:
 
     By default where that takes seconds and draws what the training drew: by a local sampler that keeps its chains, or by
     none. A machine's prior stays the machine's.
+
+    Parameters
+    ----------
+    config
+        How the model trains.
+    prior
+        Its prior.
+    sampler
+        Its sampler.
     """
     if not config.prior_learning_rate or not any(p.requires_grad for p in prior.parameters()):
         return False
@@ -43,7 +52,24 @@ def refines(config: TrainingConfig, prior: Any, sampler: Sampler) -> bool:
 
 
 def refine(model: Model, sampler: Sampler, seed: int, **options: Any) -> dict[str, float]:
-    """Fit the prior alone to the codes of the training cells; see `QBMVAE.refine_prior`."""
+    """Fit the prior alone to the codes of the training cells; see `QBMVAE.refine_prior`.
+
+    Parameters
+    ----------
+    model
+        The trained model.
+    sampler
+        That draws the negative phase.
+    seed
+        Of chains and batches.
+    **options
+        Those of `qbmvae.core.training.refine.refine`.
+
+    Raises
+    ------
+    InputError
+        For a model without data, or a prior without couplings.
+    """
     if model.adata is None:
         raise InputError("this model has no data to fit its prior to: load it with adata=")
     rng = np.random.default_rng(seed)

@@ -157,6 +157,11 @@ class ScviMethods(RNASeqMixin, BaseMinifiedModeModelClass):
             Those of scvi-tools' method: groupby, group1, group2, mode, delta, ...
         idx1, idx2
             Cells of the two groups, where they are not columns of `obs`.
+
+        Raises
+        ------
+        InputError
+            For an unknown column, or groups that share cells.
         """
         entered = cells.enter(self, adata)
         if (key := args[0] if args else options.get("groupby")) is not None and key not in entered.obs:
@@ -222,6 +227,11 @@ def known_batches(registry: dict[str, Any], wanted: Any) -> Any:
         The model's.
     wanted
         One batch or several, of any type; None among them means each cell's own.
+
+    Raises
+    ------
+    InputError
+        For a batch that the model does not know.
     """
     known = registry["field_registries"][REGISTRY_KEYS.BATCH_KEY]["state_registry"]["categorical_mapping"]
     table = {text_of(value): value for value in known}
@@ -254,6 +264,11 @@ def minified(model: Model, kind: str, moments: tuple[np.ndarray, np.ndarray], ex
         The posterior's mean and variance.
     extra
         Further arrays for `obsm`.
+
+    Raises
+    ------
+    InputError
+        For a kind that keeps counts, where these are on disk.
     """
     own, adata = cells.enter(model, None), model.adata
     with_counts = kind == ADATA_MINIFY_TYPE.LATENT_POSTERIOR_WITH_COUNTS

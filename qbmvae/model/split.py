@@ -14,7 +14,17 @@ TRAIN_SIZE = 0.9
 
 
 def steps(n_cells: int, config: TrainingConfig, train_size: float | None) -> int:
-    """Return about how many steps a training takes."""
+    """Return about how many steps a training takes.
+
+    Parameters
+    ----------
+    n_cells
+        All cells.
+    config
+        How to train.
+    train_size
+        Share of the cells that train.
+    """
     share = TRAIN_SIZE if train_size is None else train_size
     return config.max_epochs * max(1, -(-int(share * n_cells) // config.batch_size))
 
@@ -27,7 +37,26 @@ def split_cells(
     seed: int,
     external: Sequence[np.ndarray] | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return training, validation and test indices."""
+    """Return training, validation and test indices.
+
+    Parameters
+    ----------
+    n
+        All cells.
+    train_size, validation_size
+        Shares of the cells.
+    shuffle
+        Whether to draw them at random.
+    seed
+        Of the draw.
+    external
+        Sets of indices to use instead.
+
+    Raises
+    ------
+    InputError
+        For shares out of range, or sets that overlap or name no cell.
+    """
     if external is not None:
         if not 1 <= len(external) <= 3:
             raise InputError(f"external_indexing takes one to three sets of cells, not {len(external)}")

@@ -20,6 +20,7 @@ from qbmvae.model import fit, labels, query, split
 from qbmvae.model.bit_methods import BitMethods
 from qbmvae.model.lightning import planned
 from qbmvae.model.module import QBMVAEModule
+from qbmvae.model.run_options import RunOptions
 
 
 class TrainingMethods(BitMethods):
@@ -98,6 +99,7 @@ class TrainingMethods(BitMethods):
         kl_warmup: float = 0.25,
         batch_matching: float = 2.0,
         cycle_consistency: float = 0.0,
+        label_weight: float = 0.0,
         num_chains: int = 512,
         gradient_clip: float | None = None,
         early_stopping: bool = False,
@@ -133,17 +135,20 @@ class TrainingMethods(BitMethods):
         batch_size
             Cells a step.
         learning_rate, prior_learning_rate, weight_decay
-            Adam's, for the network and for the prior (which takes no weight decay).
+            Settings of Adam, for the network and for the prior (which takes no weight decay).
         learning_rate_decay
             Share of the steps, at the end, over which both rates fall linearly to 0.
         kl_weight
             Weight of the KL once warmed up (2 integrates best; below 1 suits trajectories).
         kl_warmup
-            Share of all steps over which it rises from 0.
+            Share of all steps over which the weight of the KL rises from 0.
         batch_matching
             Weight of the penalty on differences between the batches' mean bit probabilities.
         cycle_consistency
             Weight of the penalty on codes that change when decoded with another batch.
+        label_weight
+            Weight of a classifier's loss on labelled cells, which trains the encoder with it: tighter types, of models with
+            label units. 0: labels do not reach the encoder.
         num_chains
             Reads of the negative phase a step.
         gradient_clip
@@ -165,7 +170,7 @@ class TrainingMethods(BitMethods):
             Whether to end with a fit of the prior alone to the cells' codes, see `QBMVAE.refine_prior`. By default where that
             takes seconds: the sampler is local and keeps its chains, or none is needed.
         precision
-            Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
+            Precision of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
         fused
             "auto": steps without the autograd engine, where the model allows it; "off": all through autograd. The two differ
             by rounding and by speed.
@@ -210,7 +215,7 @@ class TrainingMethods(BitMethods):
         config = pick(TrainingConfig, locals())
         if plan_kwargs:
             config = planned(config, plan_kwargs, split.steps(n_obs, config, train_size))
-        options = pick(fit.RunOptions, locals())
+        options = pick(RunOptions, locals())
         if sampler is not None:
             self.sampler = sampler
         run = fit.Run.of(self, config, options)

@@ -1,4 +1,14 @@
-"""Is this AnnData usable as perturbation data? Every refusal names what, where and the cure."""
+"""Is this AnnData usable as perturbation data? Every refusal names what is wrong, where, and what to do.
+
+Parameters
+----------
+adata
+    The user's data.
+which
+    What messages call the data.
+pert_key
+    Column of obs with each cell's perturbation.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +47,20 @@ def labels(adata: AnnData, pert_key: str, which: str = "data") -> np.ndarray:
 
 
 def require_control(names: np.ndarray, control: str, pert_key: str, which: str = "data") -> None:
-    """Raise InputError where no cell carries the label of the controls."""
+    """Raise InputError where no cell carries the label of the controls.
+
+    Parameters
+    ----------
+    names
+        Perturbation of each cell.
+    control
+        Label of the controls.
+
+    Raises
+    ------
+    InputError
+        Where there are none.
+    """
     if not (names == control).any():
         raise InputError(
             f"{which}: no control cells: no cell has {control!r} in obs[{pert_key!r}]"
@@ -52,6 +75,11 @@ def log_normalised(
 
     Integers are taken for counts and normalised (total to `target_sum`, by default the median total of the cells,
     then log1p), as cell-eval does.
+
+    Parameters
+    ----------
+    target_sum
+        Total to which counts are normalised; their median by default.
 
     Raises
     ------
@@ -118,7 +146,13 @@ def _normalise(x: sp.csr_matrix | np.ndarray, target_sum: float | None) -> sp.cs
 
 
 def unique_genes(adata: AnnData, which: str = "data") -> None:
-    """Raise InputError where a gene's name occurs twice."""
+    """Raise InputError where a gene's name occurs twice.
+
+    Raises
+    ------
+    InputError
+        Where there is one.
+    """
     if not adata.var_names.is_unique:
         twice = adata.var_names[adata.var_names.duplicated()]
         raise InputError(
@@ -131,6 +165,13 @@ def match_genes(
     adata: AnnData, genes: np.ndarray | list[str], which: str = "data", wanted_by: str = "the model"
 ) -> np.ndarray:
     """Return the column of each of `genes` in `adata.var_names`, (n_genes,) int.
+
+    Parameters
+    ----------
+    genes
+        The names that are wanted.
+    wanted_by
+        Who wants them, for messages.
 
     Raises
     ------
@@ -147,3 +188,14 @@ def match_genes(
             f"{nearest(first, adata.var_names[:5000])}: give data with these genes in var_names"
         )
     return index
+
+
+def of_genes(adata: AnnData, genes: list[str], which: str = "data") -> AnnData:
+    """Return the cells with these genes in this order, matched by name; the object itself where it has just these.
+
+    Parameters
+    ----------
+    genes
+        The names that are wanted.
+    """
+    return adata if np.array_equal(adata.var_names, genes) else adata[:, match_genes(adata, genes, which)]

@@ -29,6 +29,17 @@ def predict(name: str, groups: Groups, features: Features, labels: Sequence[str]
     name
         One of `BASELINES`. "nearest perturbation" is the training perturbation of the most similar features (cosine of
         the centred vectors), the perturbation itself where it was seen; without any similarity, the mean response.
+    groups
+        Of training.
+    features
+        Vectors of the perturbations.
+    labels
+        Perturbations to predict.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
     """
     known, deltas = perturbation_means(groups)
     mean = deltas.mean(0)
@@ -50,7 +61,17 @@ def predict(name: str, groups: Groups, features: Features, labels: Sequence[str]
 
 
 def nearest(groups: Groups, features: Features, label: str) -> str:
-    """Return the training perturbation of the most similar features (cosine of the centred vectors)."""
+    """Return the training perturbation of the most similar features (cosine of the centred vectors).
+
+    Parameters
+    ----------
+    groups
+        Of training.
+    features
+        Vectors of the perturbations.
+    label
+        Perturbation whose neighbour is wanted.
+    """
     known, _ = perturbation_means(groups)
     return str(known[_similarity(features, known, [label])[0].argmax()])
 

@@ -40,6 +40,14 @@ class Source:
         Log1p-normalised expression of every cell, for pairs of cells.
     set_size
         Control cells in a set.
+    groups
+        The groups.
+    tuned
+        Whether the backbone trains, so that its outputs change.
+    seed
+        Of the sets of control cells.
+    index, batch_size, rng
+        Of an epoch: positions of the groups, size of a batch, and the generator.
     """
 
     def __init__(

@@ -33,6 +33,10 @@ def make_cells(
         change of its mean as a Poisson count's would, p -> 1 - (1 - p)^r, then its values are rescaled, none beyond the
         largest of the controls (or of the predicted means); the pseudobulk is exactly max(control_mean + delta, 0),
         whichever cells were drawn.
+    n_cells
+        How many.
+    rng
+        The generator.
     """
     rows = rng.choice(controls.shape[0], n_cells, replace=controls.shape[0] < n_cells)
     drawn = controls[np.sort(rows)]

@@ -12,7 +12,7 @@ from qbmvae.circuits import BlockCircuit
 from qbmvae.perturbation.options import Options
 
 
-class Bottleneck(nn.Module):
+class _Bottleneck(nn.Module):
     """`width` backbone values to angles in +-pi, through the circuit (or its classical twin), (batch, n_outputs)."""
 
     def __init__(self, width: int, options: Options, seed: int | None = None):
@@ -50,7 +50,17 @@ def last_layer(network: nn.Sequential) -> nn.Linear:
 
 
 def decoder(kind: str, inputs: int, n_genes: int) -> nn.Sequential:
-    """Build a decoder to genes: "linear", "mlp512" (inputs-512-genes) or "deep" (inputs-512-1024-genes)."""
+    """Build a decoder to genes: "linear", "mlp512" (inputs-512-genes) or "deep" (inputs-512-1024-genes).
+
+    Parameters
+    ----------
+    kind
+        Its name.
+    inputs
+        Width of the input.
+    n_genes
+        Width of the output.
+    """
     hidden: list[int] = {"linear": [], "mlp512": [512], "deep": [512, 1024]}[kind]
     layers: list[nn.Module] = []
     for a, b in zip([inputs, *hidden], hidden, strict=False):
@@ -88,7 +98,7 @@ class DeltaPredictor(nn.Module):
         self.register_buffer("spread", torch.ones(width))
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("factor", torch.ones(()))
-        self.bottleneck = Bottleneck(width, options, seed) if options.bottleneck != "none" else None
+        self.bottleneck = _Bottleneck(width, options, seed) if options.bottleneck != "none" else None
         self.decoder = decoder(options.decoder, self.bottleneck.n_outputs, n_genes) if self.bottleneck else None
         self.gate = nn.Parameter(torch.zeros(())) if options.gate and self.bottleneck else None
         self.linear = nn.Linear(width, n_genes) if options.bypass != "none" else None

@@ -46,6 +46,13 @@ def collapse_report(predicted: np.ndarray, observed: np.ndarray, control: np.nda
 
     "similarity" compares predicted expression profiles (control plus effect), as the prototype's page does;
     "effect_similarity" the effects alone.
+
+    Parameters
+    ----------
+    predicted, observed
+        Effects, `(P, n_genes)`.
+    control
+        Basal profile, `(n_genes,)`.
     """
     out = {}
     for which, effects in (("predicted", predicted), ("observed", observed)):

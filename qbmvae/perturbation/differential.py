@@ -41,6 +41,16 @@ def fold_change_and_fdr(group: sp.csr_matrix | np.ndarray, controls: Controls) -
 
 
 def ranked_genes(fold: np.ndarray, fdr: np.ndarray, threshold: float = 0.05) -> np.ndarray:
-    """Return the indices of the significant genes, largest |log2 fold change| first, ties in gene order."""
+    """Return the indices of the significant genes, largest |log2 fold change| first, ties in gene order.
+
+    Parameters
+    ----------
+    fold
+        Log2 fold changes, `(n_genes,)`.
+    fdr
+        False discovery rates, `(n_genes,)`.
+    threshold
+        Largest rate that counts as significant.
+    """
     significant = np.flatnonzero(fdr < np.float32(threshold))
     return significant[np.argsort(-fold[significant], kind="stable")]

@@ -76,7 +76,19 @@ def one_hot(labels: Iterable[str], separator: str = "+") -> Features:
 def gene_embeddings(
     x: sp.csr_matrix | np.ndarray, genes: Sequence[str], n_components: int = 32, separator: str = "+"
 ) -> Features:
-    """Embed each measured gene by its loadings on the principal components of (control) cells, (n_genes, n_components)."""
+    """Embed each measured gene by its loadings on the principal components of (control) cells, (n_genes, n_components).
+
+    Parameters
+    ----------
+    x
+        Log1p-normalised expression of (control) cells, `(n_cells, n_genes)`.
+    genes
+        Their names.
+    n_components
+        Width of a vector.
+    separator
+        Joins the names of a combination's parts.
+    """
     components, _ = principal_components(x, n_components)
     scale = components.std() or 1.0
     return Features(tuple(map(str, genes)), (components.T / scale).astype(np.float32), "genes", separator)
@@ -86,6 +98,11 @@ def read_features(path: str | Path, separator: str = "+") -> Features:
     """Read a table of vectors: .csv, .tsv, .parquet (first column or index: names), .npz or .pt (name -> vector).
 
     A .npz may also hold `names` and `values`.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, unreadable, or holds no finite vector a name.
     """
     path = Path(path)
     if not path.is_file():

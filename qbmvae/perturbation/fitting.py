@@ -1,4 +1,18 @@
-"""Fitting the delta predictor to a user's screen."""
+"""Fitting the delta predictor to a user's screen.
+
+Parameters
+----------
+adata
+    Perturbed and control cells.
+x
+    Their log1p-normalised expression, `(n_cells, n_genes)`.
+labels
+    Each cell's perturbation.
+pert_key, control, context_key, separator, features
+    As in `fit`.
+seed
+    Of everything random.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from qbmvae.fingerprint import fingerprint
+from qbmvae import fingerprint
+from qbmvae.core.training import checkpoint as checkpoints
 from qbmvae.perturbation import audit, training
 from qbmvae.perturbation.backbones import Backbone
 from qbmvae.perturbation.backbones.local import LocalBackbone
 from qbmvae.perturbation.batches import Source
-from qbmvae.perturbation.checkpoint import Checkpoint
 from qbmvae.perturbation.delta import DeltaPredictor
 from qbmvae.perturbation.features import Features, gene_embeddings, one_hot, read_features
 from qbmvae.perturbation.groups import Groups, group, random_contexts
@@ -57,7 +71,7 @@ def resolve_features(
     return table
 
 
-def make_backbone(
+def _make_backbone(
     backbone: str | Path | Backbone,
     adata: AnnData,
     x: Any,
@@ -142,59 +156,41 @@ def fit(
     options = preset(options) if isinstance(options, str) else options
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _fit(
-            adata, pert_key, control, features, backbone, options, context_key, separator, seed, report, checkpoint
+        labels = audit.labels(adata, pert_key)
+        audit.require_control(labels, control, pert_key)
+        audit.match_genes(adata, adata.var_names)
+        target_sum = audit.median_total(adata)
+        x = audit.log_normalised(adata, target_sum=target_sum)
+        groups = training_groups(adata, x, pert_key, control, context_key, seed)
+        table = resolve_features(features, adata, labels, control, x, separator)
+        one_hot_table = table.kind == "one-hot"
+        known = np.unique(groups.labels)
+        values = table.lookup(known) if not _has_own_vectors(backbone, table) else np.zeros((len(known), 1), np.float32)
+        chosen = _make_backbone(backbone, adata, x, labels, control, values, one_hot_table, seed)
+        if {"project_out", "final_down_then_up"} & set(options.tune):
+            chosen.add_head(adata.var_names.astype(str).tolist())
+        basal = chosen.basal(adata, x)
+        set_size = min(SET_SIZE, *(len(rows) for rows in groups.control_rows.values()))
+        inputs = chosen.perturbation_inputs(table, groups.labels)
+        tuned = any(chosen.parts(part) for part in options.tune)
+        source = Source(chosen, basal, inputs, groups, x, set_size=set_size, tuned=tuned, seed=seed)
+        predictor = DeltaPredictor(chosen.width, adata.n_vars, options, seed)
+        folds = groups.contexts if one_hot_table else groups.labels
+        saved = None
+        if checkpoint is not None:
+            identity = {
+                "data": fingerprint.of_all(x, adata.var_names, labels, groups.contexts),
+                "features": fingerprint.of_all(inputs.numpy(), groups.labels),
+                "options": options.to_dict(),
+                "seed": seed,
+            }
+            saved = {"checkpoint": checkpoint, "identity": identity}
+        history, notes = _train(predictor, source, groups, folds, options, seed, report, saved)
+        notes |= {"features": table.kind, "n_groups": len(groups.labels), "n_perturbations": len(known)}
+        genes = adata.var_names.astype(str).tolist()
+        return PerturbationModel(
+            predictor, chosen, table, genes, pert_key, control, target_sum, options, seed, history, notes
         )
-
-
-def _fit(
-    adata: AnnData,
-    pert_key: str,
-    control: str,
-    features: Features | str | Path | None,
-    backbone: str | Path | Backbone,
-    options: Options,
-    context_key: str | None,
-    separator: str,
-    seed: int,
-    report: Callable[[dict[str, Any]], None] | None,
-    checkpoint: Path | None,
-) -> PerturbationModel:
-    labels = audit.labels(adata, pert_key)
-    audit.require_control(labels, control, pert_key)
-    audit.match_genes(adata, adata.var_names)
-    target_sum = audit.median_total(adata)
-    x = audit.log_normalised(adata, target_sum=target_sum)
-    groups = training_groups(adata, x, pert_key, control, context_key, seed)
-    table = resolve_features(features, adata, labels, control, x, separator)
-    one_hot_table = table.kind == "one-hot"
-    known = np.unique(groups.labels)
-    values = table.lookup(known) if not _has_own_vectors(backbone, table) else np.zeros((len(known), 1), np.float32)
-    chosen = make_backbone(backbone, adata, x, labels, control, values, one_hot_table, seed)
-    if {"project_out", "final_down_then_up"} & set(options.tune):
-        chosen.add_head(adata.var_names.astype(str).tolist())
-    basal = chosen.basal(adata, x)
-    set_size = min(SET_SIZE, *(len(rows) for rows in groups.control_rows.values()))
-    inputs = chosen.perturbation_inputs(table, groups.labels)
-    tuned = any(chosen.parts(part) for part in options.tune)
-    source = Source(chosen, basal, inputs, groups, x, set_size=set_size, tuned=tuned, seed=seed)
-    predictor = DeltaPredictor(chosen.width, adata.n_vars, options, seed)
-    folds = groups.contexts if one_hot_table else groups.labels
-    saved = None
-    if checkpoint is not None:
-        identity = {
-            "data": fingerprint(x, adata.var_names, labels, groups.contexts),
-            "features": fingerprint(inputs.numpy(), groups.labels),
-            "options": options.to_dict(),
-            "seed": seed,
-        }
-        saved = Checkpoint(checkpoint, identity)
-    history, notes = _train(predictor, source, groups, folds, options, seed, report, saved)
-    notes |= {"features": table.kind, "n_groups": len(groups.labels), "n_perturbations": len(known)}
-    genes = adata.var_names.astype(str).tolist()
-    return PerturbationModel(
-        predictor, chosen, table, genes, pert_key, control, target_sum, options, seed, history, notes
-    )
 
 
 def _has_own_vectors(backbone: Any, table: Features) -> bool:
@@ -202,7 +198,15 @@ def _has_own_vectors(backbone: Any, table: Features) -> bool:
 
 
 def held_out_groups(folds: np.ndarray, seed: int, share: float = 0.15) -> np.ndarray:
-    """Return a mask of the groups in a random `share` of the folds (at least one), none where there is one fold only."""
+    """Return a mask of the groups in a random `share` of the folds (at least one), none where there is one fold only.
+
+    Parameters
+    ----------
+    folds
+        What is held out together, a label of each group.
+    share
+        Of the folds.
+    """
     names = np.unique(folds)
     if len(names) < 2:
         return np.zeros(len(folds), bool)
@@ -218,7 +222,7 @@ def _train(
     options: Options,
     seed: int,
     report: Any,
-    checkpoint: Checkpoint | None,
+    checkpoint: dict[str, Any] | None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Validate on held-out groups where that is asked for, then train on all groups for as many epochs."""
     everything, factor = np.arange(len(folds)), 1.0
@@ -227,15 +231,25 @@ def _train(
     history: list[dict[str, Any]] = []
     out = held_out_groups(folds, seed)
     epochs = options.epochs
-    common: dict[str, Any] = {"seed": seed, "report": report, "checkpoint": checkpoint}
-    found = checkpoint.finished.get("validate") if checkpoint else None
+    common: dict[str, Any] = {"seed": seed, "report": report}
+    found = None
+    if checkpoint and checkpoint["checkpoint"].is_file():
+        found = checkpoints.load(checkpoint["checkpoint"]).get("validated")
     if found is not None:  # the fit stopped after this stage
         history, epochs, factor = found["history"], found["epochs"], found["factor"]
     elif (options.patience or options.global_scale) and out.any():
         index, held = everything[~out], everything[out]
         _start(predictor, source, index, folds, options)
         history, epochs = training.run(
-            predictor, source, index, held, options, epochs=options.epochs, stage="validate", **common
+            predictor,
+            source,
+            index,
+            held,
+            options,
+            epochs=options.epochs,
+            stage="validate",
+            checkpoint=checkpoint,
+            **common,
         )
         if not options.patience:
             epochs = options.epochs
@@ -245,12 +259,14 @@ def _train(
         source.backbone.load_state_dict(backbone_start)
         if source.tuned:
             source.refresh(seed)
-        if checkpoint:
-            checkpoint.finished["validate"] = {"history": history, "epochs": epochs, "factor": factor}
+        found = {"history": history, "epochs": epochs, "factor": factor}
     notes = _start(predictor, source, everything, folds, options)
+    if checkpoint:
+        checkpoint |= {"notes": {"validated": found}}
     rows, _ = training.run(
-        predictor, source, everything, everything[:0], options, epochs=epochs, stage="train", **common
-    )
+        predictor, source, everything, everything[:0], options,
+        epochs=epochs, stage="train", checkpoint=checkpoint, **common,
+    )  # fmt: skip
     predictor.factor = torch.tensor(factor)
     return history + rows, notes | {"epochs": epochs, "global_scale": factor}
 

@@ -1,4 +1,10 @@
-"""Pseudobulk groups: the mean response of each perturbation in each context, against the controls of that context."""
+"""Pseudobulk groups: the mean response of each perturbation in each context, against the controls of that context.
+
+Parameters
+----------
+labels
+    Perturbation of each cell, `(n_cells,)`.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +59,15 @@ def moments(x: sp.csr_matrix | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def random_contexts(labels: np.ndarray, n_shares: int, seed: int) -> np.ndarray:
-    """Deal the cells of every perturbation evenly into `n_shares` contexts, as pseudo-replicates."""
+    """Deal the cells of every perturbation evenly into `n_shares` contexts, as pseudo-replicates.
+
+    Parameters
+    ----------
+    n_shares
+        Contexts.
+    seed
+        Of the deal.
+    """
     rng = np.random.default_rng(seed)
     share = np.empty(len(labels), dtype=int)
     for name in np.unique(labels):
@@ -66,6 +80,17 @@ def group(
     x: sp.csr_matrix | np.ndarray, labels: np.ndarray, contexts: np.ndarray, control: str, min_cells: int = 1
 ) -> Groups:
     """Form the groups of a screen; a perturbation in a context without controls is left out.
+
+    Parameters
+    ----------
+    x
+        Log1p-normalised expression, `(n_cells, n_genes)`.
+    contexts
+        Of each cell, `(n_cells,)`.
+    control
+        Label of the controls.
+    min_cells
+        Cells that a group needs.
 
     Raises
     ------

@@ -38,6 +38,8 @@ def ridge(
     kept_gain
         Take the least penalty that keeps this share of the best one's gain over the mean: squared error rewards
         shrinking the outputs towards each other, telling them apart does not.
+    penalties
+        To choose from.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     names = np.unique(folds)
@@ -78,6 +80,15 @@ def principal_components(
 
     Works on the Gram matrix of genes in float64 up to 4,000 genes, beyond by a randomised SVD that never centres a
     sparse matrix in memory.
+
+    Parameters
+    ----------
+    x
+        `(n_cells, n_genes)`.
+    n_components
+        At most as many.
+    seed
+        Of the randomised decomposition.
     """
     mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
     k = max(1, min(n_components, x.shape[0] - 1, x.shape[1]))

@@ -1,4 +1,10 @@
-"""The losses of the delta predictor, all on (batch, n_genes) deltas."""
+"""The losses of the delta predictor, all on (batch, n_genes) deltas.
+
+Parameters
+----------
+predicted, target
+    Deltas, `(batch, n_genes)`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,13 @@ from torch.nn.functional import cross_entropy, softplus
 
 
 def squared_error(predicted: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """Mean squared error; `weights` (batch, n_genes) are normalised to mean one a row."""
+    """Mean squared error; `weights` (batch, n_genes) are normalised to mean one a row.
+
+    Parameters
+    ----------
+    weights
+        Of the genes of each row; equal by default.
+    """
     error = (predicted - target).square()
     if weights is not None:
         error = error * (weights / weights.mean(1, keepdim=True))
@@ -19,6 +31,11 @@ def discrimination_loss(predicted: torch.Tensor, target: torch.Tensor, labels: t
 
     Softmax cross-entropy over the batch of minus the L1 distance, in units of the spread of the true distances; rows of
     the same perturbation are not each other's negatives.
+
+    Parameters
+    ----------
+    labels
+        Perturbation of each row, `(batch,)`.
     """
     if len(torch.unique(labels)) < 2:
         return predicted.sum() * 0.0
@@ -38,6 +55,15 @@ def affected_genes_loss(
 
     Logistic loss on `n_pairs` random pairs a row, in units of the row's mean |delta|; `significance` (batch, n_genes) is
     the observed |delta| over its standard error.
+
+    Parameters
+    ----------
+    significance
+        Observed |delta| over its standard error, `(batch, n_genes)`.
+    n_pairs
+        Pairs of genes drawn for a row.
+    top
+        Significant genes of a row.
     """
     top = min(top, significance.shape[1] // 4) or 1
     order = significance.topk(top, dim=1).indices

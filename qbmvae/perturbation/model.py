@@ -54,15 +54,20 @@ class PerturbationModel:
         return sum(p.numel() for p in self.predictor.parameters() if p.requires_grad)
 
     def use_features(self, table: Features) -> None:
-        """Take the vectors of perturbations from another table of the same width."""
+        """Take the vectors of perturbations from another table of the same width.
+
+        Raises
+        ------
+        InputError
+            For vectors of another width.
+        """
         if table.width != self.features.width:
             raise InputError(f"features have {table.width} columns, those of training {self.features.width}")
         self.features = table
 
     def expression(self, adata: AnnData, which: str = "data") -> tuple[AnnData, sp.csr_matrix | np.ndarray]:
         """Return the cells with the model's genes, and their log1p-normalised expression."""
-        if not np.array_equal(adata.var_names, self.genes):
-            adata = adata[:, audit.match_genes(adata, self.genes, which)]
+        adata = audit.of_genes(adata, self.genes, which)
         return adata, audit.log_normalised(adata, which, target_sum=self.target_sum)
 
     @torch.no_grad()
@@ -70,6 +75,17 @@ class PerturbationModel:
         """Return the predicted shifts of `labels` from these control cells, (n_labels, n_genes) float32.
 
         `n_sets` sets of control cells are drawn and their predictions averaged.
+
+        Parameters
+        ----------
+        labels
+            Perturbations.
+        controls
+            Control cells.
+        n_sets
+            Sets of control cells.
+        seed
+            Of the sets.
         """
         cells, x = self.expression(controls, "controls")
         basal = self.backbone.basal(cells, x)
@@ -110,6 +126,8 @@ class PerturbationModel:
             (n_perturbations, n_genes) to use instead of the model's own, as a baseline does.
         cells
             How control cells become perturbed ones, "scale" or "shift"; the model's option by default.
+        n_control
+            Control cells in the answer; all by default.
 
         Returns
         -------

@@ -112,7 +112,13 @@ class Options:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Options:
-        """Build options from plain values; unknown names are refused."""
+        """Build options from plain values; unknown names are refused.
+
+        Raises
+        ------
+        InputError
+            For an unknown name.
+        """
         known = {f.name for f in fields(cls)}
         for name in values:
             if name not in known:
@@ -177,7 +183,13 @@ PHASES: dict[str, dict[str, Any]] = {
 
 
 def preset(name: str) -> Options:
-    """Return a preset: "default", "prototype", "bandwidth", or "phase-0" to "phase-5" (cumulative)."""
+    """Return a preset: "default", "prototype", "bandwidth", or "phase-0" to "phase-5" (cumulative).
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+    """
     if name in PRESETS:
         return PRESETS[name]
     if name.startswith("phase-") and name[6:] in PHASES:

@@ -1,8 +1,19 @@
-"""Training of the delta predictor: warm start, validation, early stopping, refit on all groups, resumption."""
+"""Training of the delta predictor: warm start, validation, early stopping, refit on all groups, resumption.
+
+Parameters
+----------
+predictor
+    The delta predictor.
+source
+    Groups of cells.
+index
+    Positions of groups.
+options
+    How to train.
+"""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from qbmvae.core.training.loop import Loop
 from qbmvae.perturbation.batches import Batch, Source
-from qbmvae.perturbation.checkpoint import Checkpoint
 from qbmvae.perturbation.delta import DeltaPredictor
 from qbmvae.perturbation.linear import ridge
 from qbmvae.perturbation.losses import affected_genes_loss, discrimination_loss, squared_error
@@ -24,7 +35,13 @@ SCALES = np.linspace(0.0, 1.5, 31)
 
 
 def standardise(predictor: DeltaPredictor, source: Source, index: np.ndarray, *, outputs: bool) -> None:
-    """Set the predictor's input scale, and with `outputs` that of its deltas, from the training groups."""
+    """Set the predictor's input scale, and with `outputs` that of its deltas, from the training groups.
+
+    Parameters
+    ----------
+    outputs
+        Whether to set the scale of the deltas.
+    """
     h = source.mean_h()[index][:, : predictor.width]
     predictor.mean = h.mean(0)
     # one spread for all inputs: a spread each would amplify directions that hold only noise
@@ -34,7 +51,18 @@ def standardise(predictor: DeltaPredictor, source: Source, index: np.ndarray, *,
 
 
 def ridge_start(predictor: DeltaPredictor, source: Source, index: np.ndarray, folds: np.ndarray) -> float:
-    """Set the linear bypass to the ridge regression of the deltas on the backbone's linear columns; return the penalty."""
+    """Set the linear bypass to the ridge regression of the deltas on the backbone's linear columns; return the penalty.
+
+    Parameters
+    ----------
+    folds
+        What is left out together, a label of each group.
+
+    Raises
+    ------
+    InputError
+        Without a linear bypass.
+    """
     if predictor.linear is None:
         raise InputError('a ridge start needs a linear bypass: choose bypass="linear" or "mlp"')
     whole = source.mean_h()[index]
@@ -49,7 +77,7 @@ def ridge_start(predictor: DeltaPredictor, source: Source, index: np.ndarray, fo
     return solution.penalty
 
 
-def loss_of(predictor: DeltaPredictor, batch: Batch, options: Options) -> torch.Tensor:
+def _loss_of(predictor: DeltaPredictor, batch: Batch, options: Options) -> torch.Tensor:
     """Return the training loss of a batch, in units of the deltas' mean square."""
     predicted, target = predictor(batch.h) / predictor.scale, batch.target / predictor.scale
     weights = 1 + options.deg_weights * batch.significance.clamp(max=10.0) if options.deg_weights else None
@@ -85,7 +113,13 @@ def _optimiser(predictor: DeltaPredictor, source: Source, options: Options) -> t
 
 
 def rate_factor(step: int, total: int, options: Options) -> float:
-    """Return the factor on the learning rate: linear warm-up, then constant or cosine to zero."""
+    """Return the factor on the learning rate: linear warm-up, then constant or cosine to zero.
+
+    Parameters
+    ----------
+    step, total
+        Steps done, and steps of the schedule.
+    """
     warm = max(1, round(options.warm_up * total))
     if step < warm and options.warm_up:
         return (step + 1) / warm
@@ -105,104 +139,86 @@ def run(
     seed: int,
     stage: str,
     report: Callable[[dict[str, Any]], None] | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: dict[str, Any] | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
     """Train on the groups of `index`; return the history and the best epoch by the loss on `held_out`.
 
     With held-out groups the weights of the best epoch are restored, epoch 0 being the start. Randomness depends on
-    (seed, epoch) alone, so that a run that goes on from `checkpoint` ends where an uninterrupted one does; torch's global
+    (seed, epoch) alone, so that a run that goes on from a checkpoint ends where an uninterrupted one does; torch's global
     generator is left as it was.
+
+    Parameters
+    ----------
+    predictor
+        Trained in place, together with the parts of the backbone that `options.tune` names.
+    source
+        Groups of cells.
+    index, held_out
+        Positions of the groups to train on and to validate on; without any of these nothing is validated.
+    options
+        How to train.
+    epochs
+        At most as many; the schedule of the learning rate spans `options.epochs`.
+    seed
+        Of batches and dropout.
+    stage
+        Name of this training in the history and in checkpoints.
+    report
+        Called with each epoch's row of the history.
+    checkpoint
+        Of `Loop`: `checkpoint` (the file), `identity`, `notes`; nothing is written without it.
     """
-    with torch.random.fork_rng(devices=[]):
-        return _run(predictor, source, index, held_out, options, epochs, seed, stage, report, checkpoint)
-
-
-def _run(
-    predictor: DeltaPredictor,
-    source: Source,
-    index: np.ndarray,
-    held_out: np.ndarray,
-    options: Options,
-    epochs: int,
-    seed: int,
-    stage: str,
-    report: Callable[[dict[str, Any]], None] | None,
-    checkpoint: Checkpoint | None,
-) -> tuple[list[dict[str, Any]], int]:
     optimiser = _optimiser(predictor, source, options)
-    history: list[dict[str, Any]] = []
-    best, best_epoch, best_state, first = math.inf, 0, None, 0
     networks = torch.nn.ModuleDict({"predictor": predictor, "backbone": source.backbone})
+    loop = Loop(
+        networks, epochs, patience=(options.patience or None) if len(held_out) else None, min_delta=1e-6,
+        parts={"optimiser": optimiser}, checkpoint_every=10, stage=stage, **(checkpoint or {}),
+    )  # fmt: skip
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    n_rows = len(index) if options.pseudobulk else sum(len(source.groups.rows[i]) for i in index)
+    n_batches = max(1, math.ceil(n_rows / options.batch_size))
+    draw = source.groups_epoch if options.pseudobulk else source.cells_epoch
 
-    def judge(epoch: int, row: dict[str, Any]) -> None:
-        nonlocal best, best_epoch, best_state
-        error, rank = validation_loss(predictor, source, held_out, options)
-        row |= {"validation_error": error, "validation_ranking": rank}
-        if error + options.contrastive * rank < best - 1e-6:
-            best, best_epoch = error + options.contrastive * rank, epoch
-            best_state = copy.deepcopy(networks.state_dict())
-
-    state = checkpoint.read(stage) if checkpoint else None
-    if state is not None:
-        networks.load_state_dict(state["networks"])
-        optimiser.load_state_dict(state["optimiser"])
-        history, best, best_epoch, best_state, first = (
-            state[k] for k in ("history", "best", "best_epoch", "best_state", "epoch")
-        )
-    elif len(held_out):
-        judge(0, {})
-    total = None
-    for epoch in range(first + 1, epochs + 1):
-        if len(held_out) and options.patience and epoch - 1 - best_epoch >= options.patience:
-            break
-        rng = np.random.default_rng([seed, epoch])
-        torch.manual_seed(int(rng.integers(2**31)))
-        draw = source.groups_epoch if options.pseudobulk else source.cells_epoch
-        batches = draw(index, options.batch_size, rng)
-        n_batches = max(
-            1,
-            math.ceil(
-                (len(index) if options.pseudobulk else sum(len(source.groups.rows[i]) for i in index))
-                / options.batch_size
-            ),
-        )
+    def descend(batch: Batch, step: int) -> float:
         # the schedule always spans options.epochs, so that a refit repeats the path of the validated run
-        total = n_batches * options.epochs
-        predictor.train()
-        losses = []
-        for i, batch in enumerate(batches):
-            factor = rate_factor((epoch - 1) * n_batches + i, total, options)
-            for parameters, base in zip(optimiser.param_groups, (1.0, 0.1), strict=False):
-                parameters["lr"] = options.learning_rate * base * factor
-            optimiser.zero_grad(set_to_none=True)
-            loss = loss_of(predictor, batch, options)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_([p for s in optimiser.param_groups for p in s["params"]], 5.0)
-            optimiser.step()
-            losses.append(float(loss.detach()))
-        row = {"stage": stage, "epoch": epoch, "loss": float(np.mean(losses))}
-        if len(held_out):
-            if source.tuned:
-                source.refresh(seed)
-            judge(epoch, row)
-        history.append(row)
-        if report:
-            report(row)
-        if checkpoint and (epoch % 10 == 0 or epoch == epochs):
-            content = {
-                "epoch": epoch,
-                "networks": networks.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "history": history,
-                "best": best,
-                "best_epoch": best_epoch,
-                "best_state": best_state,
-            }
-            checkpoint.write(stage, content)
-    if best_state is not None:
-        networks.load_state_dict(best_state)
+        factor = rate_factor(step, n_batches * options.epochs, options)
+        for group, base in zip(optimiser.param_groups, (1.0, 0.1), strict=False):
+            group["lr"] = options.learning_rate * base * factor
+        optimiser.zero_grad(set_to_none=True)
+        loss = _loss_of(predictor, batch, options)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimiser.step()
+        return float(loss.detach())
+
+    def judge(**epoch: int) -> dict[str, float]:
+        error, rank = validation_loss(predictor, source, held_out, options)
+        loop.judge(error + options.contrastive * rank, **epoch)
+        return {"validation_error": error, "validation_ranking": rank}
+
+    with torch.random.fork_rng(devices=[]):
+        if not loop.resume() and len(held_out):
+            judge(epoch=0)
+        while loop.running:
+            rng = np.random.default_rng([seed, loop.epoch + 1])
+            torch.manual_seed(int(rng.integers(2**31)))
+            predictor.train()
+            batches = enumerate(draw(index, options.batch_size, rng), start=loop.epoch * n_batches)
+            values = {"loss": float(np.mean([descend(batch, step) for step, batch in batches]))}
+            if len(held_out):
+                if source.tuned:
+                    source.refresh(seed)
+                values |= judge()
+            loop.record(values)
+            loop.advance()
+            if report:
+                report({"stage": stage, "epoch": loop.epoch, **values})
+    loop.restore_best()
     predictor.eval()
-    return history, best_epoch if len(held_out) else epochs
+    columns = {name: [value for _, value in points] for name, points in loop.history.items()}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    history = [{"stage": stage, "epoch": epoch, **row} for epoch, row in enumerate(rows, start=1)]
+    return history, loop.best_epoch if len(held_out) else epochs
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from samplers.diagnostics.verdict import Verdict
-from samplers.errors import MissingExtraError
+from samplers.errors import needs
 from samplers.files import write_atomically
 from samplers.problem import Ising
 
@@ -36,11 +36,9 @@ def write_plots(verdict: Verdict, problem: Ising, folder: str | Path) -> list[Pa
     MissingExtraError
         Where matplotlib is not installed.
     """
-    try:
+    with needs("matplotlib", "machines"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "machines") from error
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     panels: dict[str, Callable[[Any, Verdict, Ising], None]] = {

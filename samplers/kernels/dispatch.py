@@ -16,6 +16,7 @@ from samplers.errors import InputError
 from samplers.kernels import bipartite, bipartite_int8, dense, dense_int8, int8, sparse
 from samplers.kernels.chains import Chains
 from samplers.kernels.rng import LANES
+from samplers.layouts import Layout
 from samplers.problem import Ising
 
 #: The largest standard error of beta times a local field that 16-bit couplings may cause; float32 serves beyond.
@@ -65,7 +66,7 @@ class Kernel:
         """Return kernel and arguments for sweeps at up to `beta`."""
         fixed = int8.available() and beta * self._field_error <= FIELD_ERROR
         if fixed not in self._forms:
-            self._forms[fixed] = _fixed_point(self.problem) if fixed else _float32(self.problem)
+            self._forms[fixed] = (FIXED_POINT if fixed else FLOAT32)[self.problem.layout](self.problem)
         return self._forms[fixed]
 
     def random(self, num: int, rng: np.random.Generator) -> Chains:
@@ -100,7 +101,7 @@ class Kernel:
         """
         two_beta = np.zeros((len(chains.spins), LANES), dtype=np.float32)
         two_beta.reshape(-1)[: chains.num] = 2.0 * np.asarray(beta)
-        form = self.form(float(np.max(beta)))
+        form = self.form(float(beta.max() if isinstance(beta, np.ndarray) else beta))
 
         def run(part: slice) -> None:
             form.sweep(
@@ -129,10 +130,9 @@ class Kernel:
 
 def _field_error(problem: Ising) -> float:
     """Return the standard error of a local field by rounding to 16 bits; infinite where there is no such kernel."""
-    if problem.layout == "sparse":
+    if problem.layout not in FIXED_POINT:
         return np.inf
-    couplings = problem.block if problem.layout == "bipartite" else problem.dense
-    unit = int8.largest(np.ascontiguousarray(couplings)) / int8.LARGEST
+    unit = int8.largest(np.ascontiguousarray(problem.coupled.values)) / int8.LARGEST
     # each of n couplings is off by up to half a unit, uniformly
     return float(unit * np.sqrt(problem.n / 12))
 
@@ -145,27 +145,40 @@ class _Form:
         self.work = work  # multiplications a chain and sweep
 
 
-def _float32(problem: Ising) -> _Form:
-    fields = -problem.h.astype(np.float32)
-    if problem.layout == "bipartite":
-        block = np.ascontiguousarray(-problem.block, dtype=np.float32)
-        return _Form(bipartite, (block, np.ascontiguousarray(block.T), fields), 2 * block.size)
-    if problem.layout == "sparse":
-        J = problem.sparse
-        csr = (J.indptr.astype(np.int32), J.indices.astype(np.int32), -J.data.astype(np.float32))
-        return _Form(sparse, (*csr, fields), J.nnz + 10 * problem.n)
-    return _Form(dense, (np.ascontiguousarray(-problem.dense, dtype=np.float32), fields), problem.n**2)
+def _dense(problem: Ising) -> _Form:
+    return _Form(dense, (np.ascontiguousarray(-problem.dense, dtype=np.float32), _fields(problem)), problem.n**2)
 
 
-def _fixed_point(problem: Ising) -> _Form:
-    fields = -problem.h.astype(np.float32)
-    if problem.layout == "bipartite":
-        one, other = int8.pack(-problem.block), int8.pack(-problem.block.T)
-        arguments: tuple[Any, ...] = (one.words, one.row_sums, other.words, other.row_sums, one.scale, fields)
-        return _Form(bipartite_int8, arguments, problem.block.size)
+def _dense_int8(problem: Ising) -> _Form:
     packed = int8.pack(-problem.dense)
-    arguments = (packed.words, packed.rounded, packed.row_sums, packed.scale, fields)
+    arguments = (packed.words, packed.rounded, packed.row_sums, packed.scale, _fields(problem))
     return _Form(dense_int8, arguments, problem.n**2 / 2)
+
+
+def _bipartite(problem: Ising) -> _Form:
+    block = np.ascontiguousarray(-problem.block, dtype=np.float32)
+    return _Form(bipartite, (block, np.ascontiguousarray(block.T), _fields(problem)), 2 * block.size)
+
+
+def _bipartite_int8(problem: Ising) -> _Form:
+    one, other = int8.pack(-problem.block), int8.pack(-problem.block.T)
+    arguments = (one.words, one.row_sums, other.words, other.row_sums, one.scale, _fields(problem))
+    return _Form(bipartite_int8, arguments, problem.block.size)
+
+
+def _sparse(problem: Ising) -> _Form:
+    J = problem.sparse
+    csr = (J.indptr.astype(np.int32), J.indices.astype(np.int32), -J.data.astype(np.float32))
+    return _Form(sparse, (*csr, _fields(problem)), J.nnz + 10 * problem.n)
+
+
+def _fields(problem: Ising) -> np.ndarray:
+    return -problem.h.astype(np.float32)
+
+
+#: The kernels of each layout, by how they hold couplings.
+FLOAT32: dict[Layout, Callable[[Ising], _Form]] = {"dense": _dense, "bipartite": _bipartite, "sparse": _sparse}
+FIXED_POINT: dict[Layout, Callable[[Ising], _Form]] = {"dense": _dense_int8, "bipartite": _bipartite_int8}
 
 
 def _over_threads(run: Callable[[slice], None], groups: int, work_a_group: float) -> None:

@@ -142,6 +142,17 @@ def dot_pair(typingctx: Any, spins: Any, words: Any, pair: Any, out: Any):
 
     `spins` is `(m, 64)` uint32 as written by `pack_spins`, `words` `Packed.words`, whose entry `pair` holds the two
     rows; `out` `(2, 64)` int32; all contiguous.
+
+    Parameters
+    ----------
+    spins
+        `(m, 64)` uint32 as written by `pack_spins`.
+    words
+        `Packed.words`.
+    pair
+        Entry of `words` that holds the two rows.
+    out
+        `(2, 64)` int32; written.
     """
     signature = types.void(spins, words, types.int64, out)
 

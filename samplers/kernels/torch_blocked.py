@@ -84,9 +84,9 @@ class TorchKernel:
         self.problem = problem
         self.device = torch.device(device)
         self._fields = self._tensor(-problem.h)[:, None]
-        self._parts = [] if problem.layout == "dense" else self._independent()
-        if problem.layout == "dense":
-            self._couplings = self._tensor(-problem.dense)
+        # where every site sees every other, sweeps go block by block; else all sites of a part at once
+        self._couplings = self._tensor(-problem.dense) if problem.layout == "dense" else None
+        self._parts = self._independent() if self._couplings is None else []
 
     def random(self, num: int, rng: np.random.Generator) -> TorchChains:
         """Return `num` chains of fair coins."""
@@ -122,8 +122,8 @@ class TorchKernel:
         for _ in range(num_sweeps):
             update = _metropolis if chains.phase % 2 else _gibbs
             chains.phase += 1
-            if self.problem.layout == "dense":
-                self._sweep_blocks(chains, two_beta, update)
+            if self._couplings is not None:
+                self._sweep_blocks(self._couplings, chains, two_beta, update)
                 continue
             for sites, couplings, seen in self._parts:
                 field = couplings @ chains.spins[seen] + self._fields_of(chains, sites)
@@ -133,8 +133,8 @@ class TorchKernel:
                 chains.spins[sites] = new
                 chains.energies -= ((new - old) * field).sum(0)
 
-    def _sweep_blocks(self, chains: TorchChains, two_beta: torch.Tensor, update: Any) -> None:
-        spins, J = chains.spins, self._couplings
+    def _sweep_blocks(self, J: torch.Tensor, chains: TorchChains, two_beta: torch.Tensor, update: Any) -> None:
+        spins = chains.spins
         for first in range(0, len(spins), BLOCK):
             last = min(first + BLOCK, len(spins))
             field = J[first:last] @ spins + self._fields_of(chains, slice(first, last))
@@ -150,7 +150,7 @@ class TorchKernel:
     def track(self, chains: TorchChains, beta: float = 1.0) -> np.ndarray:
         """Set the running energies in float32 and return them."""
         del beta
-        if self.problem.layout == "dense":
+        if self._couplings is not None:
             pushed = self._couplings @ chains.spins
         else:
             pushed = torch.empty_like(chains.spins)
@@ -173,8 +173,7 @@ class TorchKernel:
 
     def _independent(self) -> list[tuple[Any, torch.Tensor, Any]]:
         """Return sets of sites without couplings among them, their couplings and the sites that these see."""
-        if self.problem.layout == "bipartite":
-            nv = self.problem.n_visible
+        if (nv := self.problem.n_visible) is not None:
             visible, hidden = slice(0, nv), slice(nv, None)
             block = self._tensor(-self.problem.block)
             return [(hidden, block.T.contiguous(), visible), (visible, block, hidden)]

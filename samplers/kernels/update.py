@@ -29,6 +29,17 @@ def gibbs(stream, work, spins, site):
 
     `stream` is `(256,)` uint32 (see `rng`), `work` as above with the field set, `spins` `(64,)` float32; all are
     written: the streams advance by one step, `work` gets the change of the spins and of the energy.
+
+    Parameters
+    ----------
+    stream
+        `(256,)` uint32 (see `rng`); advanced by one step.
+    work
+        As `new_work` returns it, the field set; gets the change of the spins and of the energy.
+    spins
+        `(n, 64)` float32; written.
+    site
+        Row of `spins`.
     """
     one, two = np.float32(1.0), np.float32(2.0)
     for lane in range(LANES):

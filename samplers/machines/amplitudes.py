@@ -1,4 +1,4 @@
-"""What machines with analogue amplitudes share: the coupling product in float32, and the finish of their reads."""
+"""What machines with analogue amplitudes share: the coupling product in float32, and their spins."""
 
 from __future__ import annotations
 

@@ -7,18 +7,15 @@ from typing import Literal
 import numpy as np
 
 from samplers.checks import integer, non_negative, one_of, positive
-from samplers.draws import Draws
 from samplers.machines.amplitudes import pull, signs
-from samplers.problem import Ising
+from samplers.machines.optimiser import Optimiser
 from samplers.request import Request
-from samplers.sampler import Sampler
-from samplers.wrappers.correction import correct
 
 # Measured on SK couplings of scale .5 to 1.5 with heat .06: the effective beta is near the one asked for.
 SCALES = {"discrete": 0.085, "ballistic": 0.11}
 
 
-class SimulatedBifurcation(Sampler):
+class SimulatedBifurcation(Optimiser):
     r"""Heated, discrete or ballistic simulated bifurcation.
 
     Positions and momenta follow :math:`\dot y = -(1 - a(t)) x + s\beta F(u) + \gamma y`, :math:`\dot x = y` with a
@@ -46,7 +43,7 @@ class SimulatedBifurcation(Sampler):
     """
 
     name = "simulated-bifurcation"
-    kind = "optimiser"
+    told = ("mode", "heat", "num_steps")
 
     def __init__(
         self,
@@ -63,55 +60,20 @@ class SimulatedBifurcation(Sampler):
         self.scale = SCALES[mode] if scale is None else positive("scale", scale)
         self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
 
-    def _draw(self, request: Request) -> Draws:
-        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
-        states = bifurcate(
-            problem, num_reads, self.num_steps, self.scale * beta, self.heat, self.mode == "discrete", rng
-        )
-        info = {
-            "mode": self.mode, "heat": self.heat, "num_steps": self.num_steps,
-            "correction_sweeps": self.correction_sweeps,
-        }  # fmt: skip
-        return Draws(correct(problem, states, self.correction_sweeps, beta, rng), info=info)
-
-
-def bifurcate(
-    problem: Ising,
-    num_reads: int,
-    num_steps: int,
-    gain: float,
-    heat: float,
-    discrete: bool,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Return the spins of simulated-bifurcation runs, `(num_reads, n)` int8.
-
-    Parameters
-    ----------
-    problem
-        The Ising problem.
-    num_reads, num_steps
-        Runs, and steps of each.
-    gain
-        Factor on the problem, beta included.
-    heat
-        Heating rate.
-    discrete
-        Whether the field sees the signs of the positions.
-    rng
-        The generator.
-    """
-    couple, fields = pull(problem, gain), (-gain * problem.h).astype(np.float32)
-    step = np.float32(0.7)
-    x = rng.uniform(-0.1, 0.1, (num_reads, problem.n)).astype(np.float32)
-    y = rng.uniform(-0.1, 0.1, (num_reads, problem.n)).astype(np.float32)
-    for t in range(num_steps):
-        force = couple(np.where(x >= 0, np.float32(1), np.float32(-1)) if discrete else x)
-        force += fields
-        force -= np.float32(1 - t / num_steps) * x
-        y += step * (force + np.float32(heat) * y)
-        x += step * y
-        outside = np.abs(x) > 1
-        np.clip(x, -1, 1, out=x)
-        y[outside] = 0
-    return signs(x)
+    def _raw(self, request: Request, rng: np.random.Generator) -> np.ndarray:
+        gain = self.scale * request.beta
+        couple, fields = pull(request.problem, gain), (-gain * request.problem.h).astype(np.float32)
+        step = np.float32(0.7)
+        shape = (request.num_reads, request.problem.n)
+        x = rng.uniform(-0.1, 0.1, shape).astype(np.float32)
+        y = rng.uniform(-0.1, 0.1, shape).astype(np.float32)
+        for t in range(self.num_steps):
+            force = couple(np.where(x >= 0, np.float32(1), np.float32(-1)) if self.mode == "discrete" else x)
+            force += fields
+            force -= np.float32(1 - t / self.num_steps) * x
+            y += step * (force + np.float32(self.heat) * y)
+            x += step * y
+            outside = np.abs(x) > 1
+            np.clip(x, -1, 1, out=x)
+            y[outside] = 0
+        return signs(x)

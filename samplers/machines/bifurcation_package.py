@@ -7,14 +7,12 @@ from typing import Literal
 import numpy as np
 
 from samplers.checks import integer, one_of
-from samplers.draws import Draws
-from samplers.errors import MissingExtraError
+from samplers.errors import needs
+from samplers.machines.optimiser import Optimiser
 from samplers.request import Request
-from samplers.sampler import Sampler
-from samplers.wrappers.correction import correct
 
 
-class SimulatedBifurcationPackage(Sampler):
+class SimulatedBifurcationPackage(Optimiser):
     """Simulated bifurcation by the `simulated-bifurcation` package (torch).
 
     The package rescales the couplings itself, so that its temperature cannot be set: its raw reads are an optimiser's.
@@ -37,7 +35,7 @@ class SimulatedBifurcationPackage(Sampler):
     """
 
     name = "simulated-bifurcation-package"
-    kind = "optimiser"
+    told = ("mode", "heated")
 
     def __init__(
         self,
@@ -51,16 +49,14 @@ class SimulatedBifurcationPackage(Sampler):
         self.heated = bool(heated)
         self.num_steps = integer("num_steps", num_steps)
         self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
-        try:
+        with needs("simulated-bifurcation", "machines"):
             import simulated_bifurcation  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError("simulated-bifurcation", "machines") from error
 
-    def _draw(self, request: Request) -> Draws:
+    def _raw(self, request: Request, rng: np.random.Generator) -> np.ndarray:
         import simulated_bifurcation
         import torch
 
-        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
+        problem, num_reads, beta = request.problem, request.num_reads, request.beta
         couplings = torch.as_tensor(problem.dense * (beta / 2), dtype=torch.float32)
         fields = torch.as_tensor(problem.h * beta, dtype=torch.float32)
         # the package draws from torch's global stream
@@ -70,6 +66,4 @@ class SimulatedBifurcationPackage(Sampler):
                 couplings, fields, domain="spin", agents=num_reads, max_steps=self.num_steps, best_only=False,
                 mode=self.mode, heated=self.heated, verbose=False, early_stopping=False,
             )  # fmt: skip
-        states = spins.reshape(num_reads, problem.n).numpy().astype(np.int8)
-        info = {"mode": self.mode, "heated": self.heated, "correction_sweeps": self.correction_sweeps}
-        return Draws(correct(problem, states, self.correction_sweeps, beta, rng), info=info)
+        return spins.reshape(num_reads, problem.n).numpy().astype(np.int8)

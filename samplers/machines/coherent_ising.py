@@ -7,19 +7,17 @@ from typing import Literal
 import numpy as np
 
 from samplers.checks import integer, non_negative, one_of, positive
-from samplers.draws import Draws
 from samplers.machines.amplitudes import pull, signs, with_ancilla, without_ancilla
+from samplers.machines.optimiser import Optimiser
 from samplers.problem import Ising
 from samplers.request import Request
-from samplers.sampler import Sampler
-from samplers.wrappers.correction import correct
 
 # Measured on SK couplings of scale .5 to 1.5: with these the raw reads have an effective beta near the one asked for.
 SCALES = {"simcim": 1.3, "analog": 0.85}
 NOISES = {"simcim": 1.0, "analog": 0.5}
 
 
-class CoherentIsing(Sampler):
+class CoherentIsing(Optimiser):
     r"""A simulated coherent Ising machine.
 
     "simcim" integrates :math:`\dot c = \nu(t) c - s\beta J c + \sigma\xi` with the pump :math:`\nu` ramped from -1 to
@@ -48,7 +46,7 @@ class CoherentIsing(Sampler):
     """
 
     name = "coherent-ising"
-    kind = "optimiser"
+    told = ("model", "num_steps")
 
     def __init__(
         self,
@@ -65,68 +63,30 @@ class CoherentIsing(Sampler):
         self.noise = NOISES[model] if noise is None else non_negative("noise", noise)
         self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
 
-    def _draw(self, request: Request) -> Draws:
-        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
-        run = simcim if self.model == "simcim" else analog
-        states = run(problem, num_reads, self.num_steps, self.scale * beta, self.noise, rng)
-        info = {"model": self.model, "num_steps": self.num_steps, "correction_sweeps": self.correction_sweeps}
-        return Draws(correct(problem, states, self.correction_sweeps, beta, rng), info=info)
+    def _raw(self, request: Request, rng: np.random.Generator) -> np.ndarray:
+        run = self._simcim if self.model == "simcim" else self._analog
+        return run(request.problem, request.num_reads, self.scale * request.beta, rng)
 
+    def _simcim(self, problem: Ising, num_reads: int, gain: float, rng: np.random.Generator) -> np.ndarray:
+        """Return spins by Euler steps of .05 photon lifetimes."""
+        push, size = with_ancilla(problem, gain)
+        step = np.float32(0.05)
+        kick = np.float32(self.noise * np.sqrt(step))
+        x = np.zeros((num_reads, size), dtype=np.float32)
+        for t in range(self.num_steps):
+            pump = np.float32(-1.0 + 1.5 * t / self.num_steps)
+            x += step * (pump * x + push(x))
+            x += kick * rng.standard_normal(x.shape, dtype=np.float32)
+            np.clip(x, -1, 1, out=x)
+        return without_ancilla(signs(x))
 
-def simcim(
-    problem: Ising, num_reads: int, num_steps: int, gain: float, noise: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Return the spins of SimCIM runs, `(num_reads, n)` int8, with Euler steps of .05 photon lifetimes.
-
-    Parameters
-    ----------
-    problem
-        The Ising problem.
-    num_reads, num_steps
-        Runs, and steps of each.
-    gain
-        Factor on the problem, beta included.
-    noise
-        Standard deviation of the noise.
-    rng
-        The generator.
-    """
-    push, size = with_ancilla(problem, gain)
-    step = np.float32(0.05)
-    kick = np.float32(noise * np.sqrt(step))
-    x = np.zeros((num_reads, size), dtype=np.float32)
-    for t in range(num_steps):
-        pump = np.float32(-1.0 + 1.5 * t / num_steps)
-        x += step * (pump * x + push(x))
-        x += kick * rng.standard_normal(x.shape, dtype=np.float32)
-        np.clip(x, -1, 1, out=x)
-    return without_ancilla(signs(x))
-
-
-def analog(
-    problem: Ising, num_reads: int, num_steps: int, gain: float, noise: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Return the spins of noise-injected analogue runs, `(num_reads, n)` int8.
-
-    Parameters
-    ----------
-    problem
-        The Ising problem.
-    num_reads, num_steps
-        Runs, and steps of each.
-    gain
-        Factor on the problem, beta included.
-    noise
-        Standard deviation of the noise.
-    rng
-        The generator.
-    """
-    couple, fields = pull(problem, gain), (-0.5 * gain * problem.h).astype(np.float32)
-    x = 0.1 * rng.standard_normal((num_reads, problem.n), dtype=np.float32)
-    quarter = np.float32(np.pi / 4)
-    for _ in range(num_steps):
-        drive = np.float32(0.8) * x + couple(x) + fields
-        drive += np.float32(noise) * rng.standard_normal(x.shape, dtype=np.float32)
-        # the modulator is driven within the half-period around its working point
-        x = 0.5 * x + 0.25 * np.sin(2 * np.clip(drive, -quarter, quarter))
-    return signs(x)
+    def _analog(self, problem: Ising, num_reads: int, gain: float, rng: np.random.Generator) -> np.ndarray:
+        couple, fields = pull(problem, gain), (-0.5 * gain * problem.h).astype(np.float32)
+        x = 0.1 * rng.standard_normal((num_reads, problem.n), dtype=np.float32)
+        quarter = np.float32(np.pi / 4)
+        for _ in range(self.num_steps):
+            drive = np.float32(0.8) * x + couple(x) + fields
+            drive += np.float32(self.noise) * rng.standard_normal(x.shape, dtype=np.float32)
+            # the modulator is driven within the half-period around its working point
+            x = 0.5 * x + 0.25 * np.sin(2 * np.clip(drive, -quarter, quarter))
+        return signs(x)

@@ -7,15 +7,13 @@ from typing import Any, Literal
 import numpy as np
 
 from samplers.checks import integer, one_of, positive
-from samplers.draws import Draws
-from samplers.errors import MissingExtraError
+from samplers.errors import needs
+from samplers.machines.optimiser import Optimiser
 from samplers.machines.simulated_annealing import integer_bqm, ordered
 from samplers.request import Request
-from samplers.sampler import Sampler
-from samplers.wrappers.correction import correct
 
 
-class OpenJij(Sampler):
+class OpenJij(Optimiser):
     """Simulated ("sa") or simulated quantum ("sqa") annealing by `openjij`.
 
     Parameters
@@ -41,7 +39,7 @@ class OpenJij(Sampler):
     """
 
     name = "openjij"
-    kind = "optimiser"
+    told = ("algorithm",)
 
     def __init__(
         self,
@@ -59,26 +57,21 @@ class OpenJij(Sampler):
 
     @staticmethod
     def _package() -> Any:
-        try:
+        with needs("openjij", "machines"):
             import openjij
-        except ImportError as error:
-            raise MissingExtraError("openjij", "machines") from error
         return openjij
 
-    def _draw(self, request: Request) -> Draws:
-        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
+    def _raw(self, request: Request, rng: np.random.Generator) -> np.ndarray:
+        problem, num_reads, beta = request.problem, request.num_reads, request.beta
         if beta == 0 or not len(problem.edges[0]):
             # openjij refuses models without couplings; their spins are independent
             up = rng.random((num_reads, problem.n)) < 1 / (1 + np.exp(2 * beta * problem.h))
-            return Draws(np.where(up, 1, -1).astype(np.int8))
+            return np.where(up, 1, -1).astype(np.int8)
         bqm, child, options = integer_bqm(problem, beta), *self._annealer()
         if request.seed is None:
-            states = ordered(child.sample(bqm, num_reads=num_reads, **options))
-        else:
-            seeds = rng.integers(2**31, size=num_reads)
-            states = np.concatenate([ordered(child.sample(bqm, num_reads=1, seed=int(s), **options)) for s in seeds])
-        info = {"algorithm": self.algorithm, "unique_reads": len(np.unique(states, axis=0))}
-        return Draws(correct(problem, states, self.correction_sweeps, beta, rng), info=info)
+            return ordered(child.sample(bqm, num_reads=num_reads, **options))
+        seeds = rng.integers(2**31, size=num_reads)
+        return np.concatenate([ordered(child.sample(bqm, num_reads=1, seed=int(s), **options)) for s in seeds])
 
     def _annealer(self) -> tuple[Any, dict[str, Any]]:
         progress = (np.arange(self.num_sweeps) + 1) / self.num_sweeps

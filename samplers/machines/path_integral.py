@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from samplers.checks import integer, positive
-from samplers.draws import Draws
+from samplers.machines.optimiser import Optimiser, coins
 from samplers.machines.simulated_annealing import integer_bqm, ordered
 from samplers.request import Request
-from samplers.sampler import Sampler
-from samplers.wrappers.correction import correct
 
 
-class PathIntegralAnnealing(Sampler):
+class PathIntegralAnnealing(Optimiser):
     """Path-integral annealing of `dwave-samplers`: the problem is turned up to beta while the transverse field goes to 0.
 
     Parameters
@@ -30,27 +28,25 @@ class PathIntegralAnnealing(Sampler):
     """
 
     name = "path-integral-annealing"
-    kind = "optimiser"
+    told = ("num_sweeps",)
 
     def __init__(self, num_sweeps: int = 100, *, transverse_field: float = 1.0, correction_sweeps: int = 5):
         self.num_sweeps = integer("num_sweeps", num_sweeps)
         self.transverse_field = positive("transverse_field", transverse_field)
         self.correction_sweeps = integer("correction_sweeps", correction_sweeps, 0)
 
-    def _draw(self, request: Request) -> Draws:
+    def _raw(self, request: Request, rng: np.random.Generator) -> np.ndarray:
         from dwave.samplers import PathIntegralAnnealingSampler
 
-        problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
-        if beta == 0:
-            return Draws(rng.choice(np.array([-1, 1], dtype=np.int8), (num_reads, problem.n)))
+        if request.beta == 0:
+            return coins(request.problem, request.num_reads, rng)
         progress = (np.arange(self.num_sweeps) + 1) / self.num_sweeps
         answer = PathIntegralAnnealingSampler().sample(
-            integer_bqm(problem, beta),
-            num_reads=num_reads,
+            integer_bqm(request.problem, request.beta),
+            num_reads=request.num_reads,
             beta_schedule_type="custom",
             Hp_field=progress,
             Hd_field=self.transverse_field * (1 - progress),
             seed=int(rng.integers(2**31)),
         )
-        info = {"num_sweeps": self.num_sweeps, "correction_sweeps": self.correction_sweeps}
-        return Draws(correct(problem, ordered(answer), self.correction_sweeps, beta, rng), info=info)
+        return ordered(answer)

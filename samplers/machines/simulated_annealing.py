@@ -9,6 +9,7 @@ import numpy as np
 
 from samplers.checks import integer, one_of, share
 from samplers.draws import Draws
+from samplers.machines.optimiser import coins
 from samplers.problem import Ising
 from samplers.request import Request
 from samplers.sampler import Sampler
@@ -55,7 +56,7 @@ class SimulatedAnnealing(Sampler):
         problem, num_reads, beta, rng = request.problem, request.num_reads, request.beta, request.rng
         initial_states = request.starts()
         if beta == 0:
-            return Draws(rng.choice(np.array([-1, 1], dtype=np.int8), (num_reads, problem.n)))
+            return Draws(coins(problem, num_reads, rng))
         schedule = self.schedule() if initial_states is None else np.ones(self.num_sweeps)
         options: dict[str, Any] = {}
         if initial_states is not None:

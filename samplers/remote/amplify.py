@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from samplers.checks import integer, positive
 from samplers.draws import Draws
-from samplers.errors import BadAnswerError, InputError, MissingExtraError, RemoteError, RemoteTimeoutError
+from samplers.errors import needs
 from samplers.problem import Ising
 from samplers.remote.machine import Machine, machine
-from samplers.remote.secrets import from_environment, redact
+from samplers.remote.secrets import from_environment, vendor_errors
 from samplers.request import Request
 from samplers.sampler import Sampler
+from samplers.serving import checked_spins
 
 #: The environment variable that holds the account's token.
 TOKEN_VARIABLE = "AMPLIFY_TOKEN"
@@ -77,14 +76,12 @@ class Amplify(Sampler):
         found, seconds, calls = [np.empty((0, len(active)), dtype=np.int8)], 0.0, 0
         while beta > 0 and len(active) and sum(map(len, found)) < num_reads and calls < self.max_calls:
             model, variables = _model(amplify, problem, active, beta)
-            with self._named_errors():
+            with vendor_errors(self.machine.name, TOKEN_VARIABLE):
                 result = amplify.solve(model, client, sort_solution=False, filter_solution=False)
                 values = np.array([variables.evaluate(solution.values) for solution in result.solutions])
                 seconds += result.execution_time.total_seconds()
             calls += 1
-            if values.ndim != 2 or values.shape[1] != len(active) or not (np.abs(values) == 1).all():
-                raise BadAnswerError(f"{self.machine.name} answered with states of shape {values.shape}, not spins")
-            found.append(values.astype(np.int8))
+            found.append(checked_spins(values, len(active), f"{self.machine.name} answered with"))
         answers = np.concatenate(found)
         states = rng.choice(np.array([-1, 1], dtype=np.int8), (num_reads, problem.n))
         if calls:
@@ -103,10 +100,8 @@ class Amplify(Sampler):
         return Draws(states, info=info)
 
     def _connected(self) -> Any:
-        try:
+        with needs("amplify", "amplify"):
             import amplify
-        except ImportError:
-            raise MissingExtraError("amplify", "amplify") from None
         if self._client is None:
             token = from_environment(TOKEN_VARIABLE, purpose="Fixstars Amplify")
             milliseconds = int(self.seconds * 1000)
@@ -121,17 +116,6 @@ class Amplify(Sampler):
                 self._client.parameters.outputs.num_outputs = 0
                 self._client.parameters.outputs.duplicate = True
         return self._client
-
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - the package raises RuntimeError for whatever the service says
-            said = redact(f"{type(error).__name__}: {error}")[:300]
-            if "401" in said or "unauthorized" in said.lower():
-                raise InputError(f"{self.machine.name} refuses the token: set {TOKEN_VARIABLE}") from None
-            kind = RemoteTimeoutError if isinstance(error, TimeoutError) else RemoteError
-            raise kind(f"{self.machine.name}: {said}") from None
 
 
 def _model(amplify: Any, problem: Ising, active: np.ndarray, beta: float) -> tuple[Any, Any]:

@@ -14,12 +14,12 @@ import numpy as np
 from samplers.bqm import model_of
 from samplers.checks import integer, positive
 from samplers.draws import Draws, Seed
-from samplers.errors import InputError, MissingExtraError, RemoteError, RemoteTimeoutError
+from samplers.errors import needs
 from samplers.problem import Ising
 from samplers.quantisation import ClipReport, clip
 from samplers.remote import embedding as embeddings
 from samplers.remote.machine import Machine, machine
-from samplers.remote.secrets import from_environment, redact
+from samplers.remote.secrets import from_environment, vendor_errors
 from samplers.request import Request
 from samplers.sampler import Sampler
 
@@ -122,7 +122,7 @@ class DWave(Sampler):
         *,
         clamped: Mapping[Any, int] | None = None,
         seed: Seed = None,
-    ) -> Pending:
+    ) -> _Pending:
         """Send every batch, and return at once; `.result()` waits for the reads and returns the `Draws`.
 
         Parameters
@@ -132,7 +132,7 @@ class DWave(Sampler):
         """
         return self._submit(Request.checked(problem, num_reads, beta, None, clamped, seed))
 
-    def _submit(self, request: Request) -> Pending:
+    def _submit(self, request: Request) -> _Pending:
         problem, num_reads, rng = request.problem, request.num_reads, request.rng
         qpu, chains = self._connected(), self._chains(problem)
         fixed = np.zeros(problem.n, dtype=np.int8)
@@ -149,20 +149,18 @@ class DWave(Sampler):
         calls = []
         for reads in self._batches(num_reads, len(program.qubits)) if len(free) else []:
             gauge = rng.choice(np.array([-1, 1], dtype=np.int8), len(program.qubits))
-            calls.append(
-                (_guarded(self.machine.name, qpu.sample, program.gauged(gauge), num_reads=reads, **options), gauge)
-            )
-        return Pending(self.machine.name, program, calls, chains, free, fixed, num_reads, rng)
+            with vendor_errors(self.machine.name, TOKEN_VARIABLE):
+                calls.append((qpu.sample(program.gauged(gauge), num_reads=reads, **options), gauge))
+        return _Pending(self.machine.name, program, calls, chains, free, fixed, num_reads, rng)
 
     def _connected(self) -> Any:
         if self._qpu is None:
-            try:
+            with needs("dwave-system", "dwave"):
                 from dwave.system import DWaveSampler
-            except ImportError:
-                raise MissingExtraError("dwave-system", "dwave") from None
             token = from_environment(TOKEN_VARIABLE, purpose="a D-Wave QPU")
             where = {"solver": self.solver} if self.solver else {}
-            self._qpu = _guarded(self.solver or "D-Wave", DWaveSampler, token=token.reveal(), **where)
+            with vendor_errors(self.solver or "D-Wave", TOKEN_VARIABLE):
+                self._qpu = DWaveSampler(token=token.reveal(), **where)
         return self._qpu
 
     def _target(self) -> nx.Graph:
@@ -237,7 +235,7 @@ class Program:
         )
 
 
-class Pending:
+class _Pending:
     """Reads that are being drawn."""
 
     def __init__(
@@ -272,7 +270,8 @@ class Pending:
             members[[index[qubit] for qubit in chain], spin] = 1.0
         blocks, broken, seconds = [np.empty((0, len(self._chains)), np.int8)], 0.0, 0.0
         for answer, gauge in self._calls:
-            reads = _guarded(self._name, _read, answer, self._program.qubits) * gauge
+            with vendor_errors(self._name, TOKEN_VARIABLE):
+                reads = _read(answer, self._program.qubits) * gauge
             votes = reads.astype(np.float32) @ members
             broken += float((np.abs(votes) < members.sum(axis=0)).sum())
             votes += self._rng.uniform(-0.5, 0.5, votes.shape)
@@ -293,21 +292,3 @@ class Pending:
 def _read(answer: dimod.SampleSet, qubits: list[Hashable]) -> np.ndarray:
     record, columns = answer.record, [answer.variables.index(qubit) for qubit in qubits]
     return np.repeat(record.sample, record.num_occurrences, axis=0)[:, columns]
-
-
-def _guarded(name: str, call: Any, *args: Any, **options: Any) -> Any:
-    """Return what a call of the vendor's library returns, its errors as ours, without credentials."""
-    try:
-        return call(*args, **options)
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the vendor's library raises its own classes and those of its HTTP client
-        said = redact(f"{type(error).__name__}: {error}")[:300]
-        kind = type(error).__name__
-        if kind == "SolverAuthenticationError":
-            raise InputError(f"{name} refuses the token: set {TOKEN_VARIABLE}") from None
-        if kind == "SolverNotFoundError":
-            raise InputError(f"this account has no solver {name!r}: {said}") from None
-        if "Timeout" in kind:
-            raise RemoteTimeoutError(f"{name}: {said}") from None
-        raise RemoteError(f"{name}: {said}") from None

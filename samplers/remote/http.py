@@ -19,10 +19,10 @@ from samplers.draws import Draws
 from samplers.errors import (
     BadAnswerError,
     InputError,
-    MissingExtraError,
     RemoteError,
     RemoteTimeoutError,
     WireError,
+    needs,
 )
 from samplers.remote.answers import check_answer
 from samplers.remote.secrets import Secret, redact
@@ -54,6 +54,10 @@ class Http(Sampler):
         From `draw`: no connection, no answer in time, a failure of the server.
     BadAnswerError
         From `draw`: an answer that is cut off, changed, or to another question.
+    InputError
+        For a URL that is none, or that holds credentials.
+    MissingExtraError
+        Where httpx is not installed.
     """
 
     name = "http"
@@ -61,10 +65,8 @@ class Http(Sampler):
     takes_initial_states = takes_clamped = True
 
     def __init__(self, url: str = "http://127.0.0.1:8765", token: str | None = None, timeout: float = 60.0):
-        try:
+        with needs("httpx", "http"):
             import httpx
-        except ImportError:
-            raise MissingExtraError("httpx", "http") from None
         parts = urlsplit(str(url))
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError("url must be http://HOST:PORT or https://HOST:PORT of a samplers server")

@@ -6,8 +6,6 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,9 +16,10 @@ from samplers.errors import BadAnswerError, InputError, RemoteError
 from samplers.problem import Ising
 from samplers.quantisation import quantise
 from samplers.remote.machine import Machine, machine
-from samplers.remote.secrets import from_environment, redact
+from samplers.remote.secrets import from_environment, vendor_errors
 from samplers.request import Request
 from samplers.sampler import Sampler
+from samplers.serving import checked_spins
 
 #: The environment variables that hold the account's user id and authorisation code.
 USER_VARIABLE, CODE_VARIABLE = "KAIWU_USER_ID", "KAIWU_SDK_CODE"
@@ -121,7 +120,7 @@ class Kaiwu(Sampler):
         except ImportError:
             raise InputError("kaiwu is not installed: install QBoson's Kaiwu SDK (closed, from its vendor)") from None
         if self._account is None:
-            with _SDK, self._named_errors():
+            with _SDK, vendor_errors(self.device, CODE_VARIABLE):
                 told = kaiwu.license.init(user_id=user.reveal(), sdk_code=code.reveal())
             qubits = told.get("qubits") if isinstance(told, dict) else None
             self._account = {"max_spins": int(qubits) if qubits else None}
@@ -131,7 +130,7 @@ class Kaiwu(Sampler):
         mode = sdk.cim.TaskMode.SAMPLING if hasattr(sdk.cim, "TaskMode") else "sample"
         task = f"qbmvae-{content_hash[:8]}-{secrets.token_hex(6)}"
         paid = {} if self.project is None else {"project_no": self.project}
-        with _SDK, tempfile.TemporaryDirectory(prefix="kaiwu-") as folder, self._named_errors():
+        with _SDK, tempfile.TemporaryDirectory(prefix="kaiwu-") as folder, vendor_errors(self.device, CODE_VARIABLE):
             manager = sdk.common.CheckpointManager
             before, manager.save_dir = manager.save_dir, folder
             try:
@@ -143,14 +142,10 @@ class Kaiwu(Sampler):
                 manager.save_dir = before
         if answer is None:
             raise RemoteError(f"{self.device} has not finished the task {task}")
-        spins = np.asarray(answer)
-        if spins.ndim != 2 or spins.shape[1] != len(matrix):
-            raise BadAnswerError(f"{self.device} answered with {spins.shape}, asked for {len(matrix)} spins a read")
+        spins = checked_spins(answer, len(matrix), f"{self.device} answered with")
         if len(spins) < reads:
             raise BadAnswerError(f"{self.device} answered with {len(spins)} reads, asked for {reads}")
-        if not (np.abs(spins) == 1).all():
-            raise BadAnswerError(f"{self.device} answered with values other than -1 and +1")
-        return spins.astype(np.int8)
+        return spins
 
     def _gain_for(self, matrix: np.ndarray, bits: int | None) -> float:
         if self.machine_beta is not None:
@@ -163,13 +158,6 @@ class Kaiwu(Sampler):
         if self._gain is not None and most / 8 <= self._gain * largest <= most:
             return self._gain
         return float(2.0 ** np.floor(np.log2(most / largest) - 1.0))
-
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - the closed SDK documents no classes of errors
-            raise RemoteError(f"{self.device}: {redact(f'{type(error).__name__}: {error}')[:300]}") from None
 
 
 def with_ancilla(problem: Ising, beta: float) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 from samplers.problem import Ising
 
 #: Names the YAML file of machines: `{name: {max_spins: 550, bits: 8, ...}}`.
@@ -64,7 +64,13 @@ class Machine:
     price_per_second: float = 0.0
 
     def check(self, problem: Ising) -> None:
-        """Raise `InputError`, which says what would fit, where a problem has too many spins."""
+        """Raise `InputError`, which says what would fit, where a problem has too many spins.
+
+        Raises
+        ------
+        InputError
+            Where the problem has too many spins.
+        """
         if self.max_spins is None or problem.n + self.ancillas <= self.max_spins:
             return
         extra = f" and {self.ancillas} ancilla" if self.ancillas else ""
@@ -105,8 +111,7 @@ def machine(name: str, account: dict[str, Any] | None = None, **given: Any) -> M
     facts = {**_read(PUBLIC, name), **told, **_configured(name), **{k: v for k, v in given.items() if v is not None}}
     known = {field.name for field in dataclasses.fields(Machine)} - {"name"}
     for fact in facts:
-        if fact not in known:
-            raise InputError(f"machine {name!r} has no fact {fact!r}{nearest(fact, known)}")
+        require(fact, known, f"machine {name!r} has no fact")
     for pair in ("h_range", "j_range"):
         if facts.get(pair) is not None:
             facts[pair] = (float(facts[pair][0]), float(facts[pair][1]))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from samplers.errors import InputError
+from samplers.errors import InputError, RemoteError, RemoteTimeoutError
 
 
 class Secret:
@@ -51,6 +53,40 @@ def redact(text: str) -> str:
     for secret in sorted(_KNOWN, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
+
+
+@contextmanager
+def vendor_errors(name: str, token: str) -> Iterator[None]:
+    """Turn what a vendor's library raises inside this block into our errors, without credentials.
+
+    Parameters
+    ----------
+    name
+        The machine's.
+    token
+        The environment variable that holds the credential, for the message.
+
+    Raises
+    ------
+    InputError
+        Where the token is refused, or the account has no such machine.
+    RemoteError
+        For any other failure.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - vendors' libraries raise their own classes, and those of their HTTP clients
+        kind = type(error).__name__
+        said = redact(f"{kind}: {error}")[:300]
+        if kind == "SolverAuthenticationError" or "401" in said or "unauthorized" in said.lower():
+            raise InputError(f"{name} refuses the token: set {token}") from None
+        if kind == "SolverNotFoundError":
+            raise InputError(f"this account has no solver {name!r}: {said}") from None
+        slow = "Timeout" in kind or isinstance(error, TimeoutError)
+        failure = RemoteTimeoutError if slow else RemoteError
+        raise failure(f"{name}: {said}") from None
 
 
 def from_environment(variable: str, *, purpose: str) -> Secret:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from samplers.errors import InputError, MissingExtraError
+from samplers.errors import InputError, needs
 from samplers.registry import get
 from samplers.server.metrics import Metrics
 from samplers.server.pool import Pool, PoolError
@@ -59,12 +59,12 @@ def serve(
     ------
     InputError
         For a backend that does not exist or refuses its options, and limits that are not positive.
+    MissingExtraError
+        Where the server's extra is not installed.
     """
-    try:
+    with needs("uvicorn", "server"):
         import uvicorn
         from uvicorn.protocols.http.h11_impl import H11Protocol
-    except ImportError:
-        raise MissingExtraError("uvicorn", "server") from None
     for name, value in {"max_spins": max_spins, "max_reads": max_reads, "max_seconds": max_seconds, "workers": workers}.items():  # fmt: skip
         if not value > 0:
             raise InputError(f"{name} must be > 0, not {value}")
@@ -151,13 +151,11 @@ def application(
     MissingExtraError
         Where the extra `server` is not installed.
     """
-    try:
+    with needs("fastapi", "server"):
         from starlette.applications import Starlette
         from starlette.requests import Request
         from starlette.responses import JSONResponse, Response
         from starlette.routing import Route
-    except ImportError:
-        raise MissingExtraError("fastapi", "server") from None
     limits = {"max_spins": int(max_spins), "max_reads": int(max_reads)}
     most_bytes = body_limit(**limits)
     pool = Pool(

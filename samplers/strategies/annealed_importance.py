@@ -47,6 +47,12 @@ def reverse(problem: Ising, states: np.ndarray, num_sweeps: int, beta: float, rn
     ----------
     states
         `(num, n)` samples of exp(-beta E); the better they are, the truer the bound.
+    problem, beta
+        The Ising problem, and the inverse temperature of the states.
+    num_sweeps
+        Temperatures on the way, one sweep each.
+    rng
+        The generator.
 
     Returns
     -------

@@ -102,7 +102,7 @@ class Persistent(Sampler):
     def _advance(
         self, kernel: Any, beta: float, each: int, request: Request | BatchRequest, fields: np.ndarray | None
     ) -> dict[str, Any]:
-        """Follow the problem, or start anew, and sweep once; return what there is to say of it."""
+        """Follow the problem, or start anew, and sweep once; return what is to be reported."""
         seed, k = request.seed, 1 if fields is None else len(fields)
         if seed is not None or self._chains is None:
             self._rng = np.random.default_rng(seed)

@@ -132,8 +132,9 @@ def cool(
     log_z, resamplings = np.full(k, kernel.problem.n * np.log(2.0)), np.zeros(k, dtype=np.int64)
     for sweep in range(1, num_sweeps + 1):
         log_weights -= step * chains.energy().reshape(k, each)
-        low = np.flatnonzero(ess_share(log_weights) < ESS_FLOOR)
-        if len(low):
+        poor = ess_share(log_weights) < ESS_FLOOR
+        if poor.any():
+            low = np.flatnonzero(poor)
             resample(chains, log_weights, low, rng, families, log_z)
             resamplings[low] += 1
         kernel.sweep(chains, sweep * step)

@@ -19,7 +19,7 @@ def log_mean_exp(log_weights: np.ndarray) -> float:
 def ess_share(log_weights: np.ndarray) -> np.ndarray:
     """Return Kish's effective sample size as a share of the population, in (0, 1], along the last axis."""
     weights = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
-    return weights.sum(axis=-1) ** 2 / np.einsum("...r,...r->...", weights, weights) / weights.shape[-1]
+    return weights.sum(axis=-1) ** 2 / np.square(weights).sum(axis=-1) / weights.shape[-1]
 
 
 def resample_rows(log_weights: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from samplers.lazy import lazy
+
 __all__ = [
     "Ahead",
     "Cache",
@@ -39,33 +41,4 @@ if TYPE_CHECKING:
     from samplers.wrappers.temperature_control import TemperatureControl
 else:
     # each wrapper loads what it needs when it is asked for
-    _HOMES = {
-        "Ahead": "samplers.wrappers.prefetch",
-        "Cache": "samplers.wrappers.cache",
-        "Correction": "samplers.wrappers.correction",
-        "Fallback": "samplers.wrappers.resilience",
-        "Gauge": "samplers.wrappers.gauge",
-        "Ledger": "samplers.wrappers.ledger",
-        "Quantise": "samplers.wrappers.quantise",
-        "Record": "samplers.wrappers.replay",
-        "Replay": "samplers.wrappers.replay",
-        "Retry": "samplers.wrappers.resilience",
-        "TemperatureControl": "samplers.wrappers.temperature_control",
-        "Timeout": "samplers.wrappers.resilience",
-        "correct": "samplers.wrappers.correction",
-        "fit_readout": "samplers.wrappers.readout",
-        "quantise_problem": "samplers.quantisation",
-        "read_ledger": "samplers.wrappers.ledger",
-        "resilient": "samplers.wrappers.resilience",
-        "reweight": "samplers.wrappers.prefetch",
-    }
-
-    def __getattr__(name):
-        if name in _HOMES:
-            import importlib
-
-            return getattr(importlib.import_module(_HOMES[name]), name)
-        raise AttributeError(f"module 'samplers.wrappers' has no attribute {name!r}")
-
-    def __dir__():
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = lazy(__name__)

@@ -30,7 +30,7 @@ LAZY = sorted(
     ".".join(path.relative_to(ROOT).parts[:-1])
     for top in ("qbmvae", "samplers", "experiments")
     for path in (ROOT / top).rglob("__init__.py")
-    if "def __getattr__" in path.read_text()
+    if "__getattr__" in path.read_text()
 )
 
 

@@ -6,20 +6,13 @@ read and refused does not need.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from qbmvae.cellsim.engines import gf2, network
+from samplers.lazy import lazy
 
 __all__ = ["gf2", "network"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return importlib.import_module(f"qbmvae.cellsim.engines.{name}")
-    raise AttributeError(f"module 'qbmvae.cellsim.engines' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if TYPE_CHECKING:
+    from qbmvae.cellsim.engines import gf2, network
+else:
+    __getattr__, __dir__ = lazy(__name__)

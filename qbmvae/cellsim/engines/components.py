@@ -3,6 +3,17 @@
 Cells that have seen the same classical history share one state ("pattern"), so that the cost grows with the number of
 different histories, not with the number of cells. A measured qubit leaves its group: patterns at most double while
 states halve, and memory never grows by measuring.
+
+Parameters
+----------
+angles
+    RY angle of each gene, `(n_genes,)`.
+edges
+    The gates in time order.
+finished
+    When each gene is finished, see `qbmvae.cellsim.structure.Structure`.
+names
+    Of the genes, for messages.
 """
 
 from __future__ import annotations
@@ -151,7 +162,20 @@ def sample(
     rng: np.random.Generator,
     names: Sequence[str],
 ) -> np.ndarray:
-    """Return `(n_cells, n_genes)` uint8 outcomes; raise `InputError` where a coherent group does not fit in memory."""
+    """Return `(n_cells, n_genes)` uint8 outcomes; raise `InputError` where a coherent group does not fit in memory.
+
+    Parameters
+    ----------
+    n_cells
+        How many.
+    rng
+        The generator.
+
+    Raises
+    ------
+    InputError
+        Where a coherent group does not fit in memory.
+    """
     cells = _Cells(angles, n_cells, names, rng)
     _follow(cells, edges, finished)
     return np.ascontiguousarray(cells.bits.T)
@@ -160,7 +184,13 @@ def sample(
 def probabilities(
     angles: np.ndarray, edges: Sequence[Edge], finished: Sequence[int], names: Sequence[str]
 ) -> np.ndarray:
-    """Return the probability of each outcome, `(2**n,)`, gene 0 the most significant bit."""
+    """Return the probability of each outcome, `(2**n,)`, gene 0 the most significant bit.
+
+    Raises
+    ------
+    InputError
+        Where a coherent group does not fit in memory.
+    """
     n = len(angles)
     cells = _Cells(angles, 1, names, None)
     _follow(cells, edges, finished)

@@ -3,6 +3,15 @@
 A CX permutes the basis states, so that measuring first and toggling afterwards gives the same distribution: each gene
 starts as an independent Bernoulli bit with P(on) = sin^2(theta / 2), and a gate adds the control's bit to the target's
 modulo 2. Bits are held 64 cells a word, one row a gene; a gate is one XOR of two rows.
+
+Parameters
+----------
+fixed, gates
+    What `starting_bits` and `gate_arrays` return.
+n_cells
+    How many.
+rng
+    The generator.
 """
 
 from __future__ import annotations

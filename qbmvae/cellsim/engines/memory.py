@@ -11,7 +11,22 @@ MAX_BYTES = 2 * 2**30
 
 
 def check_size(n_qubits: int, genes: Sequence[str], n_states: int = 1) -> None:
-    """Raise `InputError` where `n_states` statevectors of `n_qubits` do not fit, naming the genes and the memory."""
+    """Raise `InputError` where `n_states` statevectors of `n_qubits` do not fit, naming the genes and the memory.
+
+    Parameters
+    ----------
+    n_qubits
+        Of the joint state.
+    genes
+        Their names.
+    n_states
+        Statevectors held at once.
+
+    Raises
+    ------
+    InputError
+        Where they do not fit; the message names the genes and the memory.
+    """
     needed = 16 * n_states * 2**n_qubits
     if needed > MAX_BYTES:
         named = ", ".join(list(genes)[:8]) + (", ..." if len(genes) > 8 else "")

@@ -3,6 +3,15 @@
 A control that is already measured is a classical bit, and its target one qubit in a pure state: a Bloch vector, turned
 by each gate whose control is on. P(on | regulators) = (1 - z) / 2 when the target is measured in its turn; from then on
 it is a bit, which later CX gates toggle.
+
+Parameters
+----------
+angles
+    RY angle of each gene, `(n_genes,)`.
+edges
+    The gates in time order.
+finished
+    When each gene is finished, see `qbmvae.cellsim.structure.Structure`.
 """
 
 from __future__ import annotations
@@ -23,7 +32,7 @@ PLANES = {"crx": (1, 2), "cry": (2, 0), "crz": (0, 1)}
 CHUNK_BYTES = 2**25
 
 
-def compile_program(n_genes: int, edges: Sequence[Edge], finished: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def _compile_program(n_genes: int, edges: Sequence[Edge], finished: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return the circuit as `(n_ops, 6)` int32 operations and `(n_ops,)` float64 angles, in time order.
 
     Columns: operation, target, control, whether the control is open, and the two axes of a turn (or -1, -1 for X).
@@ -66,9 +75,17 @@ def compile_program(n_genes: int, edges: Sequence[Edge], finished: Sequence[int]
 def sample(
     angles: np.ndarray, edges: Sequence[Edge], finished: Sequence[int], n_cells: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return `(n_cells, n_genes)` uint8 outcomes, drawn gene after gene given its regulators."""
+    """Return `(n_cells, n_genes)` uint8 outcomes, drawn gene after gene given its regulators.
+
+    Parameters
+    ----------
+    n_cells
+        How many.
+    rng
+        The generator.
+    """
     n = len(angles)
-    ops, turns = compile_program(n, edges, finished)
+    ops, turns = _compile_program(n, edges, finished)
     chunk = max(64, min(n_cells, CHUNK_BYTES // (32 * n)))
     out = np.empty((n_cells, n), dtype=np.uint8)
     for start in range(0, n_cells, chunk):
@@ -82,7 +99,7 @@ def sample(
 def probabilities(angles: np.ndarray, edges: Sequence[Edge], finished: Sequence[int]) -> np.ndarray:
     """Return the probability of each outcome, `(2**n,)`: every combination of measured bits is followed once."""
     n = len(angles)
-    ops, turns = compile_program(n, edges, finished)
+    ops, turns = _compile_program(n, edges, finished)
     p = np.zeros(2**n)
     shifts = np.arange(n - 1, -1, -1)[:, None]
     chunk = max(1, min(2**n, CHUNK_BYTES // (32 * n)))

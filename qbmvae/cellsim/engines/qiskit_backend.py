@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from samplers.errors import InputError, MissingExtraError
+from samplers.errors import InputError, needs
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -49,12 +49,17 @@ def sample_on_backend(
         Seed of the simulators; devices ignore it.
     optimization_level
         Of the transpiler.
+
+    Raises
+    ------
+    MissingExtraError
+        Where Qiskit or Aer is not installed.
+    InputError
+        Where both a backend and a noise model are given.
     """
-    try:
+    with needs("qiskit", "circuits"):
         from qiskit.primitives import BackendSamplerV2
         from qiskit.transpiler.preset_passmanagers import generate_preset_pass_manager
-    except ImportError as error:
-        raise MissingExtraError("qiskit", "circuits") from error
     if backend is not None and noise_model is not None:
         raise InputError("give a backend or a noise model, not both: the noise model belongs to Aer's own backend")
     number = int(np.random.default_rng(seed).integers(2**31))
@@ -73,10 +78,8 @@ def sample_on_backend(
 
 
 def _aer(noise_model: Any) -> Any:
-    try:
+    with needs("qiskit-aer", "circuits"):
         from qiskit_aer import AerSimulator
-    except ImportError as error:
-        raise MissingExtraError("qiskit-aer", "circuits") from error
     return AerSimulator() if noise_model is None else AerSimulator(noise_model=noise_model)
 
 

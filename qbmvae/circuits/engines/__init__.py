@@ -4,6 +4,19 @@
 - "reversible": Clifford frame that recomputes states backwards and goes sample by sample; memory does not grow with depth.
 - "frame-torch", "reversible-torch": the same in plain torch, on any device.
 - "per-gate": one matrix a gate with torch's autograd; the reference.
+
+Parameters
+----------
+engine
+    Name of the engine, or "auto".
+circuit
+    The gates.
+observables
+    Pauli strings to measure.
+params
+    `(n_params,)`.
+features
+    `(batch, n_features)`.
 """
 
 from __future__ import annotations
@@ -17,7 +30,7 @@ from qbmvae.circuits.engines import per_gate
 from qbmvae.circuits.engines.angles import AngleMap
 from qbmvae.circuits.frame import compile_circuit
 from qbmvae.circuits.observables import PauliString
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 if TYPE_CHECKING:
     from qbmvae.circuits.gate_list import GateList
@@ -27,9 +40,21 @@ SMALL = 12  # qubits up to which a tile of states stays in a CPU's caches
 
 
 def resolve(engine: str, circuit: GateList, batch: int, dtype: torch.dtype, device: torch.device) -> str:
-    """Return the engine to use, after checking that its states fit in memory."""
-    if engine not in ENGINES:
-        raise InputError(f"unknown engine {engine!r}{nearest(engine, ENGINES)}")
+    """Return the engine to use, after checking that its states fit in memory.
+
+    Parameters
+    ----------
+    batch
+        Samples.
+    dtype, device
+        Of the states.
+
+    Raises
+    ------
+    InputError
+        For an unknown engine, or states that do not fit in memory.
+    """
+    require(engine, ENGINES, "unknown engine")
     n, cpu = circuit.n_qubits, device.type == "cpu"
     if engine == "auto":
         engine = "frame" if n <= SMALL else "reversible"

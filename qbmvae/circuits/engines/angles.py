@@ -8,7 +8,15 @@ from qbmvae.circuits.frame import Program, Terms
 
 
 class AngleMap:
-    """Linear maps of a program's angles, as tensors on one device."""
+    """Linear maps of a program's angles, as tensors on one device.
+
+    Parameters
+    ----------
+    program
+        The compiled circuit.
+    dtype, device
+        Of the tensors.
+    """
 
     def __init__(self, program: Program, dtype: torch.dtype, device: torch.device):
         self.shared = _Sum(program.shared_terms, len(program.shared_masks), dtype, device)

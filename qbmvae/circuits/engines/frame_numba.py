@@ -1,4 +1,14 @@
-"""The Clifford-frame engine in compiled code for registers whose states fit a CPU's caches; samples innermost."""
+"""The Clifford-frame engine in compiled code for registers whose states fit a CPU's caches; samples innermost.
+
+Parameters
+----------
+program
+    The compiled circuit.
+shared
+    Angles that all samples share, `(n_shared,)`.
+sample
+    Angles of each sample, `(n_sample, batch)`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +26,15 @@ from qbmvae.circuits.kernels.tiles import LANES
 
 
 class TileProgram:
-    """The arrays of a program in one precision, as the kernels take them."""
+    """The arrays of a program in one precision, as the kernels take them.
+
+    Parameters
+    ----------
+    dtype
+        Of the states.
+    probabilities
+        Whether the program returns probabilities instead of expectation values.
+    """
 
     def __init__(self, program: Program, dtype: torch.dtype, *, probabilities: bool):
         self.program, self.dtype = program, dtype

@@ -3,6 +3,15 @@
 States are (2**n, lanes) complex, lanes innermost; a state that does not depend on the sample yet has one lane. The
 adjoint of a rotation about a string that is diagonal is Im(conj(adjoint state) * state), so one Walsh-Hadamard transform
 gives the gradients of all rotations of a group.
+
+Parameters
+----------
+program
+    The compiled circuit.
+shared
+    Angles that all samples share, `(n_shared,)`.
+sample
+    Angles of each sample, `(n_sample, batch)`.
 """
 
 from __future__ import annotations
@@ -31,7 +40,17 @@ class Evaluation(NamedTuple):
 
 
 class TorchProgram:
-    """The tensors of a program on one device in one precision."""
+    """The tensors of a program on one device in one precision.
+
+    Parameters
+    ----------
+    dtype, device
+        Of the states.
+    keep
+        Whether states on the way are kept for the gradient, instead of computed again.
+    probabilities
+        Whether the program returns probabilities instead of expectation values.
+    """
 
     def __init__(self, program: Program, dtype: torch.dtype, device: torch.device, *, keep: bool, probabilities: bool):
         self.program, self.dtype, self.device, self.keep = program, dtype, device, keep
@@ -94,7 +113,13 @@ class TorchProgram:
         return self.hadamards(values, self.size - 1)[self._long(masks)] * 2 ** (self.n / 2)
 
     def diagonal(self, g: int, shared: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        """Return exp(-i/2 sum angle chi) of group g, (2**n, 1) or (2**n, batch)."""
+        """Return exp(-i/2 sum angle chi) of group g, (2**n, 1) or (2**n, batch).
+
+        Parameters
+        ----------
+        g
+            Position of the group.
+        """
         group, program = self.program.groups[g], self.program
         phase = torch.zeros(1, 1, dtype=self.dtype, device=self.device)
         if group.shared.stop > group.shared.start:
@@ -134,6 +159,11 @@ def gradient_with_graph(
 
     The hand-written adjoints run outside autograd: a loss that holds a gradient (`create_graph=True`) comes here.
     Every state of the circuit is kept, whatever the engine.
+
+    Parameters
+    ----------
+    grad
+        Gradient of the outputs, `(n_outputs, batch)`.
     """
     states = 10 + 8 * len(program.steps)
     memory.check(program.n, sample.shape[1], states, program.dtype, program.device)

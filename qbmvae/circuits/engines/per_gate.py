@@ -1,4 +1,16 @@
-"""The reference engine: one matrix a gate applied to the state vector, gradients by torch's own autograd."""
+"""The reference engine: one matrix a gate applied to the state vector, gradients by torch's own autograd.
+
+Parameters
+----------
+circuit
+    The gates.
+observables
+    Pauli strings to measure.
+params
+    `(n_params,)`.
+features
+    `(batch, n_features)`.
+"""
 
 from __future__ import annotations
 

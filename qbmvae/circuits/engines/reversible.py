@@ -2,6 +2,15 @@
 
 It is the torch engine with a compiled Walsh-Hadamard transform; memory does not grow with the depth of the circuit, and
 by one state vector with the batch.
+
+Parameters
+----------
+program
+    The compiled circuit.
+shared
+    Angles that all samples share, `(n_shared,)`.
+sample
+    Angles of each sample, `(n_sample, batch)`.
 """
 
 from __future__ import annotations
@@ -17,7 +26,15 @@ from qbmvae.circuits.kernels.walsh import walsh_hadamard
 
 
 class ReversibleProgram(TorchProgram):
-    """A program that keeps no states and transforms long vectors in compiled code."""
+    """A program that keeps no states and transforms long vectors in compiled code.
+
+    Parameters
+    ----------
+    dtype
+        Of the states.
+    probabilities
+        Whether the program returns probabilities instead of expectation values.
+    """
 
     def __init__(self, program: Program, dtype: torch.dtype, *, probabilities: bool):
         super().__init__(program, dtype, torch.device("cpu"), keep=False, probabilities=probabilities)

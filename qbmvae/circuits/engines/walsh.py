@@ -39,7 +39,17 @@ def _runs(mask: int, n: int) -> tuple[tuple[int, int], ...]:
 
 
 def walsh_hadamard(array: torch.Tensor, mask: int, n: int) -> torch.Tensor:
-    """Apply normalised Hadamards to the qubits of `mask` of a real or complex (2**n, ...) array."""
+    """Apply normalised Hadamards to the qubits of `mask` of a real or complex (2**n, ...) array.
+
+    Parameters
+    ----------
+    array
+        `(2**n, ...)`, real or complex.
+    mask
+        Bit mask of the qubits.
+    n
+        Qubits.
+    """
     if not mask:
         return array
     real = torch.view_as_real(array.contiguous()) if array.is_complex() else array.contiguous()

@@ -13,7 +13,7 @@ from qbmvae.circuits import observables as pauli
 from qbmvae.circuits.circuit import Circuit
 from qbmvae.circuits.interop import pennylane, qiskit
 from qbmvae.circuits.observables import PauliString
-from samplers.errors import InputError, MissingExtraError, nearest
+from samplers.errors import InputError, nearest, needs
 
 
 def noisy_expval(
@@ -112,12 +112,10 @@ def _aer(
     readout: float,
     seed: int | None,
 ) -> list[float]:
-    try:
+    with needs("qiskit-aer", "circuits"):
         from qiskit import transpile
         from qiskit_aer import AerSimulator
         from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
-    except ImportError:
-        raise MissingExtraError("qiskit-aer", "circuits") from None
     simulator, noise = AerSimulator(method="density_matrix"), NoiseModel()
     known = set(simulator.configuration().basis_gates)
     if readout:
@@ -127,9 +125,7 @@ def _aer(
     noisy = qiskit.to_qiskit(Circuit(circuit.n_qubits), None, None)
     for op in circuit.operations:
         single = Circuit(circuit.n_qubits).append(op.name, op.qubits, op.angles)
-        bound = qiskit.to_qiskit(
-            single, params if single.n_params else None, features[None] if single.n_features else None
-        )
+        bound = qiskit.to_qiskit(single, params[: single.n_params], features[None, : single.n_features])
         if bound.data[0].operation.name not in known:
             bound = transpile(bound, basis_gates=["u", "cx"])
         noisy.compose(bound, inplace=True)

@@ -14,7 +14,7 @@ from qbmvae.circuits.gates import GATES
 from qbmvae.circuits.interop import affine, check
 from qbmvae.circuits.observables import PauliString
 from qbmvae.circuits.operations import Angle, Source
-from samplers.errors import InputError, MissingExtraError
+from samplers.errors import InputError, needs
 
 NAMES = {
     "h": "Hadamard",
@@ -53,16 +53,30 @@ IGNORED = {"Identity", "Barrier", "WireCut", "GlobalPhase", "Snapshot"}
 
 
 def load() -> Any:
-    """Import PennyLane, or say which extra holds it."""
-    try:
+    """Import PennyLane, or say which extra holds it.
+
+    Raises
+    ------
+    MissingExtraError
+        Where PennyLane is not installed.
+    """
+    with needs("pennylane", "circuits"):
         import pennylane
-    except ImportError:
-        raise MissingExtraError("pennylane", "circuits") from None
     return pennylane
 
 
 def operator(name: str, angles: Sequence[Any], wires: Sequence[int]) -> Any:
-    """Queue and return the PennyLane operator of one of our gates."""
+    """Queue and return the PennyLane operator of one of our gates.
+
+    Parameters
+    ----------
+    name
+        Of the gate.
+    angles
+        Numbers or PennyLane's own values.
+    wires
+        On which it acts.
+    """
     qml = load()
     theirs = NAMES[name]
     if theirs.startswith("Adjoint("):
@@ -78,13 +92,31 @@ def observable(string: PauliString) -> Any:
 
 
 def angle_values(angles: Sequence[Angle], params: Any, features: Any) -> list[Any]:
-    """Evaluate angles on PennyLane's inputs: params (n_params,), features (n_features,) or (batch, n_features)."""
+    """Evaluate angles on PennyLane's inputs: params (n_params,), features (n_features,) or (batch, n_features).
+
+    Parameters
+    ----------
+    angles
+        Of one gate.
+    params
+        `(n_params,)`.
+    features
+        `(n_features,)` or `(batch, n_features)`.
+    """
     source = {"param": params, "feature": features}
     return [a.offset if a.source == "constant" else source[a.source][..., a.index] * a.scale + a.offset for a in angles]
 
 
 def to_pennylane(circuit: GateList, observables: Sequence[str] | str | None, device: Any, shots: int | None) -> Any:
-    """Return a QNode; see `Circuit.to_pennylane`."""
+    """Return a QNode; see `Circuit.to_pennylane`.
+
+    Parameters
+    ----------
+    circuit
+        The gates.
+    observables, device, shots
+        As in `Circuit.to_pennylane`.
+    """
     qml = load()
     parsed = None if observables is None else pauli.parse_all(observables, circuit.n_qubits)
     if isinstance(device, str):
@@ -107,7 +139,13 @@ def to_pennylane(circuit: GateList, observables: Sequence[str] | str | None, dev
 
 
 def from_pennylane(source: Any, *args: Any, **kwargs: Any) -> GateList:
-    """Read a tape or QNode; see `Circuit.from_pennylane`."""
+    """Read a tape or QNode; see `Circuit.from_pennylane`.
+
+    Raises
+    ------
+    InputError
+        For what is no tape or QNode, or what has no exact counterpart.
+    """
     qml = load()
     if isinstance(source, qml.tape.QuantumScript):
         return _from_tape(source)

@@ -9,7 +9,7 @@ from qbmvae.circuits.gate_list import GateList
 from qbmvae.circuits.gates import GATES
 from qbmvae.circuits.interop import check
 from qbmvae.circuits.operations import Angle
-from samplers.errors import InputError, MissingExtraError
+from samplers.errors import InputError, needs
 
 RENAMED = {"cnot": "cx", "u3": "u"}
 GATE_OF = {RENAMED.get(name, name): name for name in GATES} | {"u3": "u3", "id": ""}
@@ -24,16 +24,33 @@ CONTROL_FLOW = {
 
 
 def load() -> Any:
-    """Import Qiskit, or say which extra holds it."""
-    try:
+    """Import Qiskit, or say which extra holds it.
+
+    Raises
+    ------
+    MissingExtraError
+        Where Qiskit is not installed.
+    """
+    with needs("qiskit", "circuits"):
         import qiskit
-    except ImportError:
-        raise MissingExtraError("qiskit", "circuits") from None
     return qiskit
 
 
 def to_qiskit(circuit: GateList, params: Any, features: Any) -> Any:
-    """Return a QuantumCircuit; see `Circuit.to_qiskit`."""
+    """Return a QuantumCircuit; see `Circuit.to_qiskit`.
+
+    Parameters
+    ----------
+    circuit
+        The gates.
+    params, features
+        Of one sample; symbols stand for those that are not given.
+
+    Raises
+    ------
+    InputError
+        For features of several samples.
+    """
     qiskit = load()
     vectors: dict[str, Any] = {
         "param": qiskit.circuit.ParameterVector("params", circuit.n_params),
@@ -69,7 +86,13 @@ def _value(angle: Angle, vectors: dict[str, Any]) -> Any:
 
 
 def from_qiskit(source: Any) -> GateList:
-    """Read a QuantumCircuit; see `Circuit.from_qiskit`."""
+    """Read a QuantumCircuit; see `Circuit.from_qiskit`.
+
+    Raises
+    ------
+    InputError
+        For what is no circuit, or what has no exact counterpart.
+    """
     load()
     if not hasattr(source, "data") or not hasattr(source, "num_qubits"):
         raise InputError(f"from_qiskit takes a QuantumCircuit, not {type(source).__name__}")

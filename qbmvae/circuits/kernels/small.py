@@ -1,4 +1,28 @@
-"""Run a whole program tile by tile: forward keeps the last state alone, backward recomputes states as it goes."""
+"""Run a whole program tile by tile: forward keeps the last state alone, backward recomputes states as it goes.
+
+Parameters
+----------
+tile_ids
+    Tiles to do.
+steps
+    A row each of the groups and then of the readouts; its columns are the constants of this module.
+n_groups
+    How many rows are groups.
+sources, turns
+    The monomial maps, a row each.
+cosines, sines
+    The diagonals that all samples share, a row each.
+tables
+    First string and number of strings of each table.
+base
+    A factor on each table.
+entries
+    Row of each table by basis state.
+cos, sin
+    Of half the angles of each sample, `(tiles, n_sample, LANES)`.
+final
+    Last states, `(tiles, 2, 2**n, LANES)`.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +73,13 @@ def forward(
     `steps` holds the groups, then the readouts; `cosines`, `sines` the shared diagonals; `tables` (first string, count)
     of each table, `base` a factor on it, `entries` its rows by basis state; `cos`, `sin` are of half the per-sample
     angles (tiles, n_sample, LANES); `scale` is the squared factor of a readout's Hadamards.
+
+    Parameters
+    ----------
+    scale
+        The squared factor of a readout's Hadamards.
+    squares
+        |amplitude|**2 of each readout; written.
     """
     size = final.shape[2]
     work = np.zeros((3, 2, size, LANES), final.dtype)
@@ -92,6 +123,15 @@ def backward(
     """Add Im(conj(adjoint) state) to `grad_shared` (diagonals, 2**n, LANES), tile after tile; set `grad_sample`.
 
     `weights` are the derivatives of the loss by |amplitude|**2 times `scale`, (readouts, tiles, 2**n, LANES).
+
+    Parameters
+    ----------
+    weights
+        Derivatives of the loss by |amplitude|**2 times `scale`, `(readouts, tiles, 2**n, LANES)`.
+    grad_shared
+        `(diagonals, 2**n, LANES)`; added to.
+    grad_sample
+        Of the angles of each sample; written.
     """
     size = final.shape[2]
     work = np.zeros((2, 2, size, LANES), final.dtype)

@@ -3,6 +3,29 @@
 Samples are innermost, so every operation of the Clifford frame (butterfly, diagonal, gather of rows) is a loop over
 neighbouring numbers, in vector instructions. Butterflies are not normalised: the factor
 of a step is in the diagonal after it.
+
+Parameters
+----------
+a, planes
+    One plane `(2**n, LANES)`, or several `(count, 2**n, LANES)`, real and imaginary parts in turn; written.
+count, size
+    Planes, and rows of each.
+scratch
+    A plane to write to on the way.
+mask
+    Qubits to transform.
+source, turns
+    The monomial map.
+inverse
+    Whether to undo it.
+sign
+    1 for the diagonal, -1 for its conjugate.
+table
+    A diagonal of each sample by entry, `(2, entries, LANES)`.
+cos, sin
+    Of half angles, by row and sample.
+first, count
+    First string and number of strings.
 """
 
 from __future__ import annotations
@@ -74,7 +97,15 @@ def monomial(planes, count, scratch, size, source, turns, inverse):
 
 @jit
 def apply_step(planes, count, scratch, size, before, monomials, after, source, turns, inverse):
-    """Hadamards, the monomial map where there is one, Hadamards; or the inverse."""
+    """Hadamards, the monomial map where there is one, Hadamards; or the inverse.
+
+    Parameters
+    ----------
+    before, after
+        Masks of the Hadamards.
+    monomials
+        Whether there is a monomial map.
+    """
     for half in range(2):
         mask = before if (half == 0) != inverse else after
         for plane in range(count):
@@ -94,7 +125,13 @@ def multiply_shared(planes, count, size, cos, sin, sign):
 
 @jit
 def multiply_table(planes, count, size, table, entry, sign):
-    """Multiply by a diagonal of each sample, or its conjugate: row x takes table row entry[x]; sign is 1 or -1."""
+    """Multiply by a diagonal of each sample, or its conjugate: row x takes table row entry[x]; sign is 1 or -1.
+
+    Parameters
+    ----------
+    entry
+        Row of the table by basis state.
+    """
     table_re, table_im = table[0], table[1]
     for plane in range(0, count, 2):
         re, im = planes[plane], planes[plane + 1]
@@ -104,7 +141,13 @@ def multiply_table(planes, count, size, table, entry, sign):
 
 @jit
 def build_table(table, cos, sin, first, count, base):
-    """table[u] = base * exp(-i/2 sum_k (-1)**u_k angle_k), from cos, sin of half angles of strings first, first + 1, ..."""
+    """table[u] = base * exp(-i/2 sum_k (-1)**u_k angle_k), from cos, sin of half angles of strings first, first + 1, ...
+
+    Parameters
+    ----------
+    base
+        A factor on the table.
+    """
     re, im = table[0], table[1]
     re[0, :] = base
     im[0, :] = 0
@@ -117,7 +160,13 @@ def build_table(table, cos, sin, first, count, base):
 
 @jit
 def fold_table(grad, table, first, count):
-    """grad[first + k] = sum_u (-1)**u_k table[u]; overwrites the table."""
+    """grad[first + k] = sum_u (-1)**u_k table[u]; overwrites the table.
+
+    Parameters
+    ----------
+    grad
+        By string and sample; written.
+    """
     length = 1 << count
     for k in range(first + count - 1, first - 1, -1):
         length //= 2

@@ -3,6 +3,25 @@
 numba leaves vectors to LLVM's loop vectoriser, which must first prove that the arrays of a loop do not overlap; these
 intrinsics say what they mean, run at twice the speed and compile faster. Rows that an operation reads and writes
 must be distinct or the same, never shifted.
+
+Parameters
+----------
+a, re, im, out
+    Arrays of rows, C-contiguous; written.
+row, low, high
+    Rows to work on.
+h, i, j, k
+    Strides of the butterflies; of `split`, k is the row of `cos` and `sin`.
+c, s, cos, sin
+    Cosine and sine, numbers or rows.
+table_re, table_im, entry
+    A table and its row.
+sign
+    1, or -1 for the conjugate.
+adj_re, adj_im
+    The other factor.
+factor
+    A number.
 """
 
 from __future__ import annotations

@@ -10,7 +10,17 @@ BLOCK = 2**11  # rows of LANES numbers: 128 KiB in single precision
 
 @jit
 def walsh_hadamard(rows, mask, factor):
-    """Transform a vector seen as (rows, LANES) over the bits of `mask` (of its flat index), times `factor`."""
+    """Transform a vector seen as (rows, LANES) over the bits of `mask` (of its flat index), times `factor`.
+
+    Parameters
+    ----------
+    rows
+        `(size / LANES, LANES)`; written.
+    mask
+        Bits to transform.
+    factor
+        Multiplies the result.
+    """
     count = len(rows)
     block = min(BLOCK, count)
     low, high = mask % LANES, mask // LANES

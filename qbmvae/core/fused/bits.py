@@ -18,6 +18,17 @@ def forward(
     """Return bits, probabilities, entropies and the slope of the relaxation; no autograd.
 
     `streams` is what `noise.stream` returns; bits are 1 or `off`: -1 makes them spins.
+
+    Parameters
+    ----------
+    logits
+        `(n_cells, n_latent)` float32.
+    temperature
+        Of the relaxation.
+    streams
+        What `noise.stream` returns.
+    off
+        Value of a bit that is off: -1 makes them spins.
     """
     bits, slope, q = torch.empty_like(logits), torch.empty_like(logits), torch.empty_like(logits)
     entropy = torch.empty(len(logits))
@@ -37,7 +48,15 @@ def forward(
 def backward(
     logits: Tensor, slope: Tensor, q: Tensor, grad_bits: Tensor, grad_q: Tensor, grad_entropy: Tensor
 ) -> Tensor:
-    """Return the gradient of the logits from those of bits, probabilities and entropies."""
+    """Return the gradient of the logits from those of bits, probabilities and entropies.
+
+    Parameters
+    ----------
+    logits, slope, q
+        What `forward` was given and returned.
+    grad_bits, grad_q, grad_entropy
+        Gradients of what `forward` returns.
+    """
     out = torch.empty_like(logits)
     _backward(
         logits.numpy(), slope.numpy(), q.numpy(), grad_bits.numpy(), grad_q.numpy(), grad_entropy.numpy(), out.numpy()

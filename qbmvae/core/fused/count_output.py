@@ -60,7 +60,17 @@ def evaluate(
     factor: float,
     gradients: Gradients | None,
 ) -> tuple[float, np.ndarray]:
-    """Return what `count_output` does, in float64, and write the gradients, if they are wanted; no autograd."""
+    """Return what `count_output` does, in float64, and write the gradients, if they are wanted; no autograd.
+
+    Parameters
+    ----------
+    hidden, heads, design, log_theta, library, block, rows
+        As in `count_output`.
+    factor
+        Multiplies value and gradients.
+    gradients
+        Where to write them; None for none.
+    """
     n = len(hidden)
     dispersion = Dispersion(log_theta.numpy(), factor)
     values, sizes = np.empty(n), library.numpy()

@@ -33,7 +33,8 @@ def row_sum(values):
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
-def _exponentials(values, top, out):
+def exponentials(values, top, out):
+    """Write exp(value - top)."""
     for k in range(len(values)):
         out[k] = exp32(values[k] - top)
 
@@ -46,8 +47,18 @@ def _scale(values, factor, out):
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
 def softmax(logits, library, mean):
-    """Write library * softmax(logits)."""
-    _exponentials(logits, row_max(logits), mean)
+    """Write library * softmax(logits).
+
+    Parameters
+    ----------
+    logits
+        `(n_genes,)` float32.
+    library
+        The cell's total.
+    mean
+        `(n_genes,)`; written.
+    """
+    exponentials(logits, row_max(logits), mean)
     _scale(mean, library / row_sum(mean), mean)
 
 
@@ -162,6 +173,8 @@ def negative_binomial(
         `Dispersion.arguments`.
     value
         `(n_cells,)` float64.
+    inverse, theta, table, factor, theta_gradient
+        Of `Dispersion.arguments` too.
     """
     n_cells, n_genes = logits.shape
     mean = np.empty(n_genes, dtype=np.float32)
@@ -236,7 +249,19 @@ def zero_inflated(
     table_of_logits, table_of_dropout, table_gradient, dropout_table_gradient,
     theta32, inverse, theta, table, factor, theta_gradient, slopes, value,
 ):  # fmt: skip
-    """As `negative_binomial`, with probability sigmoid(dropout) of a zero; both logits become their gradient."""
+    """As `negative_binomial`, with probability sigmoid(dropout) of a zero; both logits become their gradient.
+
+    Parameters
+    ----------
+    logits, library, rows, indptr, indices, data, picked, columns, values
+        As in `negative_binomial`.
+    theta32, inverse, theta, table, factor, theta_gradient, slopes, value
+        As in `negative_binomial`.
+    dropout
+        `(n_cells, n_genes)` float32, as `logits`.
+    table_of_logits, table_of_dropout, table_gradient, dropout_table_gradient
+        Of both heads.
+    """
     n_cells, n_genes = logits.shape
     mean = np.empty(n_genes, dtype=np.float32)
     part = np.empty(n_genes, dtype=np.float32)

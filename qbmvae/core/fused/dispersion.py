@@ -1,4 +1,4 @@
-"""Dispersions of negative binomials: tables of what Gamma functions say of small counts, and the gradient's sums."""
+"""Dispersions of negative binomials: tables of Gamma functions at small counts, and the gradient's sums."""
 
 from __future__ import annotations
 
@@ -103,7 +103,17 @@ def _fill_table(theta, logs):
 
 @numba.njit(error_model="numpy", cache=True)
 def large_count(x, t, table):
-    """Return what `gamma_table` would hold for a count x above 8, from the table of this theta t."""
+    """Return what `gamma_table` would hold for a count x above 8, from the table of this theta t.
+
+    Parameters
+    ----------
+    x
+        The count.
+    t
+        Theta.
+    table
+        Of this theta, as `gamma_table` writes it.
+    """
     high, psi_high = _stirling(x + t, math.log(x + t))
     factorial = _FACTORIALS[int(x)] if x < 1023.5 else _stirling(x + 1.0, math.log(x + 1.0))[0]
     return table[_TABLE, 0] + high - factorial, table[_TABLE, 1] + t * psi_high

@@ -48,6 +48,13 @@ def forward(
     """Return the layer's output, the normalised values and each column's inverse standard deviation; no autograd.
 
     Parameters are those of `hidden_layer`; `streams` is what `noise.stream` returns.
+
+    Parameters
+    ----------
+    x, weight, table, design, norm, dropout
+        As in `hidden_layer`.
+    streams
+        What `noise.stream` returns.
     """
     if isinstance(x, CsrBlock):
         y = torch.empty(len(x), weight.shape[1])
@@ -74,7 +81,21 @@ def backward(
     dnorm: Tensor,
     dtable: Tensor,
 ) -> Tensor:
-    """Return the gradient of `x @ weight`; write those of the normalisation's weight and bias, `(2, n_out)`, and table."""
+    """Return the gradient of `x @ weight`; write those of the normalisation's weight and bias, `(2, n_out)`, and table.
+
+    Parameters
+    ----------
+    grad
+        Of the output.
+    out, normalised, inverse
+        What `forward` returned.
+    scale
+        Weight of the normalisation.
+    dropout, design
+        As in `forward`.
+    dnorm, dtable
+        Gradients of the normalisation's weight and bias, `(2, n_out)`, and of the table; written.
+    """
     dy = torch.empty_like(normalised)
     _normalise_backward(
         grad.numpy(), normalised.numpy(), out.numpy(), scale, inverse, _factor(dropout),
@@ -84,7 +105,17 @@ def backward(
 
 
 def weight_gradient(x: Tensor | CsrBlock, dy: Tensor, out: Tensor) -> None:
-    """Write the gradient of the weight, x.T @ dy."""
+    """Write the gradient of the weight, x.T @ dy.
+
+    Parameters
+    ----------
+    x
+        Input of the layer.
+    dy
+        Gradient of `x @ weight`.
+    out
+        `(n_in, n_out)`; written.
+    """
     if isinstance(x, CsrBlock):
         accumulate_rows(x.indptr, x.indices, x.data, dy.numpy(), out.zero_().numpy())
     else:

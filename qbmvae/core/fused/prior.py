@@ -22,7 +22,19 @@ def bits_of(states, z):
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
 def conditional_means(pushed, bias, weights, first):
-    """Replace z W by the weighted conditional means w sigmoid(b + z W), `(n_reads, n_latent)`; write their sum."""
+    """Replace z W by the weighted conditional means w sigmoid(b + z W), `(n_reads, n_latent)`; write their sum.
+
+    Parameters
+    ----------
+    pushed
+        Z W of each read, `(n_reads, n_latent)`; written.
+    bias
+        `(n_latent,)`.
+    weights
+        Of the reads, `(n_reads,)`.
+    first
+        Sum over reads, `(n_latent,)`; written.
+    """
     one = np.float32(1.0)
     first[:] = np.float32(0.0)
     for i in range(len(pushed)):
@@ -111,6 +123,13 @@ def ising(bias, W, J, h):
     """Write couplings and fields over spins of the symmetric part of W, in float64, and return the constant.
 
     The constant is not finite where anything is not, or where a bit is coupled to itself.
+
+    Parameters
+    ----------
+    bias, W
+        Of the prior.
+    J, h
+        `(n, n)` and `(n,)` float64; written.
     """
     n = len(bias)
     offset = 0.0

@@ -7,8 +7,10 @@ that equal seeds on one machine give equal bits.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -95,3 +97,16 @@ def rounded_mm(a: Tensor, b: Tensor) -> Tensor:
     if b.dtype != torch.bfloat16:
         return mm(a.float(), b).bfloat16()
     return torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
+
+
+@contextlib.contextmanager
+def arithmetic(precision: str) -> Iterator[None]:
+    """Set the precision of torch's products, by its own name, and flush denormal numbers: they cost a hundred times more."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_float32_matmul_precision(before)

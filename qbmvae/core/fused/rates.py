@@ -11,16 +11,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from qbmvae.core.fused.counts import add_rows, row_max, row_sum
+from qbmvae.core.fused.counts import add_rows, exponentials, row_max, row_sum
 from qbmvae.core.fused.elementary import FAST, exp32, log32
 
 ONE = np.float32(1.0)
-
-
-@numba.njit(error_model="numpy", fastmath=FAST, cache=True, nogil=True)
-def _exponentials(logits, top, out):
-    for k in range(len(logits)):
-        out[k] = exp32(logits[k] - top)
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True, nogil=True)
@@ -81,7 +75,7 @@ def decoded(logits, library, inverse):
     """
     frequency = np.empty(logits.shape[1], dtype=np.float32)
     for i in range(len(logits)):
-        _exponentials(logits[i], row_max(logits[i]), frequency)
+        exponentials(logits[i], row_max(logits[i]), frequency)
         _stabilise(frequency, library / row_sum(frequency), inverse, logits[i])
 
 
@@ -119,7 +113,7 @@ def expected(
     sums = np.empty(n_genes, dtype=np.float32)
     for i in range(len(logits)):
         r, first = rows[i], picked[i]
-        _exponentials(logits[i], row_max(logits[i]), frequency)
+        exponentials(logits[i], row_max(logits[i]), frequency)
         # the first row of a design has the value 1, and is the only one where there is one covariate
         shift = table[columns[first]]
         if picked[i + 1] > first + 1:

@@ -1,4 +1,16 @@
-"""A linear layer whose input is a block of sparse rows."""
+"""A linear layer whose input is a block of sparse rows.
+
+Parameters
+----------
+indptr, indices, data
+    A block of rows.
+weight
+    `(n_in, n_out)`.
+grad
+    Of the product, `(n_rows, n_out)`.
+out
+    Written, or added to.
+"""
 
 from __future__ import annotations
 

@@ -53,6 +53,11 @@ class LabelMachine(nn.Module):
         Log shares of the combinations, `(n_combinations,)`.
     log_z, log_z_error
         log Z of the bits given each combination, and its standard error, in nats.
+
+    Raises
+    ------
+    InputError
+        For labels of more combinations than are coupled.
     """
 
     design: Tensor
@@ -117,7 +122,7 @@ class LabelMachine(nn.Module):
         -------
         `(n_cells, n_combinations)`, rows sum to 1.
         """
-        return torch.stack([self.log_joint(z).softmax(-1) for z in common_draws(parameters, draws)]).mean(0)
+        return torch.stack([self.log_joint(z).softmax(-1) for z in _common_draws(parameters, draws)]).mean(0)
 
     def expected_energy(self, parameters: Tensor, targets: Tensor) -> Tensor:
         """Return E[-log p(z, y)] of each cell in nats, `(n_cells,)`, labels clamped (one-hot targets) or soft; exact.
@@ -137,7 +142,7 @@ class LabelMachine(nn.Module):
     def free_energy(self, parameters: Tensor, draws: int = DRAWS) -> Tensor:
         """Return E_q[-log p(z)], the labels summed out, of each cell in nats, `(n_cells,)`."""
         summed, energies = [], []
-        for z in common_draws(parameters, draws):
+        for z in _common_draws(parameters, draws):
             summed.append(self.log_joint(z).logsumexp(-1))
             if not self.prior.exact_expectation:
                 energies.append(self.prior.energy(z))
@@ -211,14 +216,10 @@ def with_bit_fields(problem: Ising, field: np.ndarray) -> Ising:
     """Return the problem with `field` nats added to the field of each of the first bits in {0, 1}."""
     shift = np.zeros(problem.n)
     shift[: len(field)] = -field / 2
-    h, offset = problem.h + shift, problem.offset - field.sum() / 2
-    if problem.layout == "bipartite":
-        nv = problem.n_visible
-        return Ising.bipartite(h[:nv], h[nv:], problem.block, offset=offset)
-    return Ising(h, problem.J, offset=offset)
+    return problem.with_fields(problem.h + shift, problem.offset - field.sum() / 2)
 
 
-def common_draws(parameters: Tensor, draws: int, seed: int = 0) -> list[Tensor]:
+def _common_draws(parameters: Tensor, draws: int, seed: int = 0) -> list[Tensor]:
     """Return draws of the posterior, each `(n_cells, n_latent)` in {0, 1}, that use the same numbers for every cell."""
     generator = torch.Generator().manual_seed(seed)
     q = torch.sigmoid(parameters)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -64,6 +66,29 @@ def soft_targets(cells: np.ndarray, codes: np.ndarray, n_labels: int, neighbours
     votes = neighbour_votes(cells[rest], cells[known], codes[known], n_labels, neighbours) ** 2
     targets[rest] = votes / votes.sum(1, keepdims=True)
     return targets
+
+
+def combined(groups: Sequence[np.ndarray]) -> np.ndarray:
+    """Return each cell's probabilities of the combinations of several columns' labels: their product.
+
+    Cells that are labelled in every column say which labels go together; in others the columns count as independent. A
+    combination that makes up less than half a cell in all is left out.
+
+    Parameters
+    ----------
+    groups
+        Each column's probabilities, `(n_cells, n_labels)`.
+
+    Returns
+    -------
+    `(n_cells, n_combinations)`, the last column's labels changing fastest; rows sum to 1.
+    """
+    joint = groups[0]
+    for other in groups[1:]:
+        joint = (joint[:, :, None] * other[:, None, :]).reshape(len(joint), -1)
+    kept = joint * (joint.sum(0) >= 0.5)
+    total = kept.sum(1, keepdims=True)
+    return np.where(total > 0, kept / np.where(total > 0, total, 1.0), joint)
 
 
 def fit_softmax(q: Tensor, targets: Tensor, penalty: float = 1e-3) -> tuple[Tensor, Tensor]:

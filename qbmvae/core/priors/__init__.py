@@ -8,7 +8,7 @@ from qbmvae.core.priors import topology as topologies
 from qbmvae.core.priors.base import DiscretePrior, Prior
 from qbmvae.core.priors.boltzmann import BernoulliPrior, BoltzmannPrior, RestrictedBoltzmannPrior
 from qbmvae.core.priors.continuous import ContinuousPrior, GaussianPrior, MixturePrior, VampPrior
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError, require
 
 NAMES = ("boltzmann", "bernoulli", "uniform", "random-couplings", "gaussian", "gaussian-mixture", "vamp")
 
@@ -52,9 +52,13 @@ def make(
         Hidden units of the restricted Boltzmann machine; as many as bits by default.
     n_components
         Components of "gaussian-mixture" and "vamp".
+
+    Raises
+    ------
+    InputError
+        For an unknown name, or hidden units of another prior.
     """
-    if name not in NAMES:
-        raise InputError(f"there is no prior {name!r}{nearest(name, NAMES)}")
+    require(name, NAMES, "there is no prior")
     bipartite = isinstance(topology, str) and topology == "bipartite"
     if n_hidden_units is not None and not (name == "boltzmann" and bipartite):
         raise InputError('n_hidden_units goes with prior="boltzmann", topology="bipartite"')

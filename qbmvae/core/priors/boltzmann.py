@@ -116,13 +116,13 @@ class BoltzmannPrior(DiscretePrior):
         return mu.sum(0), torch.mm(z.T, mu)
 
 
-def quadratic_energy(q: Tensor, bias: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
+def _quadratic_energy(q: Tensor, bias: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
     """Return -b.q - q'Wq/2 of each row, and q W; no autograd."""
     pushed = q @ W
     return -(q * (bias + 0.5 * pushed)).sum(-1), pushed
 
 
-def quadratic_energy_backward(grad: Tensor, q: Tensor, bias: Tensor, pushed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _quadratic_energy_backward(grad: Tensor, q: Tensor, bias: Tensor, pushed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of q, the fields and (not yet projected) the couplings from that of each row's energy."""
     down = -grad.unsqueeze(-1)
     weighted = q * down
@@ -134,13 +134,13 @@ class _QuadraticEnergy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, q, bias, W):
-        energy, pushed = quadratic_energy(q, bias, W)
+        energy, pushed = _quadratic_energy(q, bias, W)
         ctx.save_for_backward(q, bias, pushed)
         return energy
 
     @staticmethod
     def backward(ctx, grad):
-        return quadratic_energy_backward(grad, *ctx.saved_tensors)
+        return _quadratic_energy_backward(grad, *ctx.saved_tensors)
 
 
 class RestrictedBoltzmannPrior(DiscretePrior):

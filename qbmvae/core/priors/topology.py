@@ -26,6 +26,11 @@ def mask(topology: Any, n: int) -> torch.Tensor:
     Returns
     -------
     A symmetric boolean `(n, n)` tensor with False on the diagonal.
+
+    Raises
+    ------
+    InputError
+        For an unknown topology, or a graph of another size.
     """
     if isinstance(topology, str):
         if topology == "dense":
@@ -48,7 +53,13 @@ def dense(n: int) -> torch.Tensor:
 
 
 def from_graph(graph: Any, n: int) -> torch.Tensor:
-    """Return the mask of a networkx graph's edges; self-loops and a wrong number of nodes are refused."""
+    """Return the mask of a networkx graph's edges; self-loops and a wrong number of nodes are refused.
+
+    Raises
+    ------
+    InputError
+        For a self-loop, or another number of nodes.
+    """
     nodes = list(graph.nodes)
     if len(nodes) != n:
         raise InputError(
@@ -64,7 +75,13 @@ def from_graph(graph: Any, n: int) -> torch.Tensor:
 
 
 def hardware_graph(name: str, n: int) -> Any:
-    """Return a connected piece of `n` qubits of the smallest hardware graph that holds them, breadth first."""
+    """Return a connected piece of `n` qubits of the smallest hardware graph that holds them, breadth first.
+
+    Raises
+    ------
+    InputError
+        Where the graph has no connected piece of that size.
+    """
     import dwave_networkx as dnx
     import networkx as nx
 

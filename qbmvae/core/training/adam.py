@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
@@ -11,10 +11,23 @@ from torch import Tensor
 
 from qbmvae.core.training.fused_step.pointers import floats
 
+if TYPE_CHECKING:
+    from qbmvae.core.training.config import TrainingConfig
+    from qbmvae.core.vae import VAE
+
 #: Values that are updated together.
 _BLOCK = 1024
 
 _FAST = {"contract", "nnan", "ninf", "nsz", "arcp"}
+
+
+def parameter_groups(vae: VAE, config: TrainingConfig) -> list[dict[str, Any]]:
+    """Return a model's parameters in groups: those of its networks, and those of its prior where it has any to train."""
+    prior = [p for p in vae.prior.parameters() if p.requires_grad]
+    of_prior = {id(p) for p in vae.prior.parameters()}
+    network = [p for p in vae.parameters() if p.requires_grad and id(p) not in of_prior]
+    groups = [{"params": network, "lr": config.learning_rate, "weight_decay": config.weight_decay}]
+    return groups + [{"params": prior, "lr": config.prior_learning_rate, "weight_decay": 0.0}] * bool(prior)
 
 
 class Adam(torch.optim.Adam):

@@ -23,7 +23,13 @@ def save(state: dict[str, Any], path: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a state; a missing or damaged file is named."""
+    """Read a state; a missing or damaged file is named.
+
+    Raises
+    ------
+    InputError
+        For a missing or damaged file.
+    """
     if not path.is_file():
         raise InputError(f"there is no checkpoint at {path}: nothing to resume from")
     try:

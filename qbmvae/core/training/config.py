@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from samplers.checks import one_of
 from samplers.errors import InputError
 
 #: Arithmetic of matrix products, to torch's name for it.
@@ -27,17 +28,20 @@ class TrainingConfig:
     batch_size
         Cells a step.
     learning_rate, prior_learning_rate, weight_decay
-        Adam's, for the network and for the prior (which takes no weight decay).
+        Settings of Adam, for the network and for the prior (which takes no weight decay).
     learning_rate_decay
         Share of the steps, at the end, over which both rates fall linearly to 0.
     kl_weight
         Weight of the KL once warmed up (2 integrates best; below 1 suits trajectories).
     kl_warmup
-        Share of all steps over which it rises from 0.
+        Share of all steps over which the weight of the KL rises from 0.
     batch_matching
         Weight of the penalty on differences between the batches' mean bit probabilities.
     cycle_consistency
         Weight of the penalty on codes that change when decoded with another batch.
+    label_weight
+        Weight of a classifier's loss on labelled cells, which trains the encoder with it: tighter types, of models with
+        label units. 0: labels do not reach the encoder.
     num_chains
         Reads of the negative phase a step.
     gradient_clip
@@ -59,7 +63,7 @@ class TrainingConfig:
         Whether to end with a fit of the prior alone to the cells' codes, see `QBMVAE.refine_prior`. By default where that
         takes seconds: the sampler is local and keeps its chains, or none is needed.
     precision
-        Of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
+        Precision of matrix products: "32", or "bf16" (inputs rounded to bfloat16, sums in float32) where the processor has it.
     fused
         "auto": steps without the autograd engine, where the model allows it; "off": all through autograd. The two differ
         by rounding and by speed.
@@ -75,6 +79,7 @@ class TrainingConfig:
     kl_warmup: float = 0.25
     batch_matching: float = 2.0
     cycle_consistency: float = 0.0
+    label_weight: float = 0.0
     num_chains: int = 512
     gradient_clip: float | None = None
     early_stopping: bool = False
@@ -90,7 +95,13 @@ class TrainingConfig:
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> TrainingConfig:
-        """Return the configuration that a checkpoint holds, this version's or an older one's."""
+        """Return the configuration that a checkpoint holds, this version's or an older one's.
+
+        Raises
+        ------
+        InputError
+            For settings that this version does not know.
+        """
         found = {RENAMED.get(name, name): value for name, value in saved.items()}
         if unknown := sorted(found.keys() - {field.name for field in fields(cls)}):
             raise InputError(f"the checkpoint was written by another version: it sets {', '.join(unknown)}")
@@ -103,13 +114,18 @@ class TrainingConfig:
                 raise InputError(f"{name} must be a whole number, not {value!r}")
             if value < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "prior_learning_rate", "kl_weight", "batch_matching", "cycle_consistency"):
+        for name in (
+            "learning_rate",
+            "prior_learning_rate",
+            "kl_weight",
+            "batch_matching",
+            "cycle_consistency",
+            "label_weight",
+        ):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must be >= 0, not {getattr(self, name)}")
         for name in ("kl_warmup", "learning_rate_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share of the steps, in [0, 1], not {getattr(self, name)}")
-        if self.fused not in ("auto", "off"):
-            raise InputError(f"fused must be 'auto' or 'off', not {self.fused!r}")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision must be one of {', '.join(map(repr, PRECISIONS))}, not {self.precision!r}")
+        one_of("fused", self.fused, ("auto", "off"))
+        one_of("precision", self.precision, PRECISIONS)

@@ -66,6 +66,11 @@ def launch(function: Callable[[Ranks, torch.device], Any], devices: int | list[i
         Number of devices, or which.
     accelerator
         "cpu", "gpu" or "auto".
+
+    Raises
+    ------
+    InputError
+        Where several GPUs are wanted after CUDA has been used.
     """
     from lightning.fabric import Fabric
 

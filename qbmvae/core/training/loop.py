@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from qbmvae.core.training import checkpoint
+from samplers.errors import InputError
 
 
 class Loop:
@@ -47,6 +48,8 @@ class Loop:
         generator.
     notes
         Entries of each checkpoint that are written and not restored: the configuration, the split.
+    identity
+        What must be the same to go on, by name: fingerprints of the data, the options, the seed.
     checkpoint
         File of the checkpoints, or None.
     checkpoint_every
@@ -80,15 +83,17 @@ class Loop:
         keep_best: bool = True,
         parts: Mapping[str, Any] | None = None,
         notes: Mapping[str, Any] | None = None,
-        checkpoint: Path | None = None,
+        identity: Mapping[str, Any] | None = None,
+        checkpoint: str | Path | None = None,
         checkpoint_every: int = 1,
         stage: str = "",
     ):
         self.network, self.max_epochs = network, max_epochs
         self.patience, self.min_delta, self.keep_best = patience, min_delta, keep_best
         self.parts, self.notes = dict(parts or {}), dict(notes or {})
-        self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
-        self.stage = stage
+        self.identity, self.stage = dict(identity or {}), stage
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.checkpoint_every = checkpoint_every
         self.epoch = 0
         self.history: dict[str, list[tuple[int, float]]] = {}
         self.best_value, self.best_epoch, self.waited, self.stopped = math.inf, 0, 0, False
@@ -142,6 +147,7 @@ class Loop:
         """Return everything that a bit-equal continuation needs, and the notes."""
         return {
             **self.notes,
+            "identity": self.identity,
             "stage": self.stage,
             "epoch": self.epoch,
             "history": {name: [list(point) for point in points] for name, points in self.history.items()},
@@ -172,13 +178,30 @@ class Loop:
             checkpoint.save(self.state_dict(), self.checkpoint)
 
     def resume(self) -> bool:
-        """Go on from the checkpoint, if the file holds one of this stage; return whether it does."""
+        """Go on from the checkpoint, if the file holds one of this stage; return whether it does.
+
+        Raises
+        ------
+        InputError
+            The file is damaged, or was written for other data or options; the message says which.
+        """
         if self.checkpoint is None or not self.checkpoint.is_file():
             return False
         state = checkpoint.load(self.checkpoint)
+        before = state.get("identity", {})
+        for name, value in self.identity.items():
+            if before.get(name) != value:
+                raise InputError(
+                    f"{self.checkpoint} was written with other {name}: give those of the first run, or remove it to start again"
+                )
         if state.get("stage", "") != self.stage:
             return False
-        self.load_state_dict(state)
+        try:
+            self.load_state_dict(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{self.checkpoint} is not a checkpoint of this training ({error}): remove it to start again"
+            ) from error
         return True
 
 

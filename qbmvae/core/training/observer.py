@@ -21,7 +21,19 @@ class Observer:
         """Before an epoch."""
 
     def step(self, trainer: Any, loss: float, batch: Batch, index: int) -> None:
-        """After a step of the optimiser, the `index`-th of its epoch."""
+        """After a step of the optimiser, the `index`-th of its epoch.
+
+        Parameters
+        ----------
+        trainer
+            The `Trainer`.
+        loss
+            Of the step.
+        batch
+            Its cells.
+        index
+            Its position in the epoch.
+        """
 
     def validated(self, trainer: Any) -> None:
         """After the held-out cells were evaluated."""

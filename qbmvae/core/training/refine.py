@@ -1,4 +1,4 @@
-"""Fits the prior alone to what a trained encoder says of the cells; the held-out KL decides where it stops."""
+"""Fits the prior alone to the bits that a trained encoder gives to the cells; the held-out KL decides where it stops."""
 
 from __future__ import annotations
 

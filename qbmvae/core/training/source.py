@@ -18,5 +18,19 @@ class Source(Protocol):
         ...
 
     def epoch(self, batch_size: int, seed: int | None, epoch: int, start: int, device: Any) -> Iterator[Batch]:
-        """Yield the minibatches of an epoch."""
+        """Yield the minibatches of an epoch.
+
+        Parameters
+        ----------
+        batch_size
+            Cells of a minibatch.
+        seed
+            Of the order; None for the cells' own order.
+        epoch
+            Which one: each has an order of its own.
+        start
+            Minibatches to pass over.
+        device
+            Where the minibatches go.
+        """
         ...

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from qbmvae.core.fused.products import arithmetic
 from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.core.training import checkpoint, held_out
-from qbmvae.core.training.adam import Adam
+from qbmvae.core.training.adam import Adam, parameter_groups
 from qbmvae.core.training.config import PRECISIONS, TrainingConfig
 from qbmvae.core.training.distributed import Ranks
 from qbmvae.core.training.fused_step.pointers import Held
@@ -27,22 +27,10 @@ from qbmvae.core.training.negative_phase import NegativePhase
 from qbmvae.core.training.observer import Observer
 from qbmvae.core.training.source import Source
 from qbmvae.core.training.state import Position, converted
+from qbmvae.core.training.supervision import Supervision
 from qbmvae.core.vae import VAE, Batch
 from samplers.errors import InputError
 from samplers.sampler import Sampler
-
-
-@contextlib.contextmanager
-def _arithmetic(precision: str) -> Iterator[None]:
-    """Set the products' precision, and flush denormal numbers: they cost a hundred times as much as others."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(PRECISIONS[precision])
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_float32_matmul_precision(before)
 
 
 class Trainer:
@@ -70,6 +58,13 @@ class Trainer:
         Further entries of each checkpoint (the split of the cells).
     ranks
         This process among several; the sources are its shards.
+    supervision
+        Labels that train the encoder, or None.
+
+    Raises
+    ------
+    InputError
+        Without training cells.
     """
 
     def __init__(
@@ -85,6 +80,7 @@ class Trainer:
         progress: bool = True,
         notes: dict[str, Any] | None = None,
         ranks: Ranks | None = None,
+        supervision: Supervision | None = None,
     ):
         if not len(train):
             raise InputError("there are no training cells")
@@ -93,26 +89,24 @@ class Trainer:
         self.config, self.device = config, device
         self.ranks = ranks = ranks or Ranks()
         self.progress = progress
-        own = [p for p in vae.prior.parameters() if p.requires_grad]
-        sampled = vae.prior.needs_samples and bool(own)
+        sampled = vae.prior.needs_samples and any(p.requires_grad for p in vae.prior.parameters())
         # chains of different ranks must differ: their moments are averaged
         chains, seed = -(-config.num_chains // ranks.world), config.seed + 7919 * ranks.rank
         self.negative_phase = NegativePhase(sampler, chains, seed) if sampled else None
         # without the autograd engine, where that is known
-        fused = config.fused == "auto" and applies(vae, config.cycle_consistency)
+        self.supervision = None if supervision is None else supervision.to(device)
+        fused = config.fused == "auto" and supervision is None and applies(vae, config.cycle_consistency)
         self.step = Step(vae) if fused else None
         self.held = Held(vae)
-        prior = {id(p) for p in vae.prior.parameters()}
-        network = [p for p in vae.parameters() if p.requires_grad and id(p) not in prior]
-        groups = [{"params": network, "lr": config.learning_rate, "weight_decay": config.weight_decay}]
-        if own:
-            groups.append({"params": own, "lr": config.prior_learning_rate, "weight_decay": 0.0})
+        groups = parameter_groups(vae, config)
+        groups[0]["params"] += [] if supervision is None else supervision.parameters()
         self.optimiser = Adam(groups)
         for group in self.optimiser.param_groups:
             group["base_lr"] = group["lr"]
         self.observer = Observer()
         self.position = Position()
-        parts = {"optimiser": self.optimiser, "negative_phase": self.negative_phase, "position": self.position}
+        parts: dict[str, Any] = {"optimiser": self.optimiser, "negative_phase": self.negative_phase}
+        parts |= {"position": self.position, "supervision": supervision}
         self.loop = Loop(
             self.vae,
             config.max_epochs,
@@ -164,7 +158,7 @@ class Trainer:
         self.observer = observer or Observer()
         with (
             torch.random.fork_rng(devices=[] if torch.device(self.device).type == "cpu" else None),
-            _arithmetic(self.config.precision),
+            arithmetic(PRECISIONS[self.config.precision]),
         ):
             if self.position.torch_rng is None:
                 torch.manual_seed(self.config.seed + 7919 * self.ranks.rank)
@@ -259,12 +253,13 @@ class Trainer:
                 log_partition = self.negative_phase.log_partition_surrogate(prior)
             else:
                 log_partition = prior.log_partition() or 0.0
-        losses = self.vae.losses(batch, log_partition, weight, config.batch_matching, config.cycle_consistency)
-        for group in self.optimiser.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
+        penalties = config.batch_matching, config.cycle_consistency, self.supervision
+        losses = self.vae.losses(batch, log_partition, weight, *penalties)
+        trained = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        for parameter in trained:
+            parameter.grad = None
         losses.total.backward()
-        total = self.ranks.average_gradients(self.vae.parameters(), losses.total).item()
+        total = self.ranks.average_gradients(trained, losses.total).item()
         terms = {"reconstruction": losses.reconstruction.sum().item(), "kl": losses.kl.sum().item()}
         return total, terms | {name: penalty.item() * len(batch) for name, penalty in losses.penalties.items()}
 
@@ -284,7 +279,11 @@ class Trainer:
             "kl_weight": self.kl_weight((self.epoch + 1) * self.train.steps(self.config.batch_size) - 1),
             "log_partition": log_z,
         }
-        values |= {f"{name}_train": sums[name] / n for name in ("batch_matching", "cycle_consistency") if name in sums}
+        values |= {
+            f"{name}_train": sums[name] / n
+            for name in ("batch_matching", "cycle_consistency", "labels")
+            if name in sums
+        }
         if self.negative_phase is not None:
             values["sampler_ess"] = self.negative_phase.effective_sample_size
         self.loop.record(values)

@@ -26,11 +26,23 @@ class Backbone(torch.nn.Module):
     tunable: bool = False
 
     def basal(self, adata: AnnData, x: sp.csr_matrix | np.ndarray) -> torch.Tensor:
-        """Return what `forward` takes for each cell, (n_cells, d), from the cells and their log1p-normalised expression."""
+        """Return what `forward` takes for each cell, (n_cells, d), from the cells and their log1p-normalised expression.
+
+        Raises
+        ------
+        TypeError
+            Where a subclass does not write it.
+        """
         raise TypeError(f"{type(self).__name__} has no basal representation")
 
     def forward(self, basal: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Return (batch, width) from sets of cells (batch, set, d) and features (batch, n_features)."""
+        """Return (batch, width) from sets of cells (batch, set, d) and features (batch, n_features).
+
+        Raises
+        ------
+        TypeError
+            Where a subclass does not write it.
+        """
         raise TypeError(f"{type(self).__name__} has no forward pass")
 
     def perturbation_inputs(self, features: Features, labels: Iterable[str]) -> torch.Tensor:
@@ -53,5 +65,11 @@ class Backbone(torch.nn.Module):
         """Let the backbone's own prediction of these genes take part, where it makes one."""
 
     def spec(self) -> dict[str, Any]:
-        """Return what `backbones.build` needs to rebuild the module before its weights are loaded."""
+        """Return what `backbones.build` needs to rebuild the module before its weights are loaded.
+
+        Raises
+        ------
+        TypeError
+            Where a subclass does not write it.
+        """
         raise TypeError(f"{type(self).__name__} cannot be saved")

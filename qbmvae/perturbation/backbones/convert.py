@@ -30,7 +30,7 @@ def _plain(value: Any) -> Any:
 
 
 def convert(path: str | Path) -> Path:
-    """Write the safe copy of a trusted .ckpt/.pt (safetensors) or .pkl (JSON) beside it, and return its path."""
+    """Write the safe copy of a trusted .ckpt/.pt (safetensors) or .pkl (JSON) next to it, and return its path."""
     path, target = Path(path), converted(path)
     if target.suffix == ".json":
         with path.open("rb") as file:

@@ -28,7 +28,19 @@ class QBMVAEEmbedder:
 
     @classmethod
     def fit(cls, adata: AnnData, *, n_latent: int = 32, max_epochs: int | None = None, seed: int = 0) -> QBMVAEEmbedder:
-        """Train the model on all training cells; by default for about 60,000 cells' worth of steps."""
+        """Train the model on all training cells; by default for about 60,000 cells' worth of steps.
+
+        Parameters
+        ----------
+        adata
+            Training cells; X holds counts or log1p-normalised expression.
+        n_latent
+            Bits.
+        max_epochs
+            Epochs.
+        seed
+            Of the training.
+        """
         from qbmvae import QBMVAE
 
         counts = _counts(adata)
@@ -39,7 +51,7 @@ class QBMVAEEmbedder:
         return cls(model, n_latent)
 
     def save(self, directory: Path) -> None:
-        """Write the model beside the predictor."""
+        """Write the model next to the predictor."""
         self.model.export(directory / FILE)
 
     @classmethod

@@ -68,7 +68,15 @@ class LocalBackbone(Backbone):
         return {"backbone": "local", "kind": self.kind, "sizes": list(self.sizes)}
 
     def fit_cells(self, adata: AnnData, x: sp.csr_matrix | np.ndarray, control_rows: np.ndarray) -> None:
-        """Learn the embedding from all training cells and its scale from the controls."""
+        """Learn the embedding from all training cells and its scale from the controls.
+
+        Parameters
+        ----------
+        adata, x
+            Training cells, and their log1p-normalised expression.
+        control_rows
+            Which of them are controls.
+        """
         if self.kind == "pca":
             components, mean = principal_components(x, self.sizes[1])
             self.components, self.gene_mean = torch.from_numpy(components).float(), torch.from_numpy(mean).float()

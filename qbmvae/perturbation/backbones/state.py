@@ -55,7 +55,13 @@ class StateBackbone(Backbone):
         self.eval()
 
     def basal(self, adata: AnnData, x: sp.csr_matrix | np.ndarray) -> torch.Tensor:
-        """Return the cells as STATE takes them: its genes, or the embedding `obsm[embed_key]`."""
+        """Return the cells as STATE takes them: its genes, or the embedding `obsm[embed_key]`.
+
+        Raises
+        ------
+        InputError
+            For data without the genes or the embedding of the checkpoint.
+        """
         inputs = int(self._spec["dims"]["input_dim"])
         if self.embed_key not in (None, "X_hvg"):
             if self.embed_key not in adata.obsm:
@@ -104,7 +110,13 @@ class StateBackbone(Backbone):
         return super().train(False)
 
     def perturbation_inputs(self, features: Features, labels: Iterable[str]) -> torch.Tensor:
-        """Return the checkpoint's own vector of each perturbation, or `features` of the same width."""
+        """Return the checkpoint's own vector of each perturbation, or `features` of the same width.
+
+        Raises
+        ------
+        InputError
+            For a perturbation without a vector, or vectors of another width.
+        """
         labels = list(labels)
         wanted = int(self._spec["dims"]["pert_dim"])
         if features.kind == "file":

@@ -1,4 +1,16 @@
-"""The transition network of STATE (Adduri et al., bioRxiv 2025.06.26.661135) with the parameter names of its checkpoints."""
+"""The transition network of STATE (Adduri et al., bioRxiv 2025.06.26.661135) with the parameter names of its checkpoints.
+
+Parameters
+----------
+basal
+    Sets of cells as the checkpoint takes them, `(batch, set, inputs)`.
+perturbation
+    Vectors, `(batch, set, width)`.
+batch
+    Codes of the experimental batch, where the checkpoint has them.
+hidden, cells
+    What `StateNetwork.hidden` returns.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +38,7 @@ def _mlp(
     return nn.Sequential(*modules)
 
 
-class LatentToGene(nn.Module):
+class _LatentToGene(nn.Module):
     """STATE's decoder from its latent space to counts."""
 
     def __init__(self, inputs: int, genes: int, hidden: list[int], dropout: float, residual: bool):
@@ -57,7 +69,7 @@ class LatentToGene(nn.Module):
         return self.final_layer(x)
 
 
-class ConfidenceToken(nn.Module):
+class _ConfidenceToken(nn.Module):
     """A learned token at the end of each set; only carried along here."""
 
     def __init__(self, width: int):
@@ -105,7 +117,7 @@ class StateNetwork(nn.Module):
             )
         batches = dims.get("batch_dim")
         self.batch_encoder = nn.Embedding(int(batches), hidden) if kwargs.get("batch_encoder") and batches else None
-        self.confidence_token = ConfidenceToken(hidden) if kwargs.get("confidence_token") else None
+        self.confidence_token = _ConfidenceToken(hidden) if kwargs.get("confidence_token") else None
         self.gene_decoder = _gene_decoder(kwargs)
 
     def hidden(
@@ -154,7 +166,7 @@ def _gene_decoder(kwargs: dict[str, Any]) -> nn.Module | None:
     config = kwargs.get("decoder_cfg")
     if kwargs.get("gene_decoder_bool") is False or not config:
         return None
-    return LatentToGene(
+    return _LatentToGene(
         int(config["latent_dim"]),
         int(config["gene_dim"]),
         list(config.get("hidden_dims", [512, 1024])),

@@ -33,7 +33,7 @@ def _rotate(x: torch.Tensor, theta: float) -> torch.Tensor:
     return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
 
 
-class LlamaAttention(nn.Module):
+class _LlamaAttention(nn.Module):
     """Grouped-query attention over the cells of a set."""
 
     def __init__(
@@ -71,7 +71,7 @@ class LlamaAttention(nn.Module):
         return self.o_proj(out.transpose(1, 2).reshape(batch, size, -1))
 
 
-class LlamaMLP(nn.Module):
+class _LlamaMLP(nn.Module):
     """down(silu(gate(x)) * up(x))."""
 
     def __init__(self, width: int, inner: int, bias: bool):
@@ -84,13 +84,13 @@ class LlamaMLP(nn.Module):
         return self.down_proj(silu(self.gate_proj(x)) * self.up_proj(x))
 
 
-class LlamaBlock(nn.Module):
+class _LlamaBlock(nn.Module):
     """Attention and feed-forward, each behind a norm and a residual."""
 
     def __init__(self, width: int, inner: int, eps: float, mlp_bias: bool, **attention: object):
         super().__init__()
-        self.self_attn = LlamaAttention(width, **attention)  # type: ignore[arg-type]
-        self.mlp = LlamaMLP(width, inner, mlp_bias)
+        self.self_attn = _LlamaAttention(width, **attention)  # type: ignore[arg-type]
+        self.mlp = _LlamaMLP(width, inner, mlp_bias)
         self.input_layernorm, self.post_attention_layernorm = RMSNorm(width, eps), RMSNorm(width, eps)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -109,7 +109,7 @@ class Llama(nn.Module):
         self.embed_tokens = nn.Embedding(config.get("vocab_size", 32000), width)
         self.embed_tokens.weight.requires_grad_(False).zero_()
         self.layers = nn.ModuleList(
-            LlamaBlock(
+            _LlamaBlock(
                 width,
                 config["intermediate_size"],
                 eps,
@@ -147,7 +147,7 @@ class Conv1D(nn.Module):
         return x @ self.weight + self.bias
 
 
-class GPT2Attention(nn.Module):
+class _GPT2Attention(nn.Module):
     """Multi-head causal attention with one fused projection."""
 
     def __init__(self, width: int, heads: int):
@@ -163,7 +163,7 @@ class GPT2Attention(nn.Module):
         )
 
 
-class GPT2MLP(nn.Module):
+class _GPT2MLP(nn.Module):
     """c_proj(gelu(c_fc(x))), tanh form."""
 
     def __init__(self, width: int, inner: int):
@@ -175,13 +175,13 @@ class GPT2MLP(nn.Module):
         return self.c_proj(gelu(self.c_fc(x), approximate="tanh"))
 
 
-class GPT2Block(nn.Module):
+class _GPT2Block(nn.Module):
     """Attention and feed-forward, each behind a layer norm and a residual."""
 
     def __init__(self, width: int, inner: int, heads: int, eps: float):
         super().__init__()
         self.ln_1, self.ln_2 = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
-        self.attn, self.mlp = GPT2Attention(width, heads), GPT2MLP(width, inner)
+        self.attn, self.mlp = _GPT2Attention(width, heads), _GPT2MLP(width, inner)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (batch, set, width) to the same shape."""
@@ -201,7 +201,7 @@ class GPT2(nn.Module):
         for table in (self.wte, self.wpe):
             table.weight.requires_grad_(False).zero_()
         self.h = nn.ModuleList(
-            GPT2Block(width, inner, config.get("n_head", 12), eps) for _ in range(config.get("n_layer", 12))
+            _GPT2Block(width, inner, config.get("n_head", 12), eps) for _ in range(config.get("n_layer", 12))
         )
         self.ln_f = nn.LayerNorm(width, eps)
 

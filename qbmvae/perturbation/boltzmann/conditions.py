@@ -55,7 +55,17 @@ class Conditions:
 
 
 def reduced(table: Features, known: Iterable[str], control: str) -> Conditions:
-    """Return the conditions of a table, reduced to the principal components of the training perturbations' vectors."""
+    """Return the conditions of a table, reduced to the principal components of the training perturbations' vectors.
+
+    Parameters
+    ----------
+    table
+        Vectors of the perturbations.
+    known
+        Labels seen in training.
+    control
+        Label of the controls.
+    """
     if table.kind == "one-hot":
         return Conditions(table, control, np.zeros(table.width), np.eye(table.width))
     parts = sorted({part for label in known if label != control for part in table.parts(label)})

@@ -73,7 +73,19 @@ def sweep(
 
 
 def conditional_means(z: np.ndarray, fields: np.ndarray, owner: np.ndarray, couplings: np.ndarray) -> np.ndarray:
-    """Return P(z_i = 1 | the other bits) of every chain, `(n_rows, n)` float32."""
+    """Return P(z_i = 1 | the other bits) of every chain, `(n_rows, n)` float32.
+
+    Parameters
+    ----------
+    z
+        Bits of the chains, `(n_rows, n)` uint8.
+    fields
+        Of the conditions, `(n_conditions, n)`.
+    owner
+        Condition of each chain, `(n_rows,)`.
+    couplings
+        `(n, n)`.
+    """
     pushed = z.astype(np.float32) @ couplings.astype(np.float32) + fields.astype(np.float32)[owner]
     return 1 / (1 + np.exp(-pushed))
 

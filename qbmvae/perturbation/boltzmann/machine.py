@@ -56,8 +56,19 @@ class ConditionalMachine:
         """Number of bits."""
         return len(self.bias)
 
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+        return self.n + self.n * (self.n - 1) // 2 + self.left.size + self.right.size
+
     def fields(self, features: np.ndarray, dose: float = 1.0) -> np.ndarray:
-        """Return b + dose * A f of each row of features, `(n_conditions, n)`."""
+        """Return b + dose * A f of each row of features, `(n_conditions, n)`.
+
+        Raises
+        ------
+        InputError
+            For features of another width.
+        """
         features = np.atleast_2d(np.asarray(features, dtype=np.float64))
         if features.shape[1] != self.right.shape[1]:
             raise InputError(f"features have {features.shape[1]} columns, the machine takes {self.right.shape[1]}")
@@ -133,7 +144,17 @@ class ConditionalMachine:
         )
 
     def kl(self, q: np.ndarray, fields: np.ndarray, log_z: float) -> float:
-        """Return the mean KL divergence in nats of independent bits `q` (n_cells, n) from the machine at these fields."""
+        """Return the mean KL divergence in nats of independent bits `q` (n_cells, n) from the machine at these fields.
+
+        Parameters
+        ----------
+        q
+            Probabilities of the bits.
+        fields
+            Of the machine, `(n,)`.
+        log_z
+            Of the machine at these fields.
+        """
         q = np.asarray(q, dtype=np.float64)
         clipped = np.clip(q, 1e-12, 1 - 1e-12)
         negentropy = (clipped * np.log(clipped) + (1 - clipped) * np.log1p(-clipped)).sum(1)
@@ -152,6 +173,11 @@ def positive_moments(q: np.ndarray, condition: np.ndarray, weights: np.ndarray) 
         Position of each cell's condition, `(n_cells,)`.
     weights
         Of the conditions, `(n_conditions,)`.
+
+    Raises
+    ------
+    InputError
+        Where a condition has no cells.
     """
     q = np.asarray(q, dtype=np.float64)
     count = np.bincount(condition, minlength=len(weights)).astype(np.float64)
@@ -165,7 +191,17 @@ def positive_moments(q: np.ndarray, condition: np.ndarray, weights: np.ndarray) 
 
 
 def start(n_bits: int, n_features: int, rank: int, seed: int) -> ConditionalMachine:
-    """Return a machine without couplings and shifts, the factors ready to learn."""
+    """Return a machine without couplings and shifts, the factors ready to learn.
+
+    Parameters
+    ----------
+    n_bits, n_features
+        Sizes.
+    rank
+        Of the shifts.
+    seed
+        Of the factors.
+    """
     rng = np.random.default_rng(seed)
     rank = max(1, min(rank, n_bits, n_features))
     left = rng.normal(size=(n_bits, rank)) / math.sqrt(rank)

@@ -42,6 +42,25 @@ class Chains:
     When the machine changes, a chain's weight is multiplied by the change of its unnormalised probability, so that modes
     keep their right shares though no chain crosses between them (Carbone et al. 2023, arXiv 2305.19414); chains of a
     condition are resampled where less than half of them stay effective. `anneal` starts them anew from beta 0.
+
+    Parameters
+    ----------
+    n_conditions, per_condition
+        Conditions, and chains of each.
+    n_bits
+        Of the machine.
+    seed
+        Of the chains.
+    fields
+        Of the conditions of `index`, `(n_conditions, n)`.
+    couplings
+        `(n, n)`.
+    index
+        Positions of the conditions.
+    n_sweeps
+        Gibbs sweeps.
+    weights
+        Of the conditions of `index`.
     """
 
     def __init__(self, n_conditions: int, per_condition: int, n_bits: int, seed: int):

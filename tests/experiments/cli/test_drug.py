@@ -82,19 +82,19 @@ def test_train_and_predict(trained, qbmvae, files, tmp_path):
 
 
 def test_a_killed_run_resumes_to_the_same_result(trained, qbmvae, tmp_path, monkeypatch):
-    from qbmvae.drug_response import archive
+    from qbmvae.core.training import checkpoint
 
-    write = archive.write_checkpoint
+    save = checkpoint.save
 
-    def dies(path, state, extra):
-        write(path, state, extra)
+    def dies(state, path):
+        save(state, path)
         raise KeyboardInterrupt
 
     arguments = ("train", "@", "--head", "quantum", "--n-layers", 1, "--epochs", 2, "--out", tmp_path / "s")
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "write_checkpoint", dies)
+        patch.setattr(checkpoint, "save", dies)
         assert qbmvae(*arguments)[0] != 0
-    assert (tmp_path / "s" / "checkpoint.safetensors").is_file()
+    assert (tmp_path / "s" / "checkpoint.pt").is_file()
     code, _, err = qbmvae("train", "--resume", tmp_path / "s")
     assert code == 0 and "epoch 2/2" in err and "epoch 1/2" not in err
     assert (trained / "model.safetensors").read_bytes() == (tmp_path / "s" / "model.safetensors").read_bytes()

@@ -35,10 +35,11 @@ def test_every_score_is_written(trained, qbmvae):
     assert 0 <= metrics["classification"]["f1"] <= 1 and metrics["classification"]["per_class"]
     assert 0 <= metrics["trajectory"]["score"] <= 1 and "reference" in metrics["trajectory"]
     assert metrics["baselines"]["pca"]["integration"]["Total"] > 0
-    assert metrics["data"]["encoder_saw_share"] == 1.0
+    assert metrics["data"]["encoder_saw_share"] == 1.0 and not metrics["data"]["encoder_saw_labels"]
     assert metrics["classification"]["close_pairs"]["fate A / fate B"]["low"] <= 1
     page = (out / "report.html").read_text()
     assert "data:image/png" in page and "Integration" in page and "Trajectory" in page
+    assert "What the bits mean" in page and "without their labels" in page
     assert list(pd.read_csv(out / "integration.csv", index_col="model").index) == ["QBM-VAE", "pca"]
 
 

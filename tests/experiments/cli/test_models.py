@@ -343,3 +343,21 @@ def test_a_query_of_another_chemistry_is_mapped_and_labelled_at_the_first_try(tm
 def test_predictions_need_labels(trained, tmp_path, qbmvae):
     code, _, err = qbmvae("predict", trained / "run", trained / "cells.h5ad", "--out", tmp_path / "l.csv")
     assert code == 2 and "--unlabeled-category" in err
+
+
+def test_several_columns_of_labels_are_predicted_in_one_table(trained, tmp_path, qbmvae):
+    cells = ad.read_h5ad(trained / "cells.h5ad")
+    cells.obs["kind"] = np.where(np.arange(cells.n_obs) % 3, cells.obs["cell_type"].astype(str), "Unknown")
+    cells.obs["half"] = np.where(np.arange(cells.n_obs) % 2, "a", np.where(np.arange(cells.n_obs) % 4, "b", "Unknown"))
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    words = ["--labels-key", "kind,half", "--unlabeled-category", "Unknown", "--max-epochs", 3, "--no-report"]
+    assert (
+        qbmvae("train", tmp_path / "cells.h5ad", *words, "--n-latent", 8, "--quiet", "--out", tmp_path / "run")[0] == 0
+    )
+    assert qbmvae("predict", tmp_path / "run", tmp_path / "cells.h5ad", "--out", tmp_path / "l.csv")[0] == 0
+    found = pd.read_csv(tmp_path / "l.csv", index_col="obs_names")
+    assert list(found.columns) == ["label", "probability", "labels_key"]
+    assert list(found["labels_key"]) == ["kind"] * cells.n_obs + ["half"] * cells.n_obs
+    assert set(found.loc[found["labels_key"] == "half", "label"]) <= {"a", "b"}
+    code, _, err = qbmvae("train", tmp_path / "cells.h5ad", "--labels-key", "kind,haf", "--out", tmp_path / "no")
+    assert code == 2 and "'haf'" in err and "half" in err

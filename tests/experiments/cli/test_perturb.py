@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from experiments.cli import main
+from experiments.perturbation.evaluate import lines
 from experiments.perturbation.synthetic import synthetic_screen
 
 SMALL = ["--set", "epochs=2", "--set", "n_qubits=2", "--set", "n_layers=1", "--quiet"]
@@ -70,6 +71,9 @@ def test_train_writes_a_run_folder(trained):
     assert set(metrics["baselines"]) == {"no change", "mean response", "nearest perturbation", "ridge on features"}
     assert metrics["baselines"]["mean response"]["overall"] == 0
     assert "data:image/png" in (trained / "report.html").read_text()
+    printed = lines(metrics).splitlines()
+    assert [line[:32].strip() for line in printed] == ["held-out perturbations", "model", *metrics["baselines"]]
+    assert f"{metrics['pds']:.4f}" in printed[1]
 
 
 def test_predict_makes_a_file_that_cell_eval_prep_takes(folder, trained, tmp_path, monkeypatch):

@@ -146,7 +146,7 @@ def test_help_goes_to_stdout_and_teaches(qbmvae, words):
         "perturb predict none --perturbations none.csv --out p.h5ad",
         "perturb evaluate none.h5ad none.h5ad",
         "perturb table none.yaml --out o",
-        "perturb table ablation --out o --set seed=3",
+        "perturb table ablation --out o --set seds=[3]",
         "perturb table",
         "perturb seeds none.yaml --out o",
         "perturb seeds perturb-real --out o",

@@ -42,8 +42,11 @@ def test_a_prior_is_scored_before_and_after_its_refit(tmp_path):
     rows += priors.run(cells, data, ModelSpec("gaussian", "vae", options), 0, max_epochs=2)
     assert "ceiling" not in rows[-1]
     table = priors.table(rows)
-    gain = rows[1]["elbo"] - rows[2]["elbo"]
-    assert f"{gain:.1f} nats a cell over 1 seeds" in table
+    assert f"| {rows[2]['elbo'] - rows[1]['elbo']:.2f} |" in table
+    assert f"| {round(rows[1]['two_sample'] - rows[1]['ceiling'], 3):g} |" in table
+    # the refit of each prior that has one, held-out KL before and after
+    assert "| boltzmann, cells | 1 |" in table
+    assert "| gaussian, cells" not in table
 
 
 def test_the_command_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):

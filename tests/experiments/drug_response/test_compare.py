@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from experiments.config import build, load
 from experiments.drug_response import cells, sweep
 from experiments.drug_response.compare import compare
-from experiments.drug_response.config import CompareConfig, SweepConfig, Tables, build, load, plain, read_data
+from experiments.drug_response.config import CompareConfig, SweepConfig, Tables, plain, read_data
 from experiments.drug_response.controls import CONTROLS, fit_control
 from qbmvae.drug_response import sized_split
 from samplers.errors import InputError
@@ -19,8 +20,8 @@ def config(files) -> CompareConfig:
     return load(
         CompareConfig,
         None,
-        {k: files[k] for k in ("ic50", "features", "drugs")},
         [
+            *(f"tables.{k}={files[k]}" for k in ("ic50", "features", "drugs")),
             "heads=[quantum, twin]",
             "controls=[drug-mean, ridge]",
             "sizes=[{train: 20, test: 5, epochs: 2, batch_size: 8}, {train: 60, test: 20, epochs: 5, batch_size: 16}]",
@@ -48,8 +49,13 @@ def test_a_stopped_comparison_goes_on(config, tmp_path, monkeypatch):
     compare(config, tmp_path)
     assert len(calls) == 16
 
-    assert set(found) == {"summary", "differences", "claims"}
-    assert len(found["summary"]) == 8 and len(found["differences"]) == 6 and len(found["claims"]) == 5
+    assert set(found) == {"summary", "differences", "mechanisms", "claims"}
+    assert (
+        not len(found["mechanisms"])
+        and len(found["summary"]) == 8
+        and len(found["differences"]) == 6
+        and len(found["claims"]) == 5
+    )
     assert found["summary"]["mse"].gt(0).all()
     results = pd.read_parquet(tmp_path / "results.parquet")
     assert len(results) == 16 and results["paper_mse"].notna().all()
@@ -59,6 +65,18 @@ def test_a_stopped_comparison_goes_on(config, tmp_path, monkeypatch):
     assert text.count("data:image/png;base64") == 2 and "16 of 16 trainings" in text
     with pytest.raises(InputError, match="another 'learning_rate'"):
         compare(build(CompareConfig, plain(config) | {"learning_rate": 0.1}), tmp_path)
+
+
+def test_blind_splits_and_strata_by_mechanism(config, files, tmp_path):
+    drugs = pd.read_csv(files["drugs"]).assign(pathway=["A", "A", "A", "B", "B", None])
+    drugs.to_csv(tmp_path / "drugs.csv", index=False)
+    values = plain(config) | {"tables": {**plain(config)["tables"], "drugs": str(tmp_path / "drugs.csv")}}
+    values["tables"]["lines"] = files["lines"]
+    values |= {"splits": ["random", "blind-tissue-and-drug"], "sizes": [{**values["sizes"][0], "test": 5}]}
+    found = compare(build(CompareConfig, values | {"common_test": 6, "heads": ["quantum"]}), tmp_path / "out")
+    assert set(found["summary"]["split"]) == {"random", "blind-tissue-and-drug"} and len(found["summary"]) == 6
+    assert set(found["mechanisms"]["mechanism"]) <= {"A", "B", "unknown"} and len(found["mechanisms"])
+    assert "By mechanism of action" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_test_never_chooses(config):
@@ -86,8 +104,8 @@ def test_a_sweep_chooses_on_validation(files, tmp_path):
     config = load(
         SweepConfig,
         None,
-        {k: files[k] for k in ("ic50", "features", "drugs")},
         [
+            *(f"tables.{k}={files[k]}" for k in ("ic50", "features", "drugs")),
             "n_qubits=[2, 4]",
             "n_layers=[1]",
             "learning_rate=[0.001]",
@@ -101,14 +119,14 @@ def test_a_sweep_chooses_on_validation(files, tmp_path):
     ranked = pd.read_csv(tmp_path / "sweep.csv")
     assert len(ranked) == 2 and ranked["validation_mse"].is_monotonic_increasing
     assert chosen["validation_mse"] == pytest.approx(ranked["validation_mse"][0])
-    assert {p.name for p in (tmp_path / "cells").iterdir()} == {"2-1-0.001-adam-0.json", "4-1-0.001-adam-0.json"}
+    assert {p.name for p in (tmp_path / "fits").iterdir()} == {"2-1-0.001-adam-0.json", "4-1-0.001-adam-0.json"}
     assert chosen["test"]["mse"] > 0 and "Chosen" in (tmp_path / "report.html").read_text()
     assert sweep.sweep(config, tmp_path)["setting"] == chosen["setting"]
 
 
 def test_the_shipped_configurations_are_the_defaults():
-    assert load(CompareConfig, "drug-paper", {}) == CompareConfig()
-    assert load(SweepConfig, "drug-sweep", {}) == SweepConfig()
+    assert load(CompareConfig, "drug-paper") == CompareConfig()
+    assert load(SweepConfig, "drug-sweep") == SweepConfig()
     assert [(s.train, s.test) for s in CompareConfig().sizes] == [(50, 10), (200, 50), (5000, 1000)]
 
 
@@ -127,7 +145,7 @@ def test_the_shipped_configurations_are_the_defaults():
 )
 def test_bad_overrides_are_named(override, message):
     with pytest.raises(InputError, match=message):
-        load(CompareConfig, None, {}, [override])
+        load(CompareConfig, None, [override])
 
 
 def test_names_in_configurations_are_those_of_the_tables():
@@ -142,10 +160,10 @@ def test_names_in_configurations_are_those_of_the_tables():
 
 
 def test_configurations_survive_yaml(tmp_path):
-    config = load(CompareConfig, None, {}, ["seeds=[3]", "tables.target=auc"])
+    config = load(CompareConfig, None, ["seeds=[3]", "tables.target=auc"])
     assert build(CompareConfig, yaml.safe_load(yaml.safe_dump(plain(config)))) == config
     with pytest.raises(InputError, match="there is no file"):
-        load(CompareConfig, tmp_path / "absent.yaml", {})
+        load(CompareConfig, tmp_path / "absent.yaml")
     (tmp_path / "bad.yaml").write_text("a: [1")
     with pytest.raises(InputError, match="not valid YAML"):
-        load(CompareConfig, tmp_path / "bad.yaml", {})
+        load(CompareConfig, tmp_path / "bad.yaml")

@@ -30,6 +30,7 @@ def cells():
         "published",
         "published-successor",
         "qbmvae",
+        "qbmvae-labels",
         "vae",
         "pca-aligned",
         "scvi-aligned",

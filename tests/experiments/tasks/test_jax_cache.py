@@ -8,7 +8,7 @@ import os
 import numpy as np
 from experiments.tasks.integration import integration
 x = np.random.default_rng(0).normal(size=(60, 4))
-integration(x, np.arange(60) % 2, np.arange(60) // 30, x, beside=False)
+integration(x, np.arange(60) % 2, np.arange(60) // 30, x, extra=False)
 print(os.environ["JAX_COMPILATION_CACHE_DIR"])
 """
 

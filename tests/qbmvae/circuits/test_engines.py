@@ -61,15 +61,15 @@ def test_random_circuits(engine, data):
     generator = torch.Generator().manual_seed(data.draw(st.integers(0, 1000)))
     params = torch.randn(N_PARAMS, generator=generator, dtype=torch.float64)
     features = torch.randn(3, N_FEATURES, generator=generator, dtype=torch.float64)
-    used = params if circuit.n_params else params[:0]
+    params, features = params[: circuit.n_params], features[:, : circuit.n_features]
 
     for run in (
         lambda p, x, e: circuit.expval(names, p, x, engine=e),
         lambda p, x, e: circuit.probabilities(p, x, engine=e),
     ):
-        expected = values_and_gradients(lambda p, x, run=run: run(p, x, "per-gate"), used, features, torch.float64)
-        exact = values_and_gradients(lambda p, x, run=run: run(p, x, engine), used, features, torch.float64)
-        single = values_and_gradients(lambda p, x, run=run: run(p, x, engine), used, features, torch.float32)
+        expected = values_and_gradients(lambda p, x, run=run: run(p, x, "per-gate"), params, features, torch.float64)
+        exact = values_and_gradients(lambda p, x, run=run: run(p, x, engine), params, features, torch.float64)
+        single = values_and_gradients(lambda p, x, run=run: run(p, x, engine), params, features, torch.float32)
         for e, a, b in zip(expected, exact, single, strict=True):
             torch.testing.assert_close(a, e, atol=1e-10, rtol=1e-10)
             torch.testing.assert_close(b.double(), e, atol=1e-4, rtol=1e-4)

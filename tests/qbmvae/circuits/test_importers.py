@@ -328,6 +328,8 @@ def test_random_tapes_with_labels_have_pennylanes_probabilities(circuit, order, 
         ([0.0, 0.0], np.zeros((2, 2, 1)), r"features has shape \(2, 2, 1\)"),
         (0.0, [[0.0]], r"params has shape \(\)"),
         ([0.0], [[0.0]], "params has 1 values"),
+        ([0.0, 0.0, 0.0], [[0.0]], "params has 3 values, the circuit uses 2"),
+        ([0.0, 0.0], [[0.0, 0.0]], "features has 2 columns, the circuit uses 1"),
     ],
 )
 def test_wrong_shapes_are_named(params, features, message):

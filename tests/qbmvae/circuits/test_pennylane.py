@@ -63,8 +63,8 @@ def test_random_circuits_have_pennylanes_values_and_gradients(data):
     compare(
         circuit,
         [*observables, "Z0"],
-        torch.randn(3, generator=generator, dtype=torch.float64),
-        torch.randn(2, 3, generator=generator, dtype=torch.float64),
+        torch.randn(circuit.n_params, generator=generator, dtype=torch.float64),
+        torch.randn(2, circuit.n_features, generator=generator, dtype=torch.float64),
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qbmvae.data import fingerprint
+from qbmvae import fingerprint
 from qbmvae.data.containers import as_rows, looks_like_counts, take_columns
 from samplers import InputError
 

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qbmvae.drug_response import HybridNetwork, TrainingOptions, sized_split, split
-from qbmvae.drug_response.archive import read_checkpoint, write_checkpoint
 from qbmvae.drug_response.data import pair_batch, shuffled_rows
-from qbmvae.drug_response.training import default_epochs, predict, start, train
+from qbmvae.drug_response.training import default_epochs, predict, train
 from samplers.errors import InputError
 
 
@@ -46,29 +45,26 @@ def test_a_planted_response_is_learnt(data):
     parts = split(data, validation=0.1, test=0.1, seed=0)
     options = TrainingOptions(epochs=25, batch_size=24)
     network = HybridNetwork(data.width, "twin", seed=0)
-    state = train(start(network, options), data, parts.train, {"validation": parts.validation}, options)
-    network.load_state_dict(state.best)
+    loop = train(network, data, parts.train, {"validation": parts.validation}, options)
+    loop.restore_best()
     found = predict(network, data.molecules, data.features, data.drug[parts.test], data.line[parts.test])
     assert np.mean((found - data.response[parts.test]) ** 2) < 0.3 * data.response[parts.test].var()
-    assert state.history["mse_validation"][state.best_epoch - 1] == min(state.history["mse_validation"])
+    errors = [value for _, value in loop.history["mse_validation"]]
+    assert errors[loop.best_epoch - 1] == min(errors)
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 def test_a_stopped_training_goes_on_bit_for_bit(data, tmp_path, optimiser):
     parts = sized_split(data, n_train=40, n_validation=10, n_test=10, seed=0)
 
-    def fresh(epochs: int):
+    def go(epochs: int, checkpoint=None):
         options = TrainingOptions(epochs=epochs, batch_size=16, optimiser=optimiser, seed=5)
-        return start(HybridNetwork(data.width, "twin", dropout=0.2, seed=1), options), options
+        network = HybridNetwork(data.width, "twin", dropout=0.2, seed=1)
+        return train(network, data, parts.train, {"validation": parts.validation}, options, checkpoint=checkpoint)
 
-    def go(state, options):
-        return train(state, data, parts.train, {"validation": parts.validation}, options)
-
-    whole = go(*fresh(4))
-    write_checkpoint(tmp_path / "c", go(*fresh(2)), {"note": 1})
-    again, options = fresh(4)
-    assert read_checkpoint(tmp_path / "c", again) == {"note": 1}
-    go(again, options)
+    whole = go(4)
+    go(2, tmp_path / "c")
+    again = go(4, tmp_path / "c")
     assert again.history == whole.history and again.best_epoch == whole.best_epoch
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, again.network.state_dict()[name]), name
@@ -79,7 +75,7 @@ def test_seeds_decide_and_leave_the_global_generator_alone(data):
     rows, watched = np.arange(30), {"validation": np.arange(30, 40)}
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    runs = [train(start(HybridNetwork(data.width, "mlp"), options), data, rows, watched, options) for _ in range(2)]
+    runs = [train(HybridNetwork(data.width, "mlp"), data, rows, watched, options) for _ in range(2)]
     assert runs[0].history == runs[1].history
     assert torch.equal(before, torch.get_rng_state())
 
@@ -87,15 +83,15 @@ def test_seeds_decide_and_leave_the_global_generator_alone(data):
 def test_patience_stops(data):
     options = TrainingOptions(epochs=30, learning_rate=1e-12, optimiser="sgd", patience=2)
     rows = np.arange(20)
-    state = train(start(HybridNetwork(data.width, "twin"), options), data, rows, {"validation": rows}, options)
-    assert state.epoch < 30
+    loop = train(HybridNetwork(data.width, "twin"), data, rows, {"validation": rows}, options)
+    assert loop.epoch < 30
 
 
 def test_a_diverging_loss_names_the_cure(data):
     options = TrainingOptions(epochs=5, learning_rate=1e12, optimiser="sgd")
     rows = np.arange(100)
     with pytest.raises(InputError, match="lower the learning rate"):
-        train(start(HybridNetwork(data.width, "twin"), options), data, rows, {"validation": rows}, options)
+        train(HybridNetwork(data.width, "twin"), data, rows, {"validation": rows}, options)
 
 
 def test_options_are_checked():

@@ -13,8 +13,7 @@ import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qbmvae import QBMVAE
-from qbmvae.data import fingerprint
+from qbmvae import QBMVAE, fingerprint
 
 QUICK = {"max_epochs": 2, "progress_bar": False, "num_chains": 64}
 

@@ -254,3 +254,184 @@ def test_every_cell_labelled(adata):
     model = QBMVAE(adata, **SHAPE)
     model.train(**QUICK)
     assert (model.predict() == adata.obs["cell_type"].astype(str)).mean() > 0.9
+
+
+@pytest.fixture(scope="module")
+def two_columns():
+    """A trained model with two columns of labels, each hidden on its own; tests must not change it."""
+    adata = make_adata()
+    rng = np.random.default_rng(3)
+    truth = {"cell_type": adata.obs["cell_type"].astype(str).to_numpy()}
+    # a second column that the type half decides: the two are coupled
+    late = np.where(rng.random(adata.n_obs) < 0.8, truth["cell_type"] != "A", truth["cell_type"] == "A")
+    truth["stage"] = np.where(late, "late", "early")
+    x = adata.X.toarray()
+    x[late, :8] += 20
+    adata.X = x.astype(np.float32)
+    for key, values in truth.items():
+        adata.obs[f"known_{key}"] = np.where(rng.random(adata.n_obs) < 0.5, "Unknown", values)
+    keys = [f"known_{key}" for key in truth]
+    QBMVAE.setup_anndata(adata, batch_key="batch", labels_key=keys, unlabeled_category="Unknown")
+    model = QBMVAE(adata, **SHAPE)
+    model.train(**QUICK)
+    return model, truth
+
+
+def test_several_columns_are_predicted_together_and_alone(two_columns, tmp_path):
+    model, truth = two_columns
+    predicted = model.predict()
+    assert list(predicted) == ["known_cell_type", "known_stage"]
+    for key, values in truth.items():
+        assert (predicted[f"known_{key}"] == values).mean() > 0.85
+    soft = model.predict(soft=True)
+    for method in ("machine", "softmax", "knn"):
+        for key in truth:
+            alone = model.predict(soft=True, method=method, labels_key=f"known_{key}")
+            np.testing.assert_allclose(alone.sum(1), 1, atol=1e-9)
+            assert (alone.idxmax(axis=1) == truth[key]).mean() > 0.8
+            if method == "machine":
+                pd.testing.assert_frame_equal(alone, soft[f"known_{key}"])
+    # coupled: the machine's joint probabilities are no product of its marginals
+    table = model.get_label_log_partition()
+    assert table.index.names == ["known_cell_type", "known_stage"]
+    joint = table["share"].unstack()
+    assert joint.to_numpy().sum() == pytest.approx(1)
+    independent = np.outer(joint.sum(1), joint.sum(0))
+    assert np.abs(joint.to_numpy() - independent).max() > 0.05
+    model.export(tmp_path / "m.safetensors")
+    again = QBMVAE.from_export(tmp_path / "m.safetensors")
+    query = model.adata[:20].copy()
+    for method in ("machine", "knn"):
+        pd.testing.assert_frame_equal(again.predict(query, method=method), model.predict(query, method=method))
+
+
+def test_two_columns_make_one_problem_that_enumeration_normalises(two_columns):
+    model, _ = two_columns
+    problem = model.prior_problem()
+    names = ["known_cell_type=A", "known_cell_type=B", "known_cell_type=C", "known_stage=early", "known_stage=late"]
+    assert list(problem.labels) == [*range(10), *names]
+    assert samplers.log_partition(problem, method="exact")[0] == pytest.approx(0.0, abs=1e-2)
+    # log Z and shares: summing the bits out leaves the shares of the combinations
+    table = model.get_label_log_partition()
+    states = ((np.arange(2**10)[:, None] >> np.arange(10)) & 1).astype(np.float64)
+    b, W, U = (t.detach().double().numpy() for t in (
+        model.module.labels.machine.prior.bias, model.module.labels.machine.prior.W, model.module.labels.machine.U
+    ))  # fmt: skip
+    quadratic = states @ b + 0.5 * np.einsum("ni,ij,nj->n", states, W, states)
+    exact = [np.logaddexp.reduce(quadratic + states @ (U[i] + U[3 + j])) for i in range(3) for j in range(2)]
+    np.testing.assert_allclose(table["log_partition"], exact, atol=5 * table["standard_error"].max() + 1e-5)
+
+
+def test_columns_are_clamped_or_summed_out_each_alone(two_columns):
+    model, _ = two_columns
+    told = {}
+    for stage in ("early", "late"):
+        both = model.generate(60, label={"known_cell_type": "A", "known_stage": stage}, seed=0)
+        assert (both.obs["known_cell_type"] == "A").all()
+        assert (both.obs["known_stage"] == stage).all()
+        assert (model.predict(both, labels_key="known_cell_type") == "A").mean() > 0.7
+        told[stage] = (model.predict(both, labels_key="known_stage") == "late").mean()
+    # fields add up, so that a rare combination (a fifth of the type) is met less well than a common one
+    assert told["early"] < 0.2
+    assert told["late"] > told["early"] + 0.3
+    one = model.generate(300, label={"known_cell_type": "A"}, seed=0)
+    assert (one.obs["known_cell_type"] == "A").all()
+    shares = model.get_label_log_partition()["share"].loc["A"]
+    wanted = shares["early"] / shares.sum()
+    assert (one.obs["known_stage"] == "early").mean() == pytest.approx(
+        wanted, abs=4 * (wanted * (1 - wanted) / 300) ** 0.5
+    )
+    # what is summed out is what it says
+    told = model.predict(one, labels_key="known_stage")
+    assert (told == one.obs["known_stage"].astype(str)).mean() > 0.8
+    codes = model.sample_prior(40, label={"known_stage": "early"}, seed=0)
+    assert codes.shape == (40, 10)
+    with pytest.raises(InputError, match="several columns of labels: write label=.'known_cell_type': 'A'."):
+        model.generate(5, label="A")
+    with pytest.raises(InputError, match="no labels_key 'stage'.*known_stage"):
+        model.generate(5, label={"stage": "early"})
+    with pytest.raises(InputError, match="no label 'later'.*'late'"):
+        model.generate(5, label={"known_stage": "later"})
+    with pytest.raises(InputError, match="no labels_key 'known'"):
+        model.predict(labels_key="known")
+
+
+def test_several_columns_are_added_to_a_trained_model_and_kept_by_a_query(adata):
+    QBMVAE.setup_anndata(adata, batch_key="batch")
+    model = QBMVAE(adata, **SHAPE)
+    model.train(**QUICK)
+    truth, hidden = _hide(adata)
+    adata.obs["other"] = pd.Categorical(np.where(hidden, "Unknown", np.where(truth == "A", "yes", "no")))
+    columns = list(adata.obs)
+    labelled = QBMVAE.from_unlabeled(model, adata, ["known", "other"], "Unknown")
+    assert list(adata.obs) == columns
+    assert ((labelled.predict()["other"] == "yes") == (truth == "A")).mean() > 0.9
+    # a combination that no cell has is refused, and never predicted
+    with pytest.raises(InputError, match="no cell has the labels .*together"):
+        labelled.generate(5, label={"known": "A", "other": "no"})
+    query = adata[:40].copy()
+    query.obs["batch"] = "lab2"
+    del query.obs["known"], query.obs["other"]
+    mapped = QBMVAE.load_query_data(query, labelled)
+    assert list(mapped.predict()) == ["known", "other"]
+    with pytest.raises(InputError, match="names 'known' more than once"):
+        QBMVAE.from_unlabeled(model, adata, ["known", "known"], "Unknown")
+    with pytest.raises(InputError, match="no category 'Unknown'.*cell_type|cell_type.*no category"):
+        QBMVAE.from_unlabeled(model, adata, ["known", "cell_type"], "Unknown")
+
+
+def test_labels_may_train_the_encoder_and_hidden_ones_never_do(adata):
+    """With a weight, labelled cells alone pull: what hidden cells are called changes no weight."""
+    truth, hidden = _hide(adata)
+    states, histories = [], []
+    for shuffled, weight in ((False, 2.0), (True, 2.0), (False, 0.0)):
+        other = adata.copy()
+        values = truth.copy()
+        if shuffled:
+            values[hidden] = np.random.default_rng(5).permutation(values[hidden])
+        other.obs["cell_type"] = pd.Categorical(values)
+        QBMVAE.setup_anndata(other, batch_key="batch", labels_key="known", unlabeled_category="Unknown")
+        model = QBMVAE(other, **SHAPE)
+        model.train(**{**QUICK, "max_epochs": 15}, label_weight=weight)
+        states.append(model.module.state_dict())
+        histories.append(model.history)
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["vae.posterior.weight"], states[2]["vae.posterior.weight"])
+    loss = histories[0]["labels_train"]["labels_train"]
+    assert loss.iloc[-1] < 0.7 * loss.iloc[0]
+    assert "labels_train" not in histories[2]
+
+
+def test_supervised_training_goes_on_where_it_stopped(adata, tmp_path):
+    _hide(adata)
+    _setup(adata)
+    options = {**QUICK, "max_epochs": 8, "label_weight": 1.0}
+    whole, again = QBMVAE(adata, **SHAPE), QBMVAE(adata, **SHAPE)
+    whole.train(**options)
+
+    class Stop(Exception):
+        pass
+
+    def stop(trainer):
+        if trainer.epoch == 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        again.train(**options, checkpoint_dir=tmp_path, on_epoch=stop)
+    again = QBMVAE(adata, **SHAPE)
+    again.train(**options, resume_from=tmp_path)
+    one, other = whole.module.state_dict(), again.module.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_label_weight_needs_labels(adata, labelled):
+    QBMVAE.setup_anndata(adata, batch_key="batch", labels_key="cell_type")
+    with pytest.raises(InputError, match="no label units"):
+        QBMVAE(adata, **SHAPE).train(**QUICK, label_weight=1.0)
+    with pytest.raises(InputError, match="label_weight must be >= 0"):
+        QBMVAE(adata, **SHAPE).train(**QUICK, label_weight=-1.0)
+    model, _, _ = labelled
+    query = model.adata[:30].copy()
+    query.obs["batch"] = "lab2"
+    with pytest.raises(InputError, match="what a query calls its cells is not looked at"):
+        QBMVAE.load_query_data(query, model).train(max_epochs=1, label_weight=1.0, progress_bar=False)

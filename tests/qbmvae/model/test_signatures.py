@@ -13,7 +13,7 @@ import pytest
 from qbmvae import QBMVAE
 from qbmvae.core.options import ModelOptions
 from qbmvae.core.training.config import TrainingConfig
-from qbmvae.model.fit import RunOptions
+from qbmvae.model.run_options import RunOptions
 from samplers import InputError
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -202,7 +202,7 @@ def test_a_stopped_fit_goes_on_in_its_own_stage(screen, parts, with_stages, tmp_
     assert resumed.history == whole.history and resumed.notes == whole.notes
     np.testing.assert_array_equal(resumed.predict_delta(["P1"], controls), whole.predict_delta(["P1"], controls))
     if stage == "train" and epoch > 10:
-        assert {row["stage"] for row in rows} == {"train"}  # nothing is validated again
+        assert {row["stage"] for row in rows} <= {"train"}  # nothing is validated again
 
 
 def test_a_checkpoint_of_other_data_is_refused(screen, parts, tmp_path):
@@ -217,7 +217,7 @@ def test_a_checkpoint_of_other_data_is_refused(screen, parts, tmp_path):
     with pytest.raises(InputError, match="other options"):
         fit(train, options=Options.from_dict(options.to_dict() | {"learning_rate": 1e-3}), **arguments)
     (tmp_path / "c.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(InputError, match="not a checkpoint"):
+    with pytest.raises(InputError, match="checkpoint .* is damaged"):
         fit(train, options=options, **arguments)
 
 

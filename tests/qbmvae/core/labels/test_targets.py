@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from qbmvae.core.labels.targets import fit_softmax, neighbour_votes, soft_targets
+from qbmvae.core.labels.targets import combined, fit_softmax, neighbour_votes, soft_targets
 
 
 def test_votes_are_those_of_a_distance_weighted_classifier():
@@ -44,3 +44,27 @@ def test_the_softmax_is_the_penalised_multinomial_regression():
     other = LogisticRegression(C=1 / (2 * penalty * len(x)), tol=1e-8, max_iter=2000).fit(x, y)
     ours = torch.softmax(torch.from_numpy(x).float() @ weight.T + constant, 1).numpy()
     np.testing.assert_allclose(ours, other.predict_proba(x), atol=2e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 30), st.lists(st.integers(2, 4), min_size=1, max_size=3), st.integers(0, 2**31))
+def test_combinations_sum_to_each_columns_probabilities(n, sizes, seed):
+    rng = np.random.default_rng(seed)
+    columns = [rng.dirichlet(np.full(k, 0.3), n) for k in sizes]
+    # columns that every cell is labelled in: hard combinations
+    hard = [np.eye(k)[rng.integers(k, size=n)] for k in sizes]
+    joint = combined(hard).reshape(n, *sizes)
+    np.testing.assert_array_equal(joint.sum(tuple(range(2, len(sizes) + 1))), hard[0])
+    soft = combined(columns)
+    np.testing.assert_allclose(soft.sum(1), 1)
+    # rare combinations alone are left out
+    left = soft.sum(0) == 0
+    product = np.stack([_outer(rows) for rows in zip(*columns, strict=True)])
+    assert (product.sum(0)[left] < 0.5).all()
+
+
+def _outer(rows):
+    found = rows[0]
+    for row in rows[1:]:
+        found = np.multiply.outer(found, row).ravel()
+    return found

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from qbmvae.core.training.loop import Loop
+from samplers.errors import InputError
 
 
 class Toy:
@@ -94,3 +95,13 @@ def test_the_start_can_be_judged():
     loop.judge(1.0, epoch=0)
     assert loop.best_epoch == 0 and loop.best is not None
     assert not loop.judge(2.0)
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    Toy(tmp_path, identity={"data": "a", "seed": 0}).run(2)
+    assert Toy(tmp_path, identity={"data": "a", "seed": 0}).loop.resume()
+    with pytest.raises(InputError, match=r"checkpoint\.pt was written with other data: give those of the first run"):
+        Toy(tmp_path, identity={"data": "b", "seed": 0}).loop.resume()
+    torch.save({"epoch": 3, "best": None}, tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match=r"checkpoint\.pt is not a checkpoint of this training"):
+        Toy(tmp_path).loop.resume()
