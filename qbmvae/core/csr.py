@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -68,6 +69,20 @@ class CsrBlock:
         out = torch.zeros(len(self), self.n_columns)
         _scatter(self.indptr, self.indices, self.data, out.numpy())
         return out.to(device)
+
+
+def stack(blocks: Sequence[CsrBlock]) -> CsrBlock:
+    """Return blocks of rows, one below the other."""
+    if len(blocks) == 1:
+        return blocks[0]
+    shifts = np.concatenate([[0], np.cumsum([len(b.data) for b in blocks])])
+    indptr = np.concatenate([[0], *(b.indptr[1:] + s for b, s in zip(blocks, shifts, strict=False))]).astype(np.int64)
+    return CsrBlock(
+        indptr,
+        np.concatenate([b.indices for b in blocks]),
+        np.concatenate([b.data for b in blocks]),
+        blocks[0].n_columns,
+    )
 
 
 def take_rows(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, rows: np.ndarray, n_columns: int) -> CsrBlock:

@@ -282,10 +282,7 @@ def _coordinates(
     n_axes: int | None = None,
     finish: Callable[[Tensor, Batch | None, Tensor], Tensor] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor, Batch | None, Tensor]]:
-    """Yield the posterior's parameters and codes of a part of the cells, the part, and its coordinates in expression space.
-
-    `finish` makes something else of codes, cells and coordinates, in the thread that found them.
-    """
+    """Yield parameters and codes of a part of the cells, the part, and its coordinates, or what `finish` makes of them."""
     space, (mean, components) = _space_and_axes(module, parts)
     components = components[:n_axes]
 
