@@ -19,7 +19,8 @@ from qbmvae.perturbation.boltzmann.counts import count_matrix
 from qbmvae.perturbation.boltzmann.machine import ConditionalMachine
 from qbmvae.perturbation.boltzmann.options import HOWS, KIND, BoltzmannOptions
 from qbmvae.perturbation.features import Features
-from samplers.errors import InputError, nearest
+from samplers.checks import number, one_of
+from samplers.errors import InputError
 from samplers.files import write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -194,10 +195,8 @@ class BoltzmannPerturbation:
         import pandas as pd
 
         how = how or self.options.how
-        if how not in HOWS:
-            raise InputError(f"how={how!r}{nearest(how, HOWS)}")
-        if not np.isfinite(dose):
-            raise InputError(f"dose is {dose}: give a finite number")
+        one_of("how", how, HOWS)
+        number("dose", dose)
         rng, labels = np.random.default_rng(seed), list(n_cells)
         cells = self.counts(controls, "controls")
         totals = np.asarray(cells.X.sum(1)).ravel()

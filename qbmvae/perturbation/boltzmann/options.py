@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from samplers.checks import one_of, positive
 from samplers.errors import InputError, nearest
 
 KIND = "boltzmann"
@@ -49,12 +50,10 @@ class BoltzmannOptions:
     transport_sweeps: int = 5
 
     def __post_init__(self) -> None:
-        if self.how not in HOWS:
-            raise InputError(f"how={self.how!r}{nearest(self.how, HOWS)}")
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if f.name != "how" and value is not None and not (isinstance(value, (int, float)) and value > 0):
-                raise InputError(f"{f.name}={value!r}: give a positive number")
+        one_of("how", self.how, HOWS)
+        for name, value in vars(self).items():
+            if name != "how" and value is not None:
+                positive(name, value)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain values."""
