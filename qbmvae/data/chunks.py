@@ -24,10 +24,20 @@ def every(n_rows: int, size: int) -> np.ndarray:
 
 
 def dense_blocks(n_rows: int, chunk: int, size: int) -> np.ndarray:
-    """Return the edges of blocks of about `size` rows of a dense matrix that keeps `chunk` rows together."""
-    return every(
-        n_rows, size if not chunk else -(-size // chunk) * chunk if chunk <= MOST_ROWS else max(size, MOST_ROWS)
-    )
+    """Return the edges of blocks of about `size` rows of a dense matrix.
+
+    Parameters
+    ----------
+    n_rows
+        Rows of the matrix.
+    chunk
+        Rows kept together; 0 where they are not chunked.
+    size
+        Rows of a block, about.
+    """
+    if chunk > MOST_ROWS:
+        return every(n_rows, max(size, MOST_ROWS))
+    return every(n_rows, -(-size // chunk) * chunk if chunk else size)
 
 
 def sparse_blocks(indptr: np.ndarray, chunk: int, size: int) -> np.ndarray:

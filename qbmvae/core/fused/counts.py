@@ -34,7 +34,13 @@ def row_sum(values):
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
 def exponentials(values, top, out):
-    """Write exp(value - top)."""
+    """Write exp(value - top).
+
+    Parameters
+    ----------
+    values, top, out
+        `(n,)`, a number, and where to, `(n,)`.
+    """
     for k in range(len(values)):
         out[k] = exp32(values[k] - top)
 
@@ -129,7 +135,17 @@ def _finish(out, mean, residual, factor):
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
 def add_rows(first, last, columns, values, table, out):
-    """Add the rows of a table that a cell's design picks."""
+    """Add the rows of a table that a cell's design picks.
+
+    Parameters
+    ----------
+    first, last
+        Where the cell's entries of the design lie.
+    columns, values
+        The design's entries.
+    table, out
+        `(n_rows, n_genes)`, and what they are added to, `(n_genes,)`.
+    """
     for k in range(first, last):
         row, value = table[columns[k]], values[k]
         for g in range(len(out)):

@@ -191,3 +191,14 @@ def test_few_cells_of_many_blocks_take_the_memory_of_few():
         np.testing.assert_array_equal(batch.x.dense().numpy(), x[batch.rows].toarray())
     # once all 500 cells of the blocks were held for these 30
     assert sum(held) == 30
+
+
+def test_some_rows_of_a_written_embedding(tmp_path):
+    from qbmvae.data.embedding_writer import read_rows, writer
+
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    with writer(tmp_path / "z.parquet", pd.DataFrame(index=[f"c{i}" for i in range(50)]), 3) as put:
+        for part in np.array_split(x, 7):
+            put(part)
+    for rows in (np.arange(50), np.array([0, 1, 17, 49]), np.array([8])):
+        np.testing.assert_array_equal(read_rows(tmp_path / "z.parquet", rows), x[rows])
