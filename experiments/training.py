@@ -182,7 +182,6 @@ def finish(
         history = run_folder.history_table(model.history)
         run_folder.write_table(path / run_folder.HISTORY, history)
         stage("embedding")
-        # as it is computed: an atlas' embedding takes more memory than its training
         model.write_latent_representation(path / run_folder.EMBEDDING)
         stage("bounds and log Z")
         metrics = training_metrics(model, history, adata)
@@ -193,8 +192,7 @@ def finish(
 
             stage("UMAP and report")
             shown = {k: v for k, v in config.items() if k != "status"}
-            rows = some_cells(adata.n_obs)
-            written = read_rows(path / run_folder.EMBEDDING, rows)
+            written = read_rows(path / run_folder.EMBEDDING, rows := some_cells(adata.n_obs))
             text = training_report(path.name, shown, metrics, history, written, adata[rows])
             run_folder.write_text(path / "report.html", text)
     run_folder.write_status(path, "complete", epochs=metrics["epochs"])
@@ -317,4 +315,6 @@ def report_again(path: str | Path, target: str | Path) -> None:
     embedding = embedding.iloc[some_cells(len(embedding))]
     shown = {k: v for k, v in config.items() if k != "status"}
     metrics = run_folder.read_json(path / run_folder.METRICS)
-    run_folder.write_text(target, training_report(path.name, shown, metrics, history, embedding.to_numpy(), adata[embedding.index]))
+    run_folder.write_text(
+        target, training_report(path.name, shown, metrics, history, embedding.to_numpy(), adata[embedding.index])
+    )
