@@ -31,7 +31,9 @@ def batch_on(device):
 @pytest.mark.parametrize("prior", ["boltzmann", "gaussian-mixture"])
 @pytest.mark.parametrize("dispersion", ["gene", "gene-batch"])
 def test_a_step_of_training(likelihood, prior, dispersion):
-    vae = VAE(GENES, (2,), n_latent=5, n_hidden=8, gene_likelihood=likelihood, prior=prior, dispersion=dispersion).to("meta")
+    vae = VAE(GENES, (2,), n_latent=5, n_hidden=8, gene_likelihood=likelihood, prior=prior, dispersion=dispersion).to(
+        "meta"
+    )
     vae.train()
     # the penalty on batches counts cells, which "meta" does not know
     losses = vae.losses(batch_on("meta"), 0.0, 1.0)
