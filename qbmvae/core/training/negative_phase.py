@@ -73,8 +73,8 @@ class NegativePhase:
         seed = self.rng if self._started else int(self.rng.integers(2**31))
         draws = self.sampler.draw(prior.problem(), self.num_reads, 1.0, seed=seed)
         taken = time.perf_counter() - start
-        # a local sampler compiles in its first draw
-        if self._announced_steps and (self._started or self.sampler.remote):
+        # a local sampler compiles in this process's first draw
+        if self._announced_steps and (self.seconds or self.sampler.remote):
             self._announce(taken)
         self._started = True
         self.seconds += taken
