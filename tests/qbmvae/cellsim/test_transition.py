@@ -106,6 +106,15 @@ def test_the_best_order_of_genes_is_found(search):
         assert found == pytest.approx(best) if search is best_order else found >= best - 1
 
 
+def test_a_chain_of_flips_is_not_turned_round():
+    """Pairs of a chain explain each other; which way round, only the whole chain tells."""
+    on = np.array([0.733, 0.152, 0.69, 0.756, 0.063, 0.914, 0.866, 0.197])
+    activations = (2 / math.pi * np.arcsin(np.sqrt(on))).tolist()
+    edges = [(0, 1), (1, 3), (2, 3), (3, 4)]
+    transition = learn_transition(cells([], 0, 2000, activations), cells(edges, 1, 2000, activations))
+    assert found(transition) == {(f"g{c}", f"g{t}", "cx", 1) for c, t in edges} and not found(transition, "first")
+
+
 def test_flips_and_rotations_mixed_are_told_apart():
     from experiments.simulation.transition_recovery import run_case
 
