@@ -217,7 +217,9 @@ def by_mechanism(strata: pd.DataFrame, metric: str = "pearson_within_drug") -> p
     pairs = shown.groupby(["split", "mechanism"], sort=False)["pairs"].mean().round().astype(int)
     wide = shown.pivot(index=["split", "mechanism"], columns="model", values="value")
     wide.insert(0, "pairs", pairs)
-    return wide.sort_values("pairs", ascending=False).sort_index(level="split", sort_remaining=False).reset_index()
+    place = {split: k for k, split in enumerate(strata["split"].unique())}
+    wide = wide.sort_values("pairs", ascending=False, kind="stable").reset_index()
+    return wide.sort_values("split", key=lambda c: c.map(place), kind="stable", ignore_index=True)
 
 
 def markdown(frame: pd.DataFrame) -> str:
