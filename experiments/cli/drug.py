@@ -297,8 +297,8 @@ def report(folder: Path, /, *, common: Common = DEFAULTS) -> None:
     if not any(grid.read_all(folder)):
         raise InputError(f"{folder} holds no finished run of `qbmvae drug compare`")
     from experiments.drug_response.compare import write_tables
-    from experiments.drug_response.report import compact, markdown
+    from experiments.drug_response.report import as_markdown, compact
 
     tables = write_tables(folder)
-    text = [f"{n}\n\n{markdown(compact(t) if n == 'summary' else t)}\n" for n, t in tables.items()]
+    text = [f"{n}\n\n{as_markdown(compact(t) if n == 'summary' else t)}\n" for n, t in tables.items()]
     common.answer({k: t.to_dict(orient="records") for k, t in tables.items()}, "\n".join(text))

@@ -14,7 +14,7 @@ from experiments.drug_response.config import CompareConfig
 from experiments.drug_response.controls import MEANS
 from experiments.report.page import figure_of, page, settings_sections
 from experiments.report.tables import table
-from experiments.report.values import Spread
+from experiments.report.values import Spread, markdown
 from experiments.run_folder import write_text
 
 EXPLAIN = {
@@ -195,11 +195,8 @@ def compact(summary: pd.DataFrame) -> pd.DataFrame:
     return shown.assign(cpu_seconds=summary["cpu_seconds"].round(1))
 
 
-def markdown(frame: pd.DataFrame) -> str:
+def as_markdown(frame: pd.DataFrame) -> str:
     """Return a table as Markdown, three significant digits; what is not there stays empty."""
-    rows = [
-        ["" if pd.isna(v) else f"{v:.3g}" if isinstance(v, float) else str(v) for v in row]
-        for row in frame.itertuples(index=False)
-    ]
-    lines = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    rows = frame.itertuples(index=False)
+    texts = (["" if pd.isna(v) else f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in rows)
+    return markdown(map(str, frame.columns), texts)
