@@ -260,7 +260,9 @@ def table(rows: list[dict[str, Any]]) -> str:
                 each = part[part["labels"] == labels].pivot_table(index="seed", columns="method", values=["f1", "nll"])
                 if {("f1", method), ("f1", "machine")} <= set(each):
                     pairs = (each[score, "machine"] - each[score, method] for score in ("f1", "nll"))
-                    cells.append(f"{labels}: " + " / ".join(Spread.around(*mean_and_half(p)).text(3) for p in pairs))
+                    cells.append(
+                        f"{labels}: " + " / ".join(Spread.around(*np.round(mean_and_half(p), 3)).text(3) for p in pairs)
+                    )
             lines += [f"- {method}: {'; '.join(cells)}"] if cells else []
         lines.append("")
     return "\n".join(lines)

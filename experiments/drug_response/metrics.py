@@ -102,6 +102,28 @@ def all_metrics(observed: np.ndarray, predicted: np.ndarray, drug: np.ndarray) -
     }
 
 
+def by_mechanism(
+    observed: np.ndarray, predicted: np.ndarray, drug: np.ndarray, mechanism: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Return the correlations within drugs of each mechanism's pairs, and their number: arrays `(n_pairs,)`.
+
+    Parameters
+    ----------
+    mechanism
+        What each pair's drug acts on, `(n_pairs,)`.
+    """
+    found = {}
+    for name in np.unique(mechanism):
+        rows = mechanism == name
+        sides = observed[rows], predicted[rows], drug[rows]
+        found[str(name)] = {
+            "pearson_within_drug": within_drug_pearson(*sides),
+            "spearman_within_drug": within_drug_spearman(*sides),
+            "pairs": int(rows.sum()),
+        }
+    return found
+
+
 def _tied(values: np.ndarray) -> float:
     counts = np.unique(values, return_counts=True)[1].astype(float)
     return float((counts * (counts - 1) / 2).sum())

@@ -38,7 +38,7 @@ class TrainConfig:
     network, training
         See `NetworkOptions` and `TrainingOptions`.
     split
-        "random", "blind-drug", "blind-line" or "blind-tissue".
+        "random", "blind-drug", "blind-line", "blind-tissue" or "blind-tissue-and-drug".
     max_pairs
         Use a random subset of this many pairs.
     seed
@@ -191,7 +191,7 @@ def predict_run(
         raise InputError(f"{source}, row {row}: line {wanted[row]!r} has no features{nearest(wanted[row], known)}")
     positions = np.array([distinct[s] for s in strings])
     found = model.predict_graphs(graphs, list(distinct), lines, (positions, at))
-    return found.assign(drug=names)
+    return found.assign(drug=names, cosmic_id=table[LINE_KEY].to_numpy())
 
 
 def _molecules(table: pd.DataFrame, source: str, model: DrugResponse) -> tuple[list[str], list[str]]:

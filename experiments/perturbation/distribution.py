@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from qbmvae.perturbation.boltzmann.choice import energy_distance
+
 #: Each score: whether more is better; None where it should equal that of the ceiling.
 SCORES: dict[str, bool | None] = {
     "mmd": False,
@@ -78,12 +80,6 @@ def mmd(x: np.ndarray, y: np.ndarray, width: float) -> float:
     kxx, kyy, kxy = (np.exp(-cdist(a, b, "sqeuclidean") / width) for a, b in ((x, x), (y, y), (x, y)))
     n, m = len(x), len(y)
     return float((kxx.sum() - n) / (n * (n - 1)) + (kyy.sum() - m) / (m * (m - 1)) - 2 * kxy.mean())
-
-
-def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Return 2 E|x-y| - E|x-x'| - E|y-y'|, unbiased (Szekely and Rizzo, 2013); about 0 for equal distributions."""
-    n, m = len(x), len(y)
-    return float(2 * cdist(x, y).mean() - cdist(x, x).sum() / (n * (n - 1)) - cdist(y, y).sum() / (m * (m - 1)))
 
 
 def frechet(x: np.ndarray, y: np.ndarray) -> float:

@@ -45,7 +45,8 @@ def bits_section(model: Any, cells: Any, labels: Sequence[Any]) -> list[dict[str
     ]
     if graph is not None:
         pictures += shown_figure(png(coupling_figure(graph)), "couplings beyond three standard errors; red attracts")
-    first = found.sort_values("effect", ascending=False).head(BITS).drop(columns="name")
+    first = found.sort_values("effect", ascending=False).head(PANELS).drop(columns="name")
+    first = first.rename(columns={"label_log_odds": "log odds"})
     text = "A bit's effect is the change of expected log expression when it turns on; its label is where it tells most."
     return [{"title": "What the bits mean", "texts": [text], "figures": pictures, "tables": [shown_table(first)]}]
 
