@@ -143,9 +143,11 @@ def at_means(model: Any, n: int, seed: int) -> Any:
     Parameters
     ----------
     model
-        Trained `QBMVAE`.
-    n, seed
-        Cells, and the seed of the draws.
+        A trained `QBMVAE` with couplings of pairs of bits.
+    n
+        How many cells.
+    seed
+        Of draws, library sizes and counts.
     """
     from qbmvae.model import cells, generation
 
