@@ -138,7 +138,17 @@ def scores(model: Any, cells: Any, held_out: Any, data: DataSpec, seed: int) -> 
 
 
 def at_means(model: Any, n: int, seed: int) -> Any:
-    """Return counts decoded from each bit's mean given the others, at draws of the prior, instead of from the draws."""
+    """Return counts decoded from each bit's mean given the others, at draws of the prior, instead of from the draws.
+
+    Parameters
+    ----------
+    model
+        The trained model.
+    n
+        Cells.
+    seed
+        Of the draws and counts.
+    """
     from qbmvae.model import cells, generation
 
     prior, rng = model.module.vae.prior, np.random.default_rng(seed)
