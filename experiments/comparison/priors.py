@@ -143,11 +143,11 @@ def at_means(model: Any, n: int, seed: int) -> Any:
     Parameters
     ----------
     model
-        The trained model.
+        A trained `QBMVAE` with couplings of pairs of bits.
     n
-        Cells.
+        How many cells.
     seed
-        Of the draws and counts.
+        Of draws, library sizes and counts.
     """
     from qbmvae.model import cells, generation
 
