@@ -131,10 +131,8 @@ class Search:
 
         Parameters
         ----------
-        gene, parents
-            The gene, and its parents in both conditions.
         least
-            What the value must be above to be of use.
+            The value that is to be exceeded.
         """
         key = (gene, parents[0], parents[1])
         if key in self.known:

@@ -63,9 +63,7 @@ def likelihood(u: np.ndarray, on: np.ndarray, total: np.ndarray) -> float:
     Parameters
     ----------
     u
-        Angles, `(n_patterns,)`.
-    on, total
-        Cells of each pattern in which the gene is on, and all of them.
+        Angles in radians.
     """
     value = 0.0
     for k in range(len(u)):
