@@ -1,9 +1,9 @@
-r"""The default embedding: the code and the expression that it decodes to, side by side, with the batches aligned.
+r"""The default embedding: the leading axes of expression, then the code, with the batches aligned.
 
-The bits integrate best and the decoded expression keeps shapes: distances between types, and the order of cells along a
-process. So a cell's coordinates are two blocks. The first are the leading principal components of the code (bit
-probabilities q), together of variance :math:`w^2`. The second are the leading axes of expression space, each divided by the
-power p of its standard deviation (the variance of the first axes would else hide the others), together of variance 1.
+A cell's coordinates are two blocks. The last columns are the 20 leading axes of expression space, each divided by the power
+p of its standard deviation (the variance of the first axes would else hide the others), together of variance 1; more axes
+add noise, fewer lose types. The columns before them are the leading principal components of the code (bit probabilities
+q), together of variance :math:`w^2`: a hundredth, so that cells of equal expression are told apart by their code.
 Then every batch is moved onto the others inside soft clusters (`qbmvae.core.alignment`).
 
 Components, scales, clusters and offsets are fixed on training cells: a cell's coordinates do not depend on which other
@@ -31,8 +31,10 @@ from torch import Tensor, nn
 from qbmvae.core import alignment
 from qbmvae.core.alignment import Alignment
 
-#: Share of the columns that the code takes, and w, the standard deviation of their sum.
-CODE_SHARE, CODE_WEIGHT = 0.25, 0.3
+#: Axes of expression, at most; a narrow code leaves a quarter of the columns to the code.
+AXES = 20
+#: w, the standard deviation of the code's columns together.
+CODE_WEIGHT = 0.1
 #: p: the power of its standard deviation by which an axis of expression space is divided.
 SCALING = 0.3
 #: Training cells on which clusters and offsets are found, at most.
@@ -61,7 +63,7 @@ class AlignedSpace(nn.Module):
     def __init__(self, n_latent: int):
         super().__init__()
         self.n_latent = n_latent
-        self.n_code = min(n_latent - 1, max(1, round(CODE_SHARE * n_latent)))
+        self.n_code = max(n_latent - AXES, min(n_latent - 1, max(1, round(n_latent / 4))))
         for name in ("code_mean", "code_map", "scales", "centres", "means", "widths", "offsets"):
             self.register_buffer(name, torch.zeros(0))
 
