@@ -11,6 +11,7 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
 
 project = "qbmvae"
 author = "The qbmvae developers"
+copyright = "2026, the qbmvae developers. Apache-2.0"
 release = _version("qbmvae")
 extensions = [
     "myst_nb",
@@ -36,6 +37,7 @@ napoleon_google_docstring = False
 html_theme = "furo"
 html_title = "qbmvae"
 html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 exclude_patterns = ["_build", "jupyter_execute"]
 suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.unknown_mime_type", "myst-nb.lexer", "mystnb.lexer"]
 copybutton_exclude = ".linenos, .gp, .go"

@@ -46,7 +46,13 @@ PACKAGES = (
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file; a missing or damaged one is the user's to mend, and named."""
+    """Read a JSON file; a missing or damaged one is the user's to mend, and named.
+
+    Raises
+    ------
+    InputError
+        Where it is missing or damaged.
+    """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -113,7 +119,13 @@ def fresh_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def require_empty(path: Path) -> None:
-    """Refuse a path that is a file, or a folder with something in it; an unfinished run is named as such."""
+    """Refuse a path that is a file, or a folder with something in it; an unfinished run is named as such.
+
+    Raises
+    ------
+    InputError
+        Says what is there, and how an unfinished run goes on.
+    """
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file: --out names a folder")
     if path.is_dir() and any(path.iterdir()):
@@ -172,7 +184,13 @@ def create(path: Path, config: dict[str, Any], *, started: bool = True) -> None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return the resolved configuration of an experiment's folder."""
+    """Return the resolved configuration of an experiment's folder.
+
+    Raises
+    ------
+    InputError
+        Where it is no run folder.
+    """
     if not (path / CONFIG).is_file():
         raise InputError(f"{path} is not a run folder: it has no {CONFIG}")
     return read_yaml(path / CONFIG)

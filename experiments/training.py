@@ -1,4 +1,16 @@
-"""One training run, from cells to a run folder, and what a run's model does with other cells."""
+"""One training run, from cells to a run folder, and what a run's model does with other cells.
+
+Parameters
+----------
+path, run
+    The run folder.
+data
+    The cells: whatever `qbmvae.data.open_cells` opens.
+in_memory
+    "auto", "yes" or "no", see `qbmvae.data.open_cells`.
+report, progress
+    Whether to write report.html, and to show bars on stderr.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +29,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from qbmvae.data.opening import InMemory
+    from qbmvae.model.embedding import Representation
 
 #: What follows the training, in order.
 STAGES = ("model", "embedding", "bounds and log Z", "UMAP and report")
@@ -41,20 +54,12 @@ def train_run(
     ----------
     out
         The run folder, new or empty.
-    data
-        The cells: whatever `qbmvae.data.open_cells` opens.
     setup, model, train
         Arguments of `QBMVAE.setup_anndata`, `QBMVAE` and `QBMVAE.train`.
     seed
         Seed of everything random.
     n_top_genes
         Train on that many highly variable genes; on all by default.
-    in_memory
-        "auto", "yes" or "no", see `qbmvae.data.open_cells`.
-    progress
-        Whether to show a progress bar on stderr.
-    report
-        Whether to write report.html.
     reference
         A run whose model is extended to these cells, see `QBMVAE.load_query_data`; `setup` and `model` are its own.
 
@@ -164,7 +169,13 @@ def _contents(model: Any, adata: AnnData) -> dict[str, Any]:
 def finish(
     path: Path, model: Any, adata: AnnData, config: dict[str, Any], report: bool, progress: bool = False
 ) -> dict[str, Any]:
-    """Write model, curves, embedding, metrics and report of a trained model into its run folder."""
+    """Write model, curves, embedding, metrics and report of a trained model into its run folder.
+
+    Parameters
+    ----------
+    model, adata, config
+        The trained model, its cells, and the folder's configuration.
+    """
     with run_folder.stages(STAGES if report else STAGES[:-1], progress) as stage:
         stage("model")
         model.save(path / "model", overwrite=True)
@@ -188,7 +199,13 @@ def finish(
 
 
 def training_metrics(model: Any, history: Any, adata: AnnData) -> dict[str, Any]:
-    """Return the figures of a training: bounds on held-out cells, rate, active bits, sampler."""
+    """Return the figures of a training: bounds on held-out cells, rate, active bits, sampler.
+
+    Parameters
+    ----------
+    model, history, adata
+        The trained model, its curves, and its cells.
+    """
     held_out = np.asarray(model.validation_indices)
     metrics: dict[str, Any] = {
         "cells": adata.n_obs,
@@ -216,23 +233,17 @@ def embed_file(
     run: str | Path,
     data: str | Path | Sequence[str | Path],
     out: str | Path,
-    representation: str = "expression",
+    representation: Representation | None = None,
     in_memory: InMemory = "auto",
 ) -> tuple[int, int]:
     """Write the embedding of cells by a run's model; return its shape.
 
     Parameters
     ----------
-    run
-        A complete run folder.
-    data
-        The cells: whatever `qbmvae.data.open_cells` opens.
     out
         The file to write, in the format that its suffix names.
     representation
-        As in `QBMVAE.get_latent_representation`.
-    in_memory
-        "auto", "yes" or "no".
+        As in `QBMVAE.get_latent_representation`: the model's own by default.
     """
     adata = cells_for(run, data, in_memory)
     return run_folder.load_model(run).write_latent_representation(out, adata, representation)
@@ -251,16 +262,10 @@ def predict_file(
 
     Parameters
     ----------
-    run
-        A complete run folder, trained with labels.
-    data
-        The cells: whatever `qbmvae.data.open_cells` opens.
     out
         The CSV file to write.
     method
         As in `QBMVAE.predict`.
-    in_memory
-        "auto", "yes" or "no".
     """
     import pandas as pd
 
@@ -285,7 +290,13 @@ def cells_for(run: str | Path, data: str | Path | Sequence[str | Path], in_memor
 
 
 def report_again(path: str | Path, target: str | Path) -> None:
-    """Write the report of a complete run anew from what its folder and its data file hold."""
+    """Write the report of a complete run anew from what its folder and its data file hold.
+
+    Raises
+    ------
+    InputError
+        Where the folder is damaged, or its data have changed.
+    """
     import pandas as pd
 
     from experiments.report.training import training_report

@@ -8,21 +8,12 @@ the loop alone and with what a `train` call does around it.
 
 from __future__ import annotations
 
-import argparse
 import functools
-import json
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
+from experiments.benchmarks.report import alone, arguments, cpu_seconds, finish, one_quiet_thread, peak_gb
 from samplers.files import write_atomically
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-
 
 #: Cells that a training sees at least, in as many epochs as that takes.
 LEAST_CELLS = 200_000
@@ -75,7 +66,17 @@ def write(path: Path, n_cells: int, n_genes: int, density: float = 0.1, block: i
 
 
 def make(folder: Path, how: str, n_cells: int, n_genes: int) -> Path:
-    """Return cells in one format, written where they are not there yet; memory reads the .h5ad."""
+    """Return cells in one format, written where they are not there yet; memory reads the .h5ad.
+
+    Parameters
+    ----------
+    folder
+        Where cells are kept.
+    how
+        One of `FORMATS`.
+    n_cells, n_genes
+        Their size.
+    """
     if how == "shards":
         path = folder / f"{n_cells}-shards"
         path.mkdir(exist_ok=True)
@@ -93,19 +94,25 @@ def make(folder: Path, how: str, n_cells: int, n_genes: int) -> Path:
     return path
 
 
-def run(path: Path, how: str, batch_size: int, embed: bool) -> None:
-    """Train, and embed, from disk or from memory; print one JSON line."""
-    import warnings
+def run(path: Path, how: str, batch_size: int) -> dict[str, Any]:
+    """Train, and embed, from disk or from memory, in a process of its own; return cells per second and peak memory.
 
+    Parameters
+    ----------
+    path
+        The cells.
+    how
+        One of `FORMATS`.
+    batch_size
+        Of the training.
+    """
     import anndata as ad
-    import torch
 
     from qbmvae import QBMVAE
     from qbmvae.core.training.trainer import Trainer
     from qbmvae.data import open_cells
 
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
+    one_quiet_thread()
     data = open_cells(path, in_memory="yes" if how == "memory" else "no")
     QBMVAE.setup_anndata(data, batch_key="batch")
     model = QBMVAE(data, n_latent=64)
@@ -115,74 +122,40 @@ def run(path: Path, how: str, batch_size: int, embed: bool) -> None:
     fit = Trainer.fit
 
     def timed(self: Trainer, *arguments: Any) -> Any:
-        start = time.process_time()
-        history = fit(self, *arguments)
-        loop.append(time.process_time() - start)
-        return history
+        history: list[Any] = []
+        loop.append(cpu_seconds(lambda: history.append(fit(self, *arguments))))
+        return history[0]
 
     Trainer.fit = timed  # type: ignore[method-assign, assignment]
-    cpu = time.process_time()
-    model.train(
-        max_epochs=epochs, batch_size=batch_size, train_size=1.0, progress_bar=False, accelerator="cpu",
-        cycle_consistency=0.0,
-    )  # fmt: skip
-    result = {
-        "how": how,
+    options: dict[str, Any] = {"train_size": 1.0, "progress_bar": False, "accelerator": "cpu", "cycle_consistency": 0.0}
+    whole = cpu_seconds(lambda: model.train(max_epochs=epochs, batch_size=batch_size, **options))
+    written = path.with_suffix(".codes.h5ad")
+    embedding = cpu_seconds(lambda: model.write_latent_representation(written, data))
+    return {
         "cells": data.n_obs,
-        "epochs": epochs,
-        "loop_s": loop[0],
-        "cpu_s": time.process_time() - cpu,
+        "from": how,
+        "loop cells/s": data.n_obs * epochs / loop[0],
+        "whole train cells/s": data.n_obs * epochs / whole,
+        "embed cells/s": data.n_obs / embedding,
+        "peak GB": peak_gb(),
+        "aligned": bool((ad.read_h5ad(written, backed="r").obs_names == data.obs_names).all()),
     }
-    if embed:
-        cpu = time.process_time()
-        written = path.with_suffix(".codes.h5ad")
-        model.write_latent_representation(written, data)
-        result["embed_s"] = time.process_time() - cpu
-        names = ad.read_h5ad(written, backed="r").obs_names
-        result["aligned"] = bool((names == data.obs_names).all())
-    status = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
-    result["peak_rss_gb"] = int(status) / 1e6
-    print(json.dumps(result))
 
 
 def main() -> None:
     """Run the benchmark and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cells", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--genes", type=int, default=2000)
-    parser.add_argument("--batch-size", type=int, default=1024)
-    parser.add_argument("--memory-up-to", type=int, default=200_000, help="largest size that is also held in memory")
-    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
-    parser.add_argument("--folder", type=Path, default=Path("/tmp/qbmvae-atlas"))
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.child:
-        run(Path(args.child[0]), args.child[1], args.batch_size, embed=True)
-        return
-    args.folder.mkdir(parents=True, exist_ok=True)
-    print(
-        f"{'cells':>9} {'from':>7} {'loop cells/s':>13} {'whole train cells/s':>20} {'embed cells/s':>14} "
-        f"{'peak RSS GB':>12} aligned"
-    )
-    rows = []
-    for n in args.cells:
-        for how in args.formats:
-            if how == "memory" and n > args.memory_up_to:
-                continue
-            path = make(args.folder, how, n, args.genes)
-            command = [sys.executable, "-m", "experiments.benchmarks.atlas", "--child", str(path), how]
-            command += ["--batch-size", str(args.batch_size)]
-            line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1]
-            row = json.loads(line)
-            rows.append(row)
-            print(
-                f"{n:>9} {how:>7} {n * row['epochs'] / row['loop_s']:>13.0f} {n * row['epochs'] / row['cpu_s']:>20.0f} "
-                f"{n / row['embed_s']:>14.0f} {row['peak_rss_gb']:>12.2f} {row['aligned']}",
-                flush=True,
-            )
-    if args.out:
-        args.out.write_text(json.dumps(rows, indent=1))
+    options = arguments(
+        __doc__, cells=[10_000, 100_000], genes=2000, batch_size=1024, formats=list(FORMATS), folder=Path("/tmp/qbmvae-atlas"),
+        memory_up_to=(200_000, "largest size that is also held in memory"),
+    )  # fmt: skip
+    options.folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        alone(run, make(options.folder, how, n, options.genes), how, options.batch_size)
+        for n in options.cells
+        for how in options.formats
+        if how != "memory" or n <= options.memory_up_to
+    ]
+    finish(f"{options.genes} genes, batch {options.batch_size}, one thread, CPU time", rows, options.out)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,11 @@ class Cells:
     def __enter__(self) -> Cells:
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        if kind is None and self._pool is not None:
+            # at rest: it ends by itself
+            self._pool.shutdown()
+            self._pool = None
         self._end()
 
     def call(self, function: Callable[..., Any], *arguments: Any, most: float | None = None) -> Any:
@@ -42,6 +46,11 @@ class Cells:
             What to call; both are pickled.
         most
             Seconds, where they differ from the usual.
+
+        Raises
+        ------
+        CellError
+            Where the call took too long, or its process died.
         """
         limit = self.seconds if most is None else most
         if self._pool is None:

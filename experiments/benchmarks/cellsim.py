@@ -2,24 +2,23 @@
 
 Run with `python -m experiments.benchmarks.cellsim [--out FILE]`. CPU time throughout, one thread; Aer runs in the same
 process right before and after ours, and only its execution is counted, not the transpiler.
+
+Parameters
+----------
+n_genes, n_qubits, n_cells, n_edges
+    Size of the circuit (a gene is a qubit, an edge a CX gate) and number of cells drawn from it.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+
+from experiments.benchmarks.report import alone, arguments, finish, peak_gb, selected
 
 
 def atlas(n_genes: int = 20_000, n_cells: int = 1_000_000, n_edges: int = 40_000) -> dict[str, float]:
@@ -75,7 +74,7 @@ def against_aer(n_qubits: int = 26, n_cells: int = 2000, n_edges: int = 40) -> d
         "aer_cpu_s": aer,
         "ours_cpu_s": float(np.mean(ours)),
         "ratio": aer / float(np.mean(ours)),
-        "aer_worst_z": worst,
+        "aer_worst_z": float(worst),
     }
 
 
@@ -97,42 +96,21 @@ def streamed(n_genes: int = 2000, n_cells: int = 50_000) -> dict[str, float]:
     return {"cpu_s": time.process_time() - start, "peak_GB": peak_gb(), "before_GB": before, "file_GB": size}
 
 
-def peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-
-
-PARTS: dict[str, tuple[Callable[..., dict[str, float]], dict[str, Any]]] = {
-    "atlas": (atlas, {}),
-    "against_aer": (against_aer, {}),
-    "streamed_25k": (streamed, {"n_cells": 25_000}),
-    "streamed_100k": (streamed, {"n_cells": 100_000}),
+PARTS: dict[str, tuple[Callable[..., dict[str, float]], tuple[int, ...]]] = {
+    "atlas": (atlas, ()),
+    "against_aer": (against_aer, ()),
+    "streamed_25k": (streamed, (2000, 25_000)),
+    "streamed_100k": (streamed, (2000, 100_000)),
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
-    parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.part:
-        function, options = PARTS[arguments.part]
-        print(json.dumps({k: float(v) for k, v in function(**options).items()}))
-        return
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-    results = {}
-    for part in arguments.only:
-        # a process of its own, so that peak memory is that part's
-        command = [sys.executable, "-m", "experiments.benchmarks.cellsim", "--part", part]
-        done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True, check=True)
-        results[part] = json.loads(done.stdout.strip().splitlines()[-1])
-        print(f"{part:14s}", "  ".join(f"{k} {v:.4g}" for k, v in results[part].items()), flush=True)
-    machine = (
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
-    print(f"machine: {machine}, one thread, CPU time")
-    if arguments.out:
-        arguments.out.write_text(json.dumps({"machine": machine} | results, indent=1))
+    """Run the benchmark and print a table."""
+    options = arguments(__doc__)
+    # a process of its own, so that peak memory is that part's
+    parts = {part: call for part, call in PARTS.items() if selected(options, part)}
+    rows = [{"part": part, **alone(function, *sizes)} for part, (function, sizes) in parts.items()]
+    finish("simulator, one thread, CPU time", rows, options.out)
 
 
 if __name__ == "__main__":

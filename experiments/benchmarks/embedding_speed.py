@@ -7,10 +7,8 @@ what counts. Run with `python -m experiments.benchmarks.embedding_speed`.
 from __future__ import annotations
 
 import statistics
-import time
-import warnings
 
-from experiments.benchmarks.report import arguments, finish
+from experiments.benchmarks.report import arguments, cpu_seconds, finish, in_turn, one_quiet_thread, ratios
 from experiments.benchmarks.training_speed import synthetic
 
 CELLS, GENES, DENSITY, REPEATS = 10_000, 2000, 0.1, 5
@@ -19,17 +17,12 @@ REPRESENTATIONS = (None, "denoised", "expression", "probabilities")
 
 def main() -> None:
     """Run the benchmark and print a table."""
-    import logging
-
     import scvi
-    import torch
 
     from qbmvae import QBMVAE
 
     options = arguments(__doc__)
-    logging.disable(logging.WARNING)
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
+    one_quiet_thread()
     adata = synthetic(CELLS, GENES, DENSITY, 0)
     QBMVAE.setup_anndata(adata, batch_key="batch")
     ours = QBMVAE(adata)
@@ -38,30 +31,20 @@ def main() -> None:
     theirs = scvi.model.SCVI(adata, n_layers=2, n_hidden=128)
     theirs.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
     calls = {
-        name or "default": lambda name=name: ours.get_latent_representation(representation=name)
+        name or "default": lambda name=name: cpu_seconds(lambda: ours.get_latent_representation(representation=name))
         for name in REPRESENTATIONS
     }
-    calls["scVI"] = theirs.get_latent_representation
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for repeat in range(REPEATS + 1):
-        for name, call in calls.items():
-            start = time.process_time()
-            call()
-            # the first round compiles
-            if repeat:
-                seconds[name].append(time.process_time() - start)
-    rows = []
-    for name, found in seconds.items():
-        ratios = [b / a for a, b in zip(found, seconds["scVI"], strict=True)]
-        rows.append(
-            {
-                "embedding": name,
-                "cells/s": CELLS / statistics.median(found),
-                "of scVI's (median)": statistics.median(ratios),
-                "least": min(ratios),
-                "largest": max(ratios),
-            }
-        )
+    calls["scVI"] = lambda: cpu_seconds(theirs.get_latent_representation)
+    # the first round compiles
+    seconds = {name: found[1:] for name, found in in_turn(calls, REPEATS + 1).items()}
+    rows = [
+        {
+            "embedding": name,
+            "cells/s": CELLS / statistics.median(found),
+            **ratios(found, seconds["scVI"], "of scVI's"),
+        }
+        for name, found in seconds.items()
+    ]
     finish(f"embedding {CELLS} cells x {GENES} genes, {DENSITY:.0%} not zero, 1 thread, CPU time", rows, options.out)
 
 

@@ -1,4 +1,16 @@
-"""What one backend reaches on one problem in a given time: low energies, and the moments of the Boltzmann distribution."""
+"""What one backend reaches on one problem in a given time: low energies, and the moments of the Boltzmann distribution.
+
+Parameters
+----------
+spec
+    A sampler's name with its options.
+kind, n, seed, g
+    Kind of couplings (of `KINDS`), spins, seed and scale of a problem.
+ising, against
+    The problem, and the reference that says how far moments are off.
+seconds
+    Time of the backend, CPU or wall, see `clock`.
+"""
 
 from __future__ import annotations
 

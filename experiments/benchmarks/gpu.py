@@ -2,17 +2,29 @@
 
 `python -m experiments.benchmarks.gpu` on a machine with a GPU; `--device cpu` runs the same code anywhere. Wall time, as
 that is what an accelerator saves; the device is synchronised around every measurement.
+
+Parameters
+----------
+device, repeats, call
+    Where to compute, how often, and what.
+bits, topology, chains
+    Size and shape of a prior, and its chains.
+adata, batch_size, epochs
+    Cells to train on, and the budget.
 """
 
 from __future__ import annotations
 
-import argparse
+import logging
 import statistics
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
+
+from experiments.benchmarks.report import arguments, finish
+from experiments.benchmarks.training_speed import synthetic
+from samplers.errors import InputError
 
 Row = dict[str, Any]
 
@@ -122,43 +134,34 @@ def training(adata: Any, batch_size: int, epochs: int, bits: int, device: str) -
 
 
 def main(argv: list[str] | None = None) -> list[Row]:
-    """Run the benchmark, print a table and return its rows."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cuda", help="cuda or cpu")
-    parser.add_argument("--bits", type=int, nargs="+", default=[256, 1024, 2048])
-    parser.add_argument("--chains", type=int, default=512)
-    parser.add_argument("--cells", type=int, default=50_000)
-    parser.add_argument("--genes", type=int, default=2000)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[128, 1024, 4096])
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--latent", type=int, default=128, help="bits of the trained model")
-    parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args(argv)
-    import logging
+    """Run the benchmark, print a table and return its rows.
 
+    Raises
+    ------
+    InputError
+        Where the device is not there.
+    """
     import torch
 
-    from experiments.benchmarks.report import finish
-    from experiments.benchmarks.training_speed import synthetic
-    from samplers.errors import InputError
-
-    if args.device != "cpu" and not torch.cuda.is_available():
-        raise InputError(f"there is no device {args.device!r} here: run with --device cpu")
-    previous = logging.root.manager.disable
+    options = arguments(
+        __doc__, argv, device=("cuda", "cuda or cpu"), bits=[256, 1024, 2048], chains=512, cells=50_000, genes=2000,
+        batch_sizes=[128, 1024, 4096], epochs=5, latent=(128, "bits of the trained model"), repeats=20,
+    )  # fmt: skip
+    if options.device != "cpu" and not torch.cuda.is_available():
+        raise InputError(f"there is no device {options.device!r} here: run with --device cpu")
+    rows, before = [], logging.root.manager.disable
     logging.disable(logging.WARNING)
-    rows = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for bits in args.bits:
+        for bits in options.bits:
             for topology in ("dense", "bipartite"):
-                rows.append(negative_phase(bits, topology, args.chains, args.device, args.repeats))
-        adata = synthetic(args.cells, args.genes, 0.1, 0)
-        for batch_size in args.batch_sizes:
-            rows += training(adata, batch_size, args.epochs, args.latent, args.device)
-    logging.disable(previous)
-    name = "CPU" if args.device == "cpu" else torch.cuda.get_device_name()
-    finish(f"{name}, {args.chains} chains x 2 sweeps, {args.latent} bits trained", rows, args.out)
+                rows.append(negative_phase(bits, topology, options.chains, options.device, options.repeats))
+        adata = synthetic(options.cells, options.genes, 0.1, 0)
+        for batch_size in options.batch_sizes:
+            rows += training(adata, batch_size, options.epochs, options.latent, options.device)
+    logging.disable(before)
+    name = "CPU" if options.device == "cpu" else torch.cuda.get_device_name()
+    finish(f"{name}, {options.chains} chains x 2 sweeps, {options.latent} bits trained", rows, options.out)
     return rows
 
 

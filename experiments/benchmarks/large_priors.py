@@ -7,30 +7,20 @@ synthetic counts. The floor is the same distance between two halves of the paral
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import resource
-import subprocess
-import sys
 import time
-import warnings
-from pathlib import Path
+from argparse import Namespace
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+from experiments.benchmarks.report import alone, arguments, cpu_seconds, finish, one_quiet_thread, peak_gb
+from experiments.benchmarks.training_speed import synthetic
 
 
-def measure(topology: str, args: argparse.Namespace) -> dict[str, Any]:
+def measure(topology: str, args: Namespace) -> dict[str, Any]:
     """Train one model and return its row."""
-    import logging
-
     import numpy as np
     import torch
 
     import samplers
-    from experiments.benchmarks.training_speed import synthetic
     from qbmvae.core.training.trainer import Trainer, TrainingConfig
     from qbmvae.core.vae import VAE, Batch
     from qbmvae.data.memory_source import MemorySource
@@ -39,13 +29,10 @@ def measure(topology: str, args: argparse.Namespace) -> dict[str, Any]:
         """Keeps each step's CPU seconds."""
 
         def _step(self, batch: Batch, step: int) -> None:
-            start = time.process_time()
-            super()._step(batch, step)
-            steps.append(time.process_time() - start)
+            begun = super()._step
+            steps.append(cpu_seconds(lambda: begun(batch, step)))
 
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
-    torch.set_num_threads(1)
+    one_quiet_thread()
     torch.manual_seed(0)
     steps: list[float] = []
     adata = synthetic(args.cells, args.genes, 0.1, 0)
@@ -56,9 +43,7 @@ def measure(topology: str, args: argparse.Namespace) -> dict[str, Any]:
     # without couplings there would be nothing to sample: the KL has its full weight from the start
     config = TrainingConfig(max_epochs=args.epochs, num_chains=args.chains, kl_warmup=0.0, cycle_consistency=0.0)
     trainer = Timed(vae, source, None, samplers.get("persistent", num_sweeps=2), config, progress=False)
-    cpu = time.process_time()
-    trainer.fit()
-    cpu = time.process_time() - cpu
+    cpu = cpu_seconds(trainer.fit)
     prior: Any = vae.prior
     phase = trainer.negative_phase
     assert phase is not None
@@ -66,7 +51,7 @@ def measure(topology: str, args: argparse.Namespace) -> dict[str, Any]:
     start = time.process_time()
     chains = np.concatenate([phase.draw(prior).resample(seed=0).states for _ in range(args.rounds)])
     draw = (time.process_time() - start) / args.rounds
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    memory = peak_gb()
     reference = samplers.get("parallel-tempering", num_sweeps=args.tempering).draw(problem, args.reads, seed=1)
     rng = np.random.default_rng(0)
     i, j = rng.integers(problem.n, size=(2, 20_000))
@@ -99,30 +84,13 @@ def measure(topology: str, args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Run the benchmark and print a table; each topology in a process of its own, for its own peak memory."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bits", type=int, default=2048)
-    parser.add_argument("--hidden", type=int, default=2048, help="hidden units of the bipartite prior")
-    parser.add_argument("--cells", type=int, default=2560)
-    parser.add_argument("--genes", type=int, default=1000)
-    parser.add_argument("--chains", type=int, default=256)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=2, help="draws of the chains whose moments are compared")
-    parser.add_argument("--reads", type=int, default=256, help="of parallel tempering")
-    parser.add_argument("--tempering", type=int, default=100, help="sweeps of parallel tempering")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--child", choices=["dense", "bipartite"], help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.child:
-        print(json.dumps(measure(args.child, args)))
-        return
-    from experiments.benchmarks.report import finish
-
-    rows = []
-    for topology in ("dense", "bipartite"):
-        command = [sys.executable, "-m", "experiments.benchmarks.large_priors", "--child", topology, *sys.argv[1:]]
-        answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        rows.append(json.loads(answer.stdout.strip().splitlines()[-1]))
-    finish(f"Priors of {args.bits} bits, {args.chains} chains x 2 sweeps, batch 128, 1 thread", rows, args.out)
+    options = arguments(
+        __doc__, bits=2048, hidden=(2048, "hidden units of the bipartite prior"), cells=2560, genes=1000, chains=256, epochs=5,
+        rounds=(2, "draws of the chains whose moments are compared"), reads=(256, "of parallel tempering"),
+        tempering=(100, "sweeps of parallel tempering"),
+    )  # fmt: skip
+    rows = [alone(measure, topology, options) for topology in ("dense", "bipartite")]
+    finish(f"Priors of {options.bits} bits, {options.chains} chains x 2 sweeps, batch 128, 1 thread", rows, options.out)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ how well 15 neighbours predict labels.
 
 from __future__ import annotations
 
-import argparse
-import warnings
 from typing import Any
 
 import numpy as np
+
+from experiments.benchmarks.report import arguments, finish, one_quiet_thread
 
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
@@ -71,19 +71,10 @@ def measure(name: str, shares: tuple[float, ...], repeats: int, epochs: int, see
 
 def main() -> None:
     """Run the measurement and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", nargs="+", default=["synthetic", "pbmc68k"])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=60)
-    args = parser.parse_args()
-    warnings.simplefilter("ignore")
-    print(f"{'data':>12} {'missing':>8} {'neighbours kept':>16} {'labels right':>13}")
-    for name in args.data:
-        for row in measure(name, SHARES, args.repeats, args.epochs):
-            print(
-                f"{name:>12} {row['missing']:>8.0%} {row['neighbours kept']:>16.2f} {row['labels right']:>13.3f}",
-                flush=True,
-            )
+    options = arguments(__doc__, data=["synthetic", "pbmc68k"], repeats=5, epochs=60)
+    one_quiet_thread()
+    rows = [row for name in options.data for row in measure(name, SHARES, options.repeats, options.epochs)]
+    finish(f"missing genes, {options.epochs} epochs, {options.repeats} draws", rows, options.out)
 
 
 if __name__ == "__main__":

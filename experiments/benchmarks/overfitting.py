@@ -4,11 +4,21 @@ At most 500 cells of each data set, all epochs to the end, ours and scVI, negati
 with dropout in our decoder: the best held-out -ELBO and its epoch, that of the last epoch, and the share of cells whose label
 their 15 nearest neighbours tell (five folds) at an eighth of the epochs and at the end. Run with
 `python -m experiments.benchmarks.overfitting --data FOLDER`.
+
+Parameters
+----------
+adata, label
+    Cells and their types, `(n_cells,)`.
+epochs, seed
+    Of the training.
+options, likelihood
+    Options of `QBMVAE`; likelihood of scVI.
+curve, early, late
+    Held-out -ELBO by epoch, and neighbours' accuracy at an eighth of the epochs and at the end.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -17,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.report import finish, one_quiet_thread
+from experiments.benchmarks.report import arguments, finish, one_quiet_thread
 from experiments.data.datasets import load, select_hvgs
 
 SETS = (
@@ -109,14 +119,10 @@ def figures(curve: np.ndarray, early: float, late: float) -> dict[str, Any]:
 
 def main() -> None:
     """Run the study and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), help="files in that folder")
-    parser.add_argument("--models", nargs="+", default=["ours", "scVI"], help="models whose name starts so")
-    parser.add_argument("--epochs", type=int, default=400)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--out", type=Path, help="write the rows as JSON")
-    args = parser.parse_args()
+    args = arguments(
+        __doc__, data=(Path(), "folder of the data sets"), sets=(list(SETS), "files in that folder"), epochs=400, seeds=[0],
+        models=(["ours", "scVI"], "models whose name starts so"),
+    )  # fmt: skip
     rows = []
     one_quiet_thread()
     for path in args.sets:

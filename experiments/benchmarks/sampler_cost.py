@@ -7,22 +7,17 @@ the cost of a sampler is its KL minus that of a student with exact gradients, on
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
+from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_variable] = "1"
+import numpy as np
+from dwave.samplers import SimulatedAnnealingSampler
 
-from collections.abc import Callable  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-from dwave.samplers import SimulatedAnnealingSampler  # noqa: E402
-
-import samplers  # noqa: E402
-from experiments.benchmarks.report import arguments, finish, selected  # noqa: E402
-from experiments.benchmarks.samplers_training import Moments, Teacher, iid  # noqa: E402
-from samplers import Ising, Sampler  # noqa: E402
-from samplers.wrappers import Quantise  # noqa: E402
+import samplers
+from experiments.benchmarks.report import arguments, finish, selected
+from experiments.benchmarks.samplers_training import Moments, Teacher, iid, sampled
+from samplers import Sampler
+from samplers.wrappers import Quantise
 
 SPINS, COUPLING, STATES, STEPS, READS, RATE, SEEDS = 12, 1.5, 2000, 150, 1024, 0.3, 5
 
@@ -50,17 +45,6 @@ def planted(seed: int) -> tuple[Teacher, float]:
     return teacher, teacher.train(teacher.exact, STEPS, RATE)
 
 
-def negative(sampler: Sampler, seed: int) -> Callable[[np.ndarray, np.ndarray], Moments]:
-    """Return the negative phase of a sampler's reads."""
-    rng = np.random.default_rng(seed)
-
-    def moments(h: np.ndarray, J: np.ndarray) -> Moments:
-        draws = sampler.draw(Ising(h, J), READS, seed=rng)
-        return draws.mean(), draws.second_moments()
-
-    return moments
-
-
 def rows(wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
     """Return the table: held-out KL and what it costs, in nats."""
     teachers = [planted(seed) for seed in range(SEEDS)]
@@ -69,7 +53,7 @@ def rows(wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
     ]
     runs: dict[str, Callable[[Teacher, int], Callable[[np.ndarray, np.ndarray], Moments]]] = {
         "independent exact reads": lambda teacher, seed: iid(teacher, READS, seed),
-        **{name: (lambda _, seed, make=make: negative(make(), seed)) for name, make in NEGATIVE.items()},  # type: ignore[misc]
+        **{name: (lambda _, seed, make=make: sampled(make(), READS, seed)) for name, make in NEGATIVE.items()},  # type: ignore[misc]
     }
     for name, run in runs.items():
         if wanted(name):

@@ -2,28 +2,38 @@
 
 Every row lists each seed's ratio and the mean. Where n is too large to enumerate, parallel tempering is the
 reference, its reads split in two: their difference says how far the reference itself can be trusted.
+
+Parameters
+----------
+n, g, h, seed
+    Spins, scale of couplings N(0, g^2 / n), field of every spin and seed of a problem.
+problem, make
+    The problem, or what makes one from a seed.
+draws, second, rows, rng
+    Reads, exact second moments, and the generator of exact samples.
+seeds, sweeps, steps
+    How many problems; sweeps of a read; steps in which weights grow.
+num, reads, chains
+    Reads of a sampler.
+layout, fixed
+    Layout of a problem, and whether its kernel may compute with integers.
 """
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_variable] = "1"
+import numpy as np
 
-from collections.abc import Callable  # noqa: E402
-from functools import partial  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-
-import samplers  # noqa: E402
-from experiments.benchmarks.report import arguments, finish, selected  # noqa: E402
-from samplers import Draws, Ising  # noqa: E402
-from samplers.kernels.chains import Chains  # noqa: E402
-from samplers.kernels.dispatch import Kernel  # noqa: E402
-from samplers.strategies.exact import enumerate_energies, log_z_by_enumeration, states_of  # noqa: E402
+import samplers
+from experiments.benchmarks.report import arguments, finish, selected
+from samplers import Draws, Ising
+from samplers.kernels.chains import Chains
+from samplers.kernels.dispatch import Kernel
+from samplers.strategies.exact import enumerate_energies, log_z_by_enumeration, states_of
 
 N = 12
 

@@ -16,9 +16,9 @@ import numpy as np
 import samplers
 from experiments.benchmarks.cells import CellError, Cells
 from experiments.benchmarks.equal_time import KINDS, optimise_cell, reference_cell, sampling_cell, warm_cell
-from experiments.benchmarks.report import machine
+from experiments.benchmarks.report import arguments, machine
 from samplers.errors import InputError
-from samplers.files import write_atomically
+from samplers.files import write_atomically, write_json
 
 RIVAL = "simulated-annealing"
 #: They do not answer for the lowest energy: the first is limited in size, the second follows a training run.
@@ -67,6 +67,11 @@ def run(
     -------
     dict
         "optimisation" and "sampling", lists of rows, "left_out", and the settings.
+
+    Raises
+    ------
+    InputError
+        For an unknown backend or kind of couplings, or where no backend answered in time.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -217,26 +222,19 @@ def plot(report: dict[str, Any], path: Path) -> Path:
 
 
 def main() -> None:
-    import argparse
-    import json
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", default="128,256,512", help="numbers of spins, by commas")
-    parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--most-seconds", type=float, help="by the clock; what takes longer is left out")
-    parser.add_argument("--instances", type=int, default=1)
-    parser.add_argument("--backend", action="append", help="may be repeated; every local backend by default")
-    parser.add_argument("--out", type=Path, help="JSON file; the plot goes beside it")
-    given = parser.parse_args()
-    sizes = [int(n) for n in given.sizes.split(",")]
+    """Run the benchmark and print its tables."""
+    options = arguments(
+        __doc__, sizes=([128, 256, 512], "numbers of spins"), seconds=2.0, instances=1,
+        backend=([], "every local backend by default"), most_seconds=(0.0, "by the clock; 0 for the default"),
+    )  # fmt: skip
     report = run(
-        given.backend, sizes, list(KINDS), given.seconds, given.instances,
-        most_seconds=given.most_seconds, progress=lambda s: print(s, flush=True),
+        options.backend, options.sizes, list(KINDS), options.seconds, options.instances,
+        most_seconds=options.most_seconds or None, progress=lambda line: print(line, flush=True),
     )  # fmt: skip
     print(table(report))
-    if given.out:
-        given.out.write_text(json.dumps(report, indent=2) + "\n")
-        plot(report, given.out.with_suffix(".png"))
+    if options.out:
+        write_json(options.out, report)
+        plot(report, options.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -6,19 +6,14 @@ where it would take minutes (its time is proportional to reads), scaled up.
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
+from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_variable] = "1"
+import numpy as np
+from dwave.samplers import SimulatedAnnealingSampler
 
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-from dwave.samplers import SimulatedAnnealingSampler  # noqa: E402
-
-import samplers  # noqa: E402
-from experiments.benchmarks.report import arguments, best_of, finish, selected  # noqa: E402
+import samplers
+from experiments.benchmarks.report import arguments, best_of, finish, selected
 
 READS, SWEEPS = 1024, 100
 
@@ -58,7 +53,15 @@ def problems() -> dict[str, tuple[samplers.Ising, float]]:
 
 
 def against_simulated_annealing(name: str, problem: samplers.Ising, asked: float) -> dict[str, Any]:
-    """Time our constant-beta Gibbs and the peer, both to a SampleSet."""
+    """Time our constant-beta Gibbs and the peer, both to a SampleSet.
+
+    Parameters
+    ----------
+    name, problem
+        Of the row.
+    asked
+        The least ratio that is asked for.
+    """
     sampler = samplers.get("gibbs", num_sweeps=SWEEPS)
     ours = best_of(lambda: sampler.draw(problem, READS, seed=1).to_sampleset(problem))
     draws = sampler.draw(problem, READS, seed=1)

@@ -8,24 +8,19 @@ that of 32 reads where it would be more than a minute.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
+from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_variable] = "1"
+import numpy as np
+from threadpoolctl import threadpool_limits
 
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-from threadpoolctl import threadpool_limits  # noqa: E402
-
-import samplers  # noqa: E402
-from experiments.benchmarks.report import arguments, best_of, finish, selected  # noqa: E402
-from experiments.benchmarks.samplers_exactness import moment_error, spin_glass  # noqa: E402
-from samplers import Draws, InputError  # noqa: E402
-from samplers.strategies.exact import exact_moments  # noqa: E402
-from samplers.wrappers.correction import random_start  # noqa: E402
+import samplers
+from experiments.benchmarks.report import arguments, best_of, finish, selected
+from experiments.benchmarks.samplers_exactness import moment_error, spin_glass
+from samplers import Draws, InputError
+from samplers.strategies.exact import exact_moments
+from samplers.wrappers.correction import random_start
 
 READS, FEW, SMALL, LARGE, SEEDS = 1024, 32, 20, 256, 5
 

@@ -6,19 +6,14 @@ reads; the mean of the last four scales times the gain, less 1. Asked: within 15
 
 from __future__ import annotations
 
-import os
+from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_variable] = "1"
+import numpy as np
 
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-
-import samplers  # noqa: E402
-from experiments.benchmarks.report import arguments, finish  # noqa: E402
-from samplers.machines.mock import MockMachine  # noqa: E402
-from samplers.wrappers import TemperatureControl  # noqa: E402
+import samplers
+from experiments.benchmarks.report import arguments, finish
+from samplers.machines.mock import MockMachine
+from samplers.wrappers import TemperatureControl
 
 SEEDS = 5
 

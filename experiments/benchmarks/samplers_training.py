@@ -3,28 +3,36 @@
 A teacher of strong couplings gives exact data moments; a student climbs the likelihood with the sampler's reads as its
 negative phase. Excess KL is KL(teacher || student), which exact gradients bring to nearly 0. `iid` draws the negative
 phase from the enumerated distribution: what no sampler can beat, except by its luck.
+
+Parameters
+----------
+n, g, seed, seeds
+    Spins, scale of couplings and seed of a teacher; how many teachers.
+teacher, sampler
+    Whose moments are learned, and whose reads are the negative phase.
+negative
+    Fields and couplings to moments: the negative phase.
+steps, rate
+    Steps of gradient ascent, and their size at the start.
+chains, sweeps
+    Reads a step, and sweeps of kept chains.
 """
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_variable] = "1"
+import numpy as np
 
-from collections.abc import Callable  # noqa: E402
-from functools import partial  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-
-import samplers  # noqa: E402
-from experiments.benchmarks.report import arguments, finish, selected  # noqa: E402
-from samplers import Draws, Ising  # noqa: E402
-from samplers.kernels.chains import Chains  # noqa: E402
-from samplers.kernels.dispatch import Kernel  # noqa: E402
-from samplers.strategies.exact import states_of  # noqa: E402
+import samplers
+from experiments.benchmarks.report import arguments, finish, selected
+from samplers import Draws, Ising
+from samplers.kernels.chains import Chains
+from samplers.kernels.dispatch import Kernel
+from samplers.strategies.exact import states_of
 
 #: Every local backend that samples, deep enough for g = 1.5; machines are finished by their correction sweeps.
 LOCAL = {
@@ -90,12 +98,13 @@ def iid(teacher: Teacher, chains: int, seed: int) -> Callable[[np.ndarray, np.nd
     return negative
 
 
-def sampled(spec: str, chains: int, seed: int) -> Callable[[np.ndarray, np.ndarray], Moments]:
-    """Return a negative phase of a sampler's reads."""
-    sampler, rng = samplers.get(spec), np.random.default_rng(seed)
+def sampled(sampler: str | samplers.Sampler, chains: int, seed: int) -> Callable[[np.ndarray, np.ndarray], Moments]:
+    """Return a negative phase of the reads of a sampler, given by its name or as it is."""
+    rng = np.random.default_rng(seed)
+    made = samplers.get(sampler) if isinstance(sampler, str) else sampler
 
     def negative(h: np.ndarray, J: np.ndarray) -> Moments:
-        draws = sampler.draw(Ising(h, J), chains, seed=rng)
+        draws = made.draw(Ising(h, J), chains, seed=rng)
         return draws.mean(), draws.second_moments()
 
     return negative

@@ -2,21 +2,27 @@
 
 Equal widths, likelihood, batch size, cells, epochs and one thread; CPU time, so that a busy machine disturbs less; each
 pair in turn, the median ratio is what counts. Run with `python -m experiments.benchmarks.training_speed`.
+
+Parameters
+----------
+n_cells, n_genes, density, seed
+    Size of a data set, share of its counts that are not zero, its seed.
+adata, batch_size, epochs
+    Cells to train on, and the budget.
+bits, sweeps, n_latent
+    Bits of our code and sweeps of a step's sampling; dimensions of scVI's code.
+precision, fused
+    As in `QBMVAE.train`.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import statistics
 import time
-import warnings
-from pathlib import Path
+from functools import partial
 from typing import Literal
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+from experiments.benchmarks.report import arguments, finish, in_turn, one_quiet_thread, ratios
 
 
 def synthetic(n_cells: int, n_genes: int, density: float, seed: int):
@@ -71,69 +77,37 @@ def train_scvi(adata, batch_size: int, epochs: int, n_latent: int) -> float:
 
 def main() -> None:
     """Run the benchmark and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cells", type=int, default=4096)
-    parser.add_argument("--genes", type=int, default=2000)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[128, 512, 1024])
-    parser.add_argument("--bits", type=int, default=128)
-    parser.add_argument("--sweeps", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--scvi-latent", type=int, nargs="+", default=[10, 64])
-    parser.add_argument(
-        "--precisions", nargs="+", choices=["32", "bf16"], default=["32", "bf16"], help="of our products"
-    )
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args()
-    import logging
-
-    import torch
-
-    from experiments.benchmarks.report import machine
-
-    logging.disable(logging.WARNING)
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
-    adata = synthetic(args.cells, args.genes, 0.1, 0)
+    options = arguments(
+        __doc__, cells=4096, genes=2000, batch_sizes=[128, 512, 1024], bits=128, sweeps=2, epochs=25, repeats=3,
+        scvi_latent=[10, 64], precisions=(["32", "bf16"], "of our products"),
+    )  # fmt: skip
+    one_quiet_thread()
+    adata = synthetic(options.cells, options.genes, 0.1, 0)
     small = adata[:512].copy()
-    train_ours(small, 128, 1, args.bits, args.sweeps)
+    train_ours(small, 128, 1, options.bits, options.sweeps)
     train_scvi(small, 128, 1, 10)
-    print(f"{machine()}, 1 thread; {args.cells} cells x {args.genes} genes, {args.epochs} epochs, {args.bits} bits")
-    print(
-        f"{'batch':>6} {'products':>9} {'ours cells/s':>13} {'scVI cells/s':>13} {'ratio (min med max)':>22} "
-        f"{'negative phase':>15}"
-    )
-    rows = []
-    for batch_size in args.batch_sizes:
-        ours: dict[str, list[float]] = {p: [] for p in args.precisions}
-        shares: dict[str, list[float]] = {p: [] for p in args.precisions}
-        theirs = []
-        for _ in range(args.repeats):
-            for precision in args.precisions:
-                seconds, share = train_ours(adata, batch_size, args.epochs, args.bits, args.sweeps, precision)
-                ours[precision].append(args.cells * args.epochs / seconds)
-                shares[precision].append(share)
-            seconds = min(train_scvi(adata, batch_size, args.epochs, n) for n in args.scvi_latent)
-            theirs.append(args.cells * args.epochs / seconds)
-        for precision in args.precisions:
-            ratios = [a / b for a, b in zip(ours[precision], theirs, strict=True)]
-            row = {
-                "batch_size": batch_size,
-                "precision": precision,
-                "ours": statistics.median(ours[precision]),
-                "scvi": statistics.median(theirs),
-                "ratios": ratios,
-                "negative_phase_share": statistics.median(shares[precision]),
-            }
-            rows.append(row)
-            spread = f"{min(ratios):.2f} {statistics.median(ratios):.2f} {max(ratios):.2f}"
-            print(
-                f"{batch_size:>6} {precision:>9} {row['ours']:>13.0f} {row['scvi']:>13.0f} {spread:>22} "
-                f"{row['negative_phase_share']:>14.1%}",
-                flush=True,
+    rows, seen = [], options.cells * options.epochs
+    for batch_size in options.batch_sizes:
+        calls = {
+            p: partial(train_ours, adata, batch_size, options.epochs, options.bits, options.sweeps, p)
+            for p in options.precisions
+        }
+        theirs = [partial(train_scvi, adata, batch_size, options.epochs, n) for n in options.scvi_latent]
+        found = in_turn({**calls, "scVI": lambda theirs=theirs: min(call() for call in theirs)}, options.repeats)
+        for precision in options.precisions:
+            seconds, shares = zip(*found[precision], strict=True)
+            rows.append(
+                {
+                    "batch size": batch_size,
+                    "products": precision,
+                    "ours cells/s": seen / statistics.median(seconds),
+                    "scVI cells/s": seen / statistics.median(found["scVI"]),
+                    **ratios(seconds, found["scVI"]),
+                    "negative phase": statistics.median(shares),
+                }
             )
-    if args.out:
-        args.out.write_text(json.dumps({"rows": rows, "bits": args.bits, "sweeps": args.sweeps}, indent=1))
+    title = f"{options.cells} cells x {options.genes} genes, {options.epochs} epochs, {options.bits} bits, 1 thread"
+    finish(title, rows, options.out)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,13 @@ from samplers.errors import InputError, nearest
 
 
 def suffix(path: Path, known: Sequence[str]) -> None:
-    """Refuse an output whose name does not say one of the known formats, or whose folder is a file."""
+    """Refuse an output whose name does not say one of the known formats, or whose folder is a file.
+
+    Raises
+    ------
+    InputError
+        Names the formats.
+    """
     if path.suffix not in known:
         raise InputError(f"--out {path} must end in {', '.join(known)}")
     if path.is_dir():
@@ -21,7 +27,13 @@ def suffix(path: Path, known: Sequence[str]) -> None:
 
 
 def folder(path: Path) -> None:
-    """Refuse a folder to write into that is a file, or that lies in one."""
+    """Refuse a folder to write into that is a file, or that lies in one.
+
+    Raises
+    ------
+    InputError
+        Names the file.
+    """
     for part in (path, *path.parents):
         if part.exists():
             if not part.is_dir():
@@ -77,6 +89,11 @@ def cells(
         Must be columns of each file's obs; None is skipped.
     unlabeled_category
         Goes with `labels_key`.
+
+    Raises
+    ------
+    InputError
+        Names the file, and the nearest layer or column.
     """
     labels = [labels_key] if isinstance(labels_key, str) else labels_key or ()
     wanted = [batch_key, *labels, size_factor_key, *(categorical_covariate_keys or ())]
@@ -140,7 +157,13 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def sampler(parts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse the name of a sampler that there is not, wherever among the parts of a training it is given."""
+    """Refuse the name of a sampler that there is not, wherever among the parts of a training it is given.
+
+    Raises
+    ------
+    InputError
+        Names the nearest sampler.
+    """
     from samplers import registry
 
     for part in parts.values():
@@ -160,21 +183,48 @@ def training(options: Mapping[str, Any]) -> None:
 
 
 def files(*paths: Path | None) -> None:
-    """Refuse the first file that is not there."""
+    """Refuse the first file that is not there.
+
+    Raises
+    ------
+    InputError
+        Names the file.
+    """
     for path in paths:
         if path is not None and not path.is_file():
             raise InputError(f"{path} is a folder: give a file" if path.is_dir() else f"there is no file {path}")
 
 
 def unfinished(run: Path, last: str) -> None:
-    """Refuse to resume a folder that is no run, or one that holds the file that is written last."""
+    """Refuse to resume a folder that is no run, or one that holds the file that is written last.
+
+    Raises
+    ------
+    InputError
+        Says which of both.
+    """
     if (run / last).is_file():
         raise InputError(f"{run} is finished: there is nothing to resume")
     run_folder.read_config(run)
 
 
 def finished(run: Path, needed_file: str, command: str) -> None:
-    """Refuse a folder that lacks the model of a command's run."""
+    """Refuse a folder that lacks the model of a command's run.
+
+    Parameters
+    ----------
+    run
+        The folder.
+    needed_file
+        What the command writes last.
+    command
+        Its name, for the message.
+
+    Raises
+    ------
+    InputError
+        Where the folder or the file is missing.
+    """
     if not run.is_dir():
         raise InputError(f"there is no run folder {run}")
     if not (run / needed_file).is_file():

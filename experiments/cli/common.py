@@ -15,7 +15,13 @@ from cyclopts.validators import Number
 
 
 def by_commas(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
-    """Return the words of an option that is repeated, or lists them with commas; each one of the choices, if there are."""
+    """Return the words of an option that is repeated, or lists them with commas; each one of the choices, if there are.
+
+    Raises
+    ------
+    ValueError
+        For a word that is none of the choices.
+    """
     words = tuple(word.strip() for token in tokens for word in token.value.split(",") if word.strip())
     inner = get_args(kind)[0] if get_args(kind) else str
     for word in words:

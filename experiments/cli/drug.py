@@ -91,7 +91,7 @@ def train(
     resume: Path | None = None,
     head: Head = Head(),
     fit: Fit = Fit(),
-    split: Literal["random", "blind-drug", "blind-line", "blind-tissue"] = "random",
+    split: Literal["random", "blind-drug", "blind-line", "blind-tissue", "blind-tissue-and-drug"] = "random",
     max_pairs: Positive | None = None,
     seed: int = 0,
     common: Common = DEFAULTS,
@@ -107,11 +107,16 @@ def train(
     resume
         Go on with this stopped run; its own options hold.
     split
-        Which pairs are held out: any, or all pairs of some drugs, lines or tissues.
+        Which pairs are held out: any, all pairs of some drugs, lines or tissues, or pairs of new drugs on new tissues.
     max_pairs
         Use a random subset of this many pairs.
     seed
         Seed of subset, split, weights and order.
+
+    Raises
+    ------
+    InputError
+        Where an option is missing, or the folder holds something else.
     """
     if resume is not None:
         checks.unfinished(resume, "model.safetensors")
@@ -177,6 +182,11 @@ def predict(
         Table of pairs: cosmic_id and smiles (or drug_id of training).
     features
         Features of the lines; by default those of training.
+
+    Raises
+    ------
+    InputError
+        Where neither molecules nor pairs are given, or both.
     """
     checks.suffix(out, (".csv",))
     checks.finished(run, "model.safetensors", "qbmvae drug train")
@@ -221,7 +231,7 @@ def compare(
 
     found = comparison.compare(config, out, common.say, **grid.where)
     records = {k: t.to_dict(orient="records") for k, t in found.items()}
-    common.answer(records, f"{found['claims'].to_string(index=False)}\nreport: {out / 'report.html'}")
+    common.answer(records, f"{comparison.lines(found)}\nreport: {out / 'report.html'}")
 
 
 @drug.command
@@ -275,6 +285,11 @@ def report(folder: Path, /, *, common: Common = DEFAULTS) -> None:
     ----------
     folder
         A folder of `qbmvae drug compare`.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds no finished training.
     """
     from experiments.comparison import grid
 
@@ -282,8 +297,9 @@ def report(folder: Path, /, *, common: Common = DEFAULTS) -> None:
     if not any(grid.read_all(folder)):
         raise InputError(f"{folder} holds no finished run of `qbmvae drug compare`")
     from experiments.drug_response.compare import write_tables
-    from experiments.drug_response.report import compact, markdown
+    from experiments.drug_response.report import by_mechanism, compact, markdown
 
     tables = write_tables(folder)
-    text = [f"{n}\n\n{markdown(compact(t) if n == 'summary' else t)}\n" for n, t in tables.items()]
+    short = {"summary": compact, "mechanisms": by_mechanism}
+    text = [f"{n}\n\n{markdown(short[n](t) if n in short else t)}\n" for n, t in tables.items() if len(t)]
     common.answer({k: t.to_dict(orient="records") for k, t in tables.items()}, "\n".join(text))

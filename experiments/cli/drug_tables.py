@@ -24,9 +24,9 @@ class TableFiles:
     features
         Table of cell lines: 0/1 features, or an embedding, keyed by cosmic_id (index or column).
     drugs
-        Table of drugs: drug_id, smiles and, if there, drug (a name).
+        Table of drugs: drug_id, smiles and, if there, drug (a name) and pathway or mechanism (scores are stratified by it).
     lines
-        Table of cell lines: cosmic_id and tissue, for --split blind-tissue.
+        Table of cell lines: cosmic_id and tissue, for splits that hold out tissues.
     target
         Which response to predict; by default the first that is there.
     cell_encoder

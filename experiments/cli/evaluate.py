@@ -112,6 +112,11 @@ def evaluate(
         Cells with types, named as for `train`; genes are matched by name.
     out
         Folder to make; new or empty.
+
+    Raises
+    ------
+    InputError
+        Where a pair is not two types.
     """
     config = checks.trained(run)
     checks.new_folder(out)
@@ -202,7 +207,8 @@ def compare(
 
 def _comparison(source: str | None, settings: Settings, overrides: dict[str, Any], one: OneSet) -> Comparison:
     """Return what to compare: of a configuration, or models on one file."""
-    from experiments.comparison.config import one_set, resolve
+    from experiments.comparison.config import resolve
+    from experiments.comparison.one_set import one_set
 
     cells = source is not None and (Path(source).suffix in (".h5ad", ".zarr") or Path(source).is_dir())
     if cells:
@@ -240,6 +246,11 @@ def report(folder: Path, /, *, out: Path | None = None, common: Common = DEFAULT
         A run, or a comparison, also an unfinished one.
     out
         HTML file to write; FOLDER/report.html by default.
+
+    Raises
+    ------
+    InputError
+        Where there is no folder.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")

@@ -45,7 +45,18 @@ def build() -> App:
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exit 0 when done, 2 when the user's input was wrong (one line on stderr), 1 for anything else."""
+    """Run the command; exit 0 when done, 2 when the user's input was wrong (one line on stderr), 1 for anything else.
+
+    Parameters
+    ----------
+    arguments
+        The words of the command line; this process's by default.
+
+    Raises
+    ------
+    SystemExit
+        With the exit code, where the command fails.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     with _libraries_silent():
         try:

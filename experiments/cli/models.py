@@ -67,6 +67,11 @@ def train(
         Write report.html.
     threads
         Threads of torch; OMP_NUM_THREADS, or else 1, by default.
+
+    Raises
+    ------
+    InputError
+        Where options are missing, or given although a run goes on.
     """
     parts = divide(options)
     if resume is not None:
@@ -100,7 +105,17 @@ def train(
 
 
 def trained_text(path: Path, metrics: dict[str, Any], report: bool) -> str:
-    """Return what a training says when it is done."""
+    """Return what a training says when it is done.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+    metrics
+        What metrics.json holds.
+    report
+        Whether there is a report.
+    """
     held = metrics.get("held_out_elbo")
     bound = f", held-out ELBO {held:.1f} nats a cell" if held is not None else ""
     verdict = f"\n{metrics['verdict']}" if metrics.get("verdict") else ""
@@ -113,7 +128,7 @@ def embed(
     /,
     *data: Annotated[str, Parameter(required=True)],
     out: Path,
-    representation: Representation = "aligned",
+    representation: Representation | None = None,
     in_memory: InMemory = "auto",
     threads: Positive | None = None,
     common: Common = DEFAULTS,
@@ -134,7 +149,7 @@ def embed(
     out
         File to write: .h5ad, .parquet or .npz.
     representation
-        What to write of each cell.
+        What to write of each cell; by default the run's own default: aligned, for runs of this version.
     in_memory
         Whether to read all counts into memory, as for `train`.
     threads

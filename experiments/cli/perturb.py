@@ -92,7 +92,7 @@ class Predictor:
         What encodes control cells: pca (the default), none, qbmvae, or the folder of a STATE run.
     preset
         A set of options: default, prototype, bandwidth, or phase-0 to phase-5; boltzmann for a conditional Boltzmann
-        machine over the bits of a QBM-VAE (counts in X).
+        machine over the bits of a QBM-VAE, gaussian for its continuous twin (both want counts in X).
     max_epochs
         Most epochs.
     """
@@ -132,6 +132,11 @@ def train(
         Go on with this stopped run; its own options hold.
     seed
         Seed of everything random; 0 by default.
+
+    Raises
+    ------
+    InputError
+        Where data or folder are missing, or the run is finished.
     """
     if resume is not None:
         checks.unfinished(resume, "metrics.json")
@@ -229,11 +234,14 @@ class Making:
         default.
     dose
         Factor on the perturbation's shift: 0 makes control cells, 1 (the default) the perturbation.
+    mean
+        ridge moves the cells' mean expression to the shift that ridge regression predicts, decoder leaves it.
     clamp
         Bits to hold, each BIT=0 or BIT=1.
     """
 
     how: Literal["generate", "transport"] | None = None
+    mean: Literal["ridge", "decoder"] | None = None
     dose: float | None = None
     clamp: Words = ()
 
@@ -250,6 +258,11 @@ def predict(run: Path, /, *, out: Path, wanted: Wanted, making: Making = Making(
         A run folder of `qbmvae perturb train`.
     out
         The .h5ad file to write.
+
+    Raises
+    ------
+    InputError
+        Where an option belongs to another kind of model.
     """
     checks.suffix(out, (".h5ad",))
     checks.finished(run, "model.json", "qbmvae perturb train")
@@ -262,7 +275,7 @@ def predict(run: Path, /, *, out: Path, wanted: Wanted, making: Making = Making(
     from qbmvae.perturbation.files import load_model
 
     model = load_model(run)
-    given = {"how": making.how, "dose": making.dose, "clamp": _bits(making.clamp)}
+    given = {"how": making.how, "mean": making.mean, "dose": making.dose, "clamp": _bits(making.clamp)}
     more: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if more and not isinstance(model, BoltzmannPerturbation):
         raise InputError(f"--{next(iter(more))} belongs to runs of --preset boltzmann; {run} is a delta predictor")

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import DEFAULTS, Common, Injected, Positive, Settings, use_threads
+from experiments.cli.common import DEFAULTS, Common, Flag, Injected, Positive, Settings, use_threads
 from experiments.cli.grids import Grid, configuration
 
 
@@ -36,6 +36,8 @@ class Judging:
         A baseline's predictions (.h5ad), for scaled scores.
     n_control
         Score against this many control cells; all by default.
+    real_controls
+        Compare predicted cells with the observed controls, not with those of the prediction.
     scorer
         cell-eval (our own, equal to it), or cell-eval2 (the package, on counts), as the 2026 challenge scores.
     seed
@@ -46,6 +48,7 @@ class Judging:
     control: str | None = None
     baseline: Path | None = None
     n_control: Positive | None = None
+    real_controls: Flag = False
     scorer: Literal["cell-eval", "cell-eval2"] = "cell-eval"
     seed: int = 0
 
@@ -86,6 +89,7 @@ def evaluate(
     common.say("scoring")
     metrics = evaluate_files(
         predicted, observed, judging.pert_key, judging.control, judging.baseline, n_control=judging.n_control,
+        real_controls=judging.real_controls,
         scorer=judging.scorer, seed=judging.seed, out=out,
     )  # fmt: skip
     numbers = {k: v for k, v in metrics.items() if isinstance(v, float)}
@@ -154,16 +158,14 @@ def seeds(
     data_root
         Folder of the data files; as in the configuration by default.
     """
-    from experiments.perturbation.config import SeedsConfig, TrainConfig
+    from experiments.perturbation.config import SeedsConfig
 
     values, file = configuration(settings, source, grid)
     config = reader.build(SeedsConfig, values, str(file))
     root = reader.data_folder(data_root, file, config.data_root)
     runs = {name: {**run, "data": str(root / str(run.get("data", "")))} for name, run in config.runs.items()}
     for run in runs.values():
-        made = TrainConfig.from_dict(run)
-        made.resolved_options()
-        checks.cells(made.data, keys=[made.pert_key, made.context_key])
+        checks.cells(run["data"], keys=[run.get("pert_key"), run.get("context_key")])
     checks.folder(out)
     use_threads()
     from experiments.perturbation.seeds import run_seeds

@@ -102,6 +102,11 @@ def predict(
         Whether to read all counts into memory, as for `train`.
     threads
         Threads of torch; OMP_NUM_THREADS, or else 1, by default.
+
+    Raises
+    ------
+    InputError
+        Where the run knows no labels.
     """
     checks.suffix(out, (".csv",))
     setup = checks.trained(run)["setup"]

@@ -46,6 +46,11 @@ def simulate(
         The same seed gives the same cells; as in the configuration, or a fresh one, by default.
     report
         HTML report to write as well: what was programmed, and what the counts show of it.
+
+    Raises
+    ------
+    InputError
+        Where there is no configuration, or two.
     """
     checks.suffix(out, (".h5ad", ".zarr"))
     if report is not None:

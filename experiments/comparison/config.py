@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,6 @@ from samplers.errors import InputError, nearest
 TASKS = (
     "integration", "scgraph", "clustering", "trajectory", "classification", "held-out-batches", "generation", "novelty",
 )  # fmt: skip
-
-#: What a comparison on one file compares where no models are named.
-ONE_SET_MODELS = ("qbmvae", "pca", "harmony", "scvi")
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,13 @@ class Comparison:
         ]
 
     def fit_tasks(self, data: DataSpec, model: ModelSpec, seed: int) -> tuple[str, ...]:
-        """Return the tasks of an entry."""
+        """Return the tasks of an entry.
+
+        Parameters
+        ----------
+        data, model, seed
+            The entry.
+        """
         return tuple(
             task
             for task in data.tasks or self.tasks
@@ -166,7 +168,13 @@ class Comparison:
         )
 
     def fit_hash(self, data: DataSpec, model: ModelSpec, seed: int) -> str:
-        """Return a hash of everything that an entry's result depends on, versions aside."""
+        """Return a hash of everything that an entry's result depends on, versions aside.
+
+        Parameters
+        ----------
+        data, model, seed
+            The entry.
+        """
         budget = {f: getattr(self, f) for f in ("max_epochs", "batch_size", "n_hidden", "n_layers", "max_cells")}
         snapshots = self.snapshots if seed == self.seeds[0] else ()
         described = {
@@ -250,7 +258,13 @@ def _model(entry: Any, where: str) -> Any:
 
 
 def require_models(names: Iterable[str], where: str = "") -> None:
-    """Raise `InputError`, which `where` opens, for a name that is no model's."""
+    """Raise `InputError`, which `where` opens, for a name that is no model's.
+
+    Raises
+    ------
+    InputError
+        Names the nearest model.
+    """
     for name in names:
         if name not in METHODS:
             raise InputError(f"{where}there is no model {name!r}{nearest(name, METHODS)}")
@@ -278,37 +292,3 @@ def _check(comparison: Comparison, where: str) -> None:
             raise InputError(f"{where}: the seeds of {name!r} are a list of whole numbers, one or more, not {seeds!r}")
     if comparison.ours not in {m.name for m in comparison.models}:
         raise InputError(f"{where}: ours names {comparison.ours!r}, which is not among the models")
-
-
-def one_set(
-    path: str | Path,
-    label_key: str,
-    batch_key: str | None = None,
-    layer: str | None = None,
-    models: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Return the values of a comparison of models on one file, with the settings that suit most data.
-
-    Parameters
-    ----------
-    path
-        The cells.
-    label_key, batch_key, layer
-        Where types, batches and counts are.
-    models
-        Names of `METHODS`; `ONE_SET_MODELS` by default. The first of our own models among them is the one that the others
-        are compared with, else the first.
-    """
-    path = Path(path)
-    models = list(models or ONE_SET_MODELS)
-    require_models(models)
-    name = re.sub(r"\W+", "-", path.stem).strip("-") or "cells"
-    data = {"name": name, "source": str(path.resolve()), "batch_key": batch_key, "label_key": label_key, "layer": layer}
-    return {
-        "name": f"Models on {path.name}",
-        "datasets": [data],
-        "models": models,
-        "seeds": [0, 1, 2],
-        "ours": "qbmvae" if "qbmvae" in models else models[0],
-        "tasks": ["integration", "scgraph", "clustering"] if batch_key else ["clustering", "classification"],
-    }

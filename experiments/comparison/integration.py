@@ -126,7 +126,19 @@ def described_cells(cells: AnnData, layer: str | None) -> pd.DataFrame:
 
 @lru_cache(maxsize=2)
 def prepared(data: DataSpec, data_root: str, tasks: tuple[str, ...], max_cells: int) -> Prepared:
-    """Return a data set's cells and what embeddings of them are scored against, computed once a process."""
+    """Return a data set's cells and what embeddings of them are scored against, computed once a process.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    data_root
+        Folder of its file.
+    tasks
+        Which tasks will be scored.
+    max_cells
+        Score a subsample above this size.
+    """
     adata = load(data.source, data_root)
     return prepare(
         adata, batch_key=data.batch_key, label_key=data.label_key, layer=data.layer, n_top_genes=data.n_top_genes,
@@ -138,7 +150,13 @@ def prepared(data: DataSpec, data_root: str, tasks: tuple[str, ...], max_cells: 
 def score_fit(
     comparison: Comparison, data: DataSpec, model: ModelSpec, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the scores of one entry of the grid, and its embedding keyed by obs_names."""
+    """Return the scores of one entry of the grid, and its embedding keyed by obs_names.
+
+    Parameters
+    ----------
+    comparison, data, model, seed
+        The entry.
+    """
     from experiments.evaluation.held_out import held_out_scores
 
     clock = Clock()

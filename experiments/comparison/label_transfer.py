@@ -107,7 +107,15 @@ def plain(x: np.ndarray, column: np.ndarray) -> dict[str, pd.DataFrame]:
 
 
 def scanvi(adata: Any, batch_key: str | None, seed: int, epochs: int) -> Callable[[np.ndarray, str], pd.DataFrame]:
-    """Return a function from a column of labels and a setting to scANVI's probabilities; its scVI is trained once."""
+    """Return a function from a column of labels and a setting to scANVI's probabilities; its scVI is trained once.
+
+    Parameters
+    ----------
+    adata, batch_key
+        Cells, and the column of batches.
+    seed, epochs
+        Of the training of scVI.
+    """
     import scvi
 
     scvi.settings.seed = seed
@@ -131,7 +139,15 @@ def scanvi(adata: Any, batch_key: str | None, seed: int, epochs: int) -> Callabl
 
 
 def own(adata: Any, batch_key: str | None, seed: int, epochs: int) -> Callable[[np.ndarray], dict[str, pd.DataFrame]]:
-    """Return a function from a column of labels to the probabilities of our methods and the plain ones; trained once."""
+    """Return a function from a column of labels to the probabilities of our methods and the plain ones; trained once.
+
+    Parameters
+    ----------
+    adata, batch_key
+        Cells, and the column of batches.
+    seed, epochs
+        Of the training.
+    """
     from qbmvae import QBMVAE
 
     QBMVAE.setup_anndata(adata, batch_key=batch_key)
@@ -150,7 +166,17 @@ def own(adata: Any, batch_key: str | None, seed: int, epochs: int) -> Callable[[
 def columns(
     adata: Any, label_key: str, batch_key: str | None, seed: int, cases: Sequence[str]
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield a name, the labels that are shown, and the cells that are scored, `(n_cells,)` each."""
+    """Yield a name, the labels that are shown, and the cells that are scored, `(n_cells,)` each.
+
+    Parameters
+    ----------
+    adata, label_key, batch_key
+        Cells, and the columns of types and batches.
+    seed
+        Of the cells that stay labelled.
+    cases
+        Which cases to make.
+    """
     truth = adata.obs[label_key].astype(str).to_numpy()
     for count in (5, 20, 100):
         if f"{count} a type" in cases:
@@ -234,7 +260,9 @@ def table(rows: list[dict[str, Any]]) -> str:
                 each = part[part["labels"] == labels].pivot_table(index="seed", columns="method", values=["f1", "nll"])
                 if {("f1", method), ("f1", "machine")} <= set(each):
                     pairs = (each[score, "machine"] - each[score, method] for score in ("f1", "nll"))
-                    cells.append(f"{labels}: " + " / ".join(Spread.around(*mean_and_half(p)).text(3) for p in pairs))
+                    cells.append(
+                        f"{labels}: " + " / ".join(Spread.around(*np.round(mean_and_half(p), 3)).text(3) for p in pairs)
+                    )
             lines += [f"- {method}: {'; '.join(cells)}"] if cells else []
         lines.append("")
     return "\n".join(lines)

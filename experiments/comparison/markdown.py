@@ -107,7 +107,13 @@ def every_seed(results: pd.DataFrame) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Print the tables of a comparison's folder."""
+    """Print the tables of a comparison's folder.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds no results.
+    """
     folder = Path(next((a for a in arguments if not a.startswith("-")), "."))
     path = folder / "results.parquet"
     if not path.is_file():

@@ -60,7 +60,17 @@ def prepared(data: DataSpec, root: str) -> Any:
 
 
 def run(adata: Any, data: DataSpec, model: ModelSpec, seed: int, max_epochs: int) -> list[dict[str, Any]]:
-    """Return the scores of one prior; of the default one also before its refit."""
+    """Return the scores of one prior; of the default one also before its refit.
+
+    Parameters
+    ----------
+    adata, data
+        Cells, and what is known of their columns.
+    model
+        The prior, as a method with options.
+    seed, max_epochs
+        Of the training.
+    """
     from experiments.methods.base import Task
     from experiments.methods.qbmvae import _with_shuffled_couplings
     from qbmvae import QBMVAE
@@ -91,7 +101,17 @@ def run(adata: Any, data: DataSpec, model: ModelSpec, seed: int, max_epochs: int
 
 
 def scores(model: Any, cells: Any, held_out: Any, data: DataSpec, seed: int) -> dict[str, Any]:
-    """Return the nats of held-out cells, and how generated ones compare with the training cells."""
+    """Return the nats of held-out cells, and how generated ones compare with the training cells.
+
+    Parameters
+    ----------
+    model
+        Trained `QBMVAE`.
+    cells, held_out
+        Training cells and others.
+    data, seed
+        What is known of the columns; seed of draws.
+    """
     elbo = model.get_elbo(held_out, seed=seed)
     cost = model.get_reconstruction_error(held_out, seed=seed)["reconstruction_loss"]
     n = min(GENERATED, cells.n_obs)

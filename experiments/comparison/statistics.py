@@ -16,6 +16,13 @@ def score_grid(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
 
     A model that has no randomness was run for one seed; its value stands for every seed. One that has, but ran for one
     seed, is compared with that seed alone.
+
+    Parameters
+    ----------
+    results
+        One row a score, see `results.results_table`.
+    task, metric
+        Which score.
     """
     chosen = results[(results.task == task) & (results.metric == metric) & (results.epoch < 0)]
     grid = chosen.pivot_table(index=["dataset", "seed"], columns="model", values="value", dropna=False, observed=True)
@@ -128,7 +135,13 @@ def _mean_of_means(parts: list[np.ndarray], level: float) -> dict[str, Any]:
 
 
 def verdict(difference: float, low: float, high: float) -> str:
-    """Return what an interval tells about "ours is better": holds, fails, or open where it spans zero."""
+    """Return what an interval tells about "ours is better": holds, fails, or open where it spans zero.
+
+    Parameters
+    ----------
+    difference, low, high
+        Ours minus another, with its interval.
+    """
     if not np.isfinite(difference):
         return "no data"
     return "holds" if low > 0 else "fails" if high < 0 else "open"

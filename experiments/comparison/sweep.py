@@ -14,7 +14,13 @@ METRIC = "elbo_validation"
 
 
 def divide(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings that `QBMVAE(...)` takes and those that `QBMVAE.train(...)` takes; others are refused."""
+    """Return the settings that `QBMVAE(...)` takes and those that `QBMVAE.train(...)` takes; others are refused.
+
+    Raises
+    ------
+    InputError
+        For a setting that neither takes.
+    """
     from qbmvae import QBMVAE
 
     # a model's constructor passes what it does not name on to the module, see `qbmvae.core.vae.VAE`
@@ -101,6 +107,13 @@ def sweep(
         Folder for Ray's results; Ray's default where None.
     scheduler
         One of Ray's, such as `ASHAScheduler()`, which ends poor trials early.
+
+    Raises
+    ------
+    InputError
+        Where the file is not there, or a setting is unknown.
+    MissingExtraError
+        Where Ray Tune is not installed.
     """
     try:
         from ray import tune

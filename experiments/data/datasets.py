@@ -36,6 +36,11 @@ def pbmc68k() -> AnnData:
     to 3 decimals. So c = expm1(value) N / 10,000 up to rounding; the nearest integers reproduce every one of the
     stored values to half a unit of the last decimal and no other integers do, which is checked here for each entry.
     obs["cell_type"] is the annotation by purified reference populations; there is one batch.
+
+    Raises
+    ------
+    InputError
+        Where the counts cannot be recovered from the file that scanpy has.
     """
     import anndata as ad
     import scanpy as sc
@@ -154,14 +159,35 @@ def read_h5ad(path: str | os.PathLike[str]) -> AnnData:
 
 
 def require_key(adata: AnnData, key: str, what: str = "obs") -> None:
-    """Raise `InputError` with the nearest names where obs (or another table) lacks a key."""
+    """Raise `InputError` with the nearest names where obs (or another table) lacks a key.
+
+    Parameters
+    ----------
+    adata
+        The cells.
+    key
+        Name of the column.
+    what
+        What it is for, in the message.
+
+    Raises
+    ------
+    InputError
+        Names the nearest column.
+    """
     known = getattr(adata, what)
     if key not in known:
         raise InputError(f"{what} has no column {key!r}{nearest(key, list(known))}")
 
 
 def counts_of(adata: AnnData, layer: str | None = None) -> Any:
-    """Return the counts: `.X`, or a layer by name."""
+    """Return the counts: `.X`, or a layer by name.
+
+    Raises
+    ------
+    InputError
+        Where there is no such layer.
+    """
     if layer is None:
         return adata.X
     if layer not in adata.layers:
@@ -188,6 +214,20 @@ def select_hvgs(
     """Return a copy with the genes that vary most (scanpy's "seurat_v3", ranked within batches), counts untouched.
 
     With `n_top_genes` genes or fewer all of them are kept; batches of fewer than 20 cells do not vote.
+
+    Parameters
+    ----------
+    adata
+        Counts, `(n_cells, n_genes)`.
+    n_top_genes
+        How many genes to keep.
+    batch_key, layer
+        Genes are ranked in each batch; where the counts are.
+
+    Raises
+    ------
+    InputError
+        Where too many genes have equal means to be ranked.
 
     Notes
     -----
@@ -227,7 +267,20 @@ def select_hvgs(
 
 
 def unintegrated_pca(adata: AnnData, layer: str | None = None, n_components: int = 50) -> np.ndarray:
-    """Return PCA of the log-normalised counts, `(n_cells, <= n_components)` float32: what integration starts from."""
+    """Return PCA of the log-normalised counts, `(n_cells, <= n_components)` float32: what integration starts from.
+
+    Parameters
+    ----------
+    adata, layer
+        Cells, and where their counts are.
+    n_components
+        How many, at most.
+
+    Raises
+    ------
+    InputError
+        Where there are too few cells or genes.
+    """
     import scanpy as sc
 
     log = log_normalised(adata, layer)

@@ -50,6 +50,11 @@ def synthetic(
     AnnData
         CSR float32 counts; obs "cell_type", "batch", "lineage" and "time" (0 to 1, NaN and "" off the process);
         uns["iroot"], the earliest cell.
+
+    Raises
+    ------
+    InputError
+        For sizes that leave nothing to draw.
     """
     import anndata as ad
 

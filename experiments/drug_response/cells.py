@@ -9,10 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments.comparison.grid import Compute, Entry, adopt, read_entry, run_experiment
-from experiments.drug_response.config import CompareConfig, Size, SweepConfig, plain, read_data
+from experiments.drug_response.config import CompareConfig, Size, SplitName, SweepConfig, plain, read_data
 from experiments.drug_response.controls import fit_control
-from experiments.drug_response.metrics import all_metrics
+from experiments.drug_response.metrics import all_metrics, by_mechanism
 from qbmvae.drug_response import DrugData, DrugResponse, NetworkOptions, Split, TrainingOptions, sized_split
 from qbmvae.drug_response.model import n_trainable
 
@@ -54,40 +56,65 @@ class Cell:
     name: str
     size: Size
     seed: int
+    split: SplitName = "random"
 
     @property
     def key(self) -> str:
         """A file name."""
-        return f"{self.name}-{self.size.train}-{self.seed}"
+        kind = "" if self.split == "random" else f"-{self.split}"
+        return f"{self.name}-{self.size.train}-{self.seed}{kind}"
 
 
 def grid(config: CompareConfig) -> list[Cell]:
     """Return all cells; a seed is complete before the next one begins."""
     names = (*config.heads, *config.controls)
-    return [Cell(name, size, seed) for seed in config.seeds for size in config.sizes for name in names]
+    return [
+        Cell(name, size, seed, split)
+        for seed in config.seeds
+        for split in config.splits
+        for size in config.sizes
+        for name in names
+    ]
 
 
 def run_cell(config: CompareConfig, data: DrugData, cell: Cell) -> dict[str, Any]:
     """Train, choose the epoch by validation, and measure on the paper's test size and on the common test.
 
+    Parameters
+    ----------
+    config, data, cell
+        What is trained, on which pairs.
+
     Returns
     -------
-    name, n_train, seed, `paper` and `common` (metrics of the two tests), seconds of CPU; for a head also `last` (the
+    name, n_train, seed, split, `paper` and `common` (metrics of the two tests), `mechanisms` (within drugs on
+    the common test, where the drug table names mechanisms), seconds of CPU; for a head also `last` (the
     metrics of the last epoch on the common test), `history`, `best_epoch` and `trainable` weights of the head.
     """
     size, seed = cell.size, cell.seed
     held_out = max(config.common_test, size.test)
-    whole = sized_split(data, n_train=size.train, n_validation=held_out, n_test=held_out, seed=seed)
+    whole = sized_split(data, n_train=size.train, n_validation=held_out, n_test=held_out, kind=cell.split, seed=seed)
     parts = Split(whole.train, whole.validation[: size.test], whole.test[: size.test])
     common = whole.test[: config.common_test]
     begin = time.process_time()
-    result: dict[str, Any] = {"name": cell.name, "n_train": size.train, "seed": seed, "size": asdict(size)}
+    result: dict[str, Any] = {
+        "name": cell.name,
+        "n_train": size.train,
+        "seed": seed,
+        "split": cell.split,
+        "size": asdict(size),
+    }
 
-    def measured(predict: Any) -> dict[str, dict[str, float]]:
-        return {
-            test: all_metrics(data.response[rows], predict(rows), data.drug[rows])
-            for test, rows in (("paper", parts.test), ("common", common))
-        }
+    def measured(predict: Any) -> dict[str, Any]:
+        predicted = dict(zip(whole.test.tolist(), predict(whole.test), strict=True))
+        found: dict[str, Any] = {}
+        for test, rows in (("paper", parts.test), ("common", common)):
+            values = np.array([predicted[row] for row in rows.tolist()])
+            found[test] = all_metrics(data.response[rows], values, data.drug[rows])
+        if data.mechanisms is not None:
+            drug = data.drug[common]
+            found["mechanisms"] = by_mechanism(data.response[common], values, drug, data.mechanisms[drug])
+        return found
 
     if cell.name in config.controls:
         result |= measured(fit_control(cell.name, data, parts, seed))

@@ -12,7 +12,7 @@ from experiments import run_folder
 from experiments.comparison.grid import Entry, read_all, require_all
 from experiments.config import build
 from experiments.drug_response import cells
-from experiments.drug_response.claims import claims, differences, summary
+from experiments.drug_response.claims import claims, differences, mechanisms, summary
 from experiments.drug_response.config import CompareConfig
 
 
@@ -31,7 +31,7 @@ def compare(
         What to compare.
     out
         The run folder: `config.yaml`, `versions.json`, `fits/*.json`, `results.parquet`, `summary.csv`,
-        `differences.csv`, `claims.csv`, `metrics.json`, `report.html`.
+        `differences.csv`, `mechanisms.csv`, `claims.csv`, `metrics.json`, `report.html`.
     say
         Takes a line of progress.
     workers, ray
@@ -56,7 +56,15 @@ def compare(
 
 
 def train(path: Path, config: CompareConfig, cell: cells.Cell) -> dict[str, Any]:
-    """Compute one entry of the grid; it has no files besides its result at `path`."""
+    """Compute one entry of the grid; it has no files besides its result at `path`.
+
+    Parameters
+    ----------
+    path
+        The result file.
+    config, cell
+        The comparison, and what is trained.
+    """
     return cells.run_cell(config, cells.shared_data(config.tables), cell)
 
 
@@ -67,7 +75,7 @@ def write_tables(out: Path) -> dict[str, pd.DataFrame]:
     config = build(CompareConfig, run_folder.read_config(out))
     results = read_cells(out)
     found = tables(results)
-    results.drop(columns="history").to_parquet(out / "results.parquet")
+    results.drop(columns=["history", "mechanisms"]).to_parquet(out / "results.parquet")
     for name, table in found.items():
         run_folder.write_text(out / f"{name}.csv", table.to_csv(index=False))
     run_folder.write_json(out / "metrics.json", {name: t.to_dict(orient="records") for name, t in found.items()})
@@ -76,8 +84,29 @@ def write_tables(out: Path) -> dict[str, pd.DataFrame]:
 
 
 def tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return `summary` (means and intervals), `differences` (quantum against each) and `claims`."""
-    return {"summary": summary(results), "differences": differences(results), "claims": claims(results)}
+    """Return `summary` (means and intervals), `differences` (quantum against each), `mechanisms` and `claims`."""
+    return {
+        "summary": summary(results),
+        "differences": differences(results),
+        "mechanisms": mechanisms(results),
+        "claims": claims(results),
+    }
+
+
+def lines(found: dict[str, pd.DataFrame]) -> str:
+    """Return what a comparison found, to be printed: within drugs first, then the paper's claims in a line each."""
+    from experiments.drug_response.report import compact
+
+    text = []
+    for (split, n), part in compact(found["summary"]).groupby(["split", "n_train"], sort=False):
+        columns = {"pearson_within_drug": "Pearson within drugs", "spearman_within_drug": "Spearman within drugs"}
+        shown = part[["model", *columns, "MSE x 1000", "seeds"]].rename(columns=columns)
+        text.append(f"{n:,} training pairs, {split} split\n{shown.astype(str).to_string(index=False)}\n")
+    for row in found["claims"].to_dict("records"):
+        text.append(
+            f"paper: {row['claim']}: {row['paper']}. Measured: {row['measured']:.3g}. {row['verdict'].capitalize()}."
+        )
+    return "\n".join(text)
 
 
 def read_cells(out: Path) -> pd.DataFrame:
@@ -87,6 +116,7 @@ def read_cells(out: Path) -> pd.DataFrame:
 
 def _row(cell: dict[str, Any]) -> dict[str, Any]:
     row = {k: cell[k] for k in ("name", "n_train", "seed", "seconds")}
+    row |= {"split": cell.get("split", "random"), "mechanisms": cell.get("mechanisms")}
     row |= {"trainable": cell.get("trainable"), "best_epoch": cell.get("best_epoch"), "history": cell.get("history")}
     row |= dict(cell["common"])
     row |= {f"paper_{k}": v for k, v in cell["paper"].items()}

@@ -18,6 +18,7 @@ HeadName = Literal["quantum", "twin", "fourier", "mlp", "frozen", "no-entangleme
 ControlName = Literal[
     "drug-mean", "line-mean", "drug-and-line-mean", "ridge", "elastic-net", "random-forest", "gradient-boosting"
 ]
+SplitName = Literal["random", "blind-drug", "blind-line", "blind-tissue", "blind-tissue-and-drug"]
 OptimiserName = Literal["adam", "adamw", "rmsprop", "sgd"]
 
 
@@ -88,6 +89,8 @@ class CompareConfig:
         What is compared; names of `HEADS` and `CONTROLS`.
     sizes
         Numbers of training and test pairs; validation has as many pairs as the test.
+    splits
+        How pairs are held out, see `qbmvae.drug_response.split`; the paper's claims are held against the first.
     seeds
         Of the split, the initial weights and the order of pairs.
     common_test
@@ -102,6 +105,7 @@ class CompareConfig:
     heads: tuple[HeadName, ...] = ("quantum", "twin", "fourier", "frozen", "no-entanglement")
     controls: tuple[ControlName, ...] = get_args(ControlName)
     sizes: tuple[Size, ...] = field(default_factory=_paper_sizes)
+    splits: tuple[SplitName, ...] = ("random",)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     common_test: int = 1000
     learning_rate: float = 1.8e-3
@@ -109,8 +113,8 @@ class CompareConfig:
     pairs_per_line: int = 4
 
     def __post_init__(self) -> None:
-        if not self.sizes or not self.seeds:
-            raise InputError("sizes and seeds must hold one entry or more")
+        if not self.sizes or not self.seeds or not self.splits:
+            raise InputError("sizes, splits and seeds must hold one entry or more")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,14 @@
-"""Classical controls: regressions on a molecule's fingerprint and a line's features, tuned on validation pairs."""
+"""Classical controls: regressions on a molecule's fingerprint and a line's features, tuned on validation pairs.
+
+Parameters
+----------
+name
+    Of `CONTROLS`.
+data, parts
+    All pairs, and which of them train, validate and test.
+seed
+    Of trees.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Metrics of drug-response predictions, as functions of arrays."""
+"""Metrics of drug-response predictions, as functions of arrays.
+
+Parameters
+----------
+observed, predicted
+    Responses, `(n_pairs,)`.
+drug
+    Code of each pair's drug, `(n_pairs,)`.
+"""
 
 from __future__ import annotations
 
@@ -92,6 +100,22 @@ def all_metrics(observed: np.ndarray, predicted: np.ndarray, drug: np.ndarray) -
         "spearman": spearman(observed, predicted),
         "concordance": concordance(observed, predicted),
     }
+
+
+def by_mechanism(
+    observed: np.ndarray, predicted: np.ndarray, drug: np.ndarray, mechanism: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Return the correlations within drugs of each mechanism's pairs, and their number: arrays `(n_pairs,)`."""
+    found = {}
+    for name in np.unique(mechanism):
+        rows = mechanism == name
+        sides = observed[rows], predicted[rows], drug[rows]
+        found[str(name)] = {
+            "pearson_within_drug": within_drug_pearson(*sides),
+            "spearman_within_drug": within_drug_spearman(*sides),
+            "pairs": int(rows.sum()),
+        }
+    return found
 
 
 def _tied(values: np.ndarray) -> float:

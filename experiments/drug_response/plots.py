@@ -74,7 +74,17 @@ def sizes(summary: pd.DataFrame, path: Path) -> None:
 
 
 def scatter(observed: np.ndarray, predicted: np.ndarray, path: Path, *, label: str) -> None:
-    """Draw predicted against observed on the target's own scale."""
+    """Draw predicted against observed on the target's own scale.
+
+    Parameters
+    ----------
+    observed, predicted
+        Values of the pairs, `(n_pairs,)`.
+    path
+        PNG to write.
+    label
+        Name of the target.
+    """
     figure, grid = new_figure(4.4, 4.2)
     axes = grid[0, 0]
     axes.scatter(observed, predicted, s=float(np.clip(4000 / len(observed), 4, 28)), alpha=0.4, linewidths=0)

@@ -58,13 +58,14 @@ def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, foun
     found
         The tables "summary", "differences" and "claims".
     """
-    largest = max(results["n_train"])
-    at_largest = results[(results["n_train"] == largest) & results["history"].notna()]
+    first = results[results["split"] == config.splits[0]]
+    largest = max(first["n_train"])
+    at_largest = first[(first["n_train"] == largest) & first["history"].notna()]
     histories = {
         name: [h["mse_test"] for h in group["history"]] for name, group in at_largest.groupby("name", sort=False)
     }
-    means = results[(results["n_train"] == largest) & (results["name"] == "drug-mean")]["paper_mse"]
-    plots.sizes(found["summary"], out / "sizes.png")
+    means = first[(first["n_train"] == largest) & (first["name"] == "drug-mean")]["paper_mse"]
+    plots.sizes(found["summary"][found["summary"]["split"] == config.splits[0]], out / "sizes.png")
     sections: list[dict[str, Any]] = []
     if histories:
         level = float(means.mean()) if len(means) else None
@@ -72,6 +73,7 @@ def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, foun
         caption = "thin lines are seeds, thick ones their means (Fig. 3 of the paper)"
         sections.append({"title": "Test error by epoch", "figures": figure_of(out / "curves.png", caption)})
     done, wanted = len(results), len((*config.heads, *config.controls)) * len(config.sizes) * len(config.seeds)
+    wanted *= len(config.splits)
     how = (
         f"{done} of {wanted} trainings are finished. Intervals are 95 % t intervals over seeds; differences are paired by "
         "seed. The epoch is chosen on validation pairs. The common test is the same for all training sizes."
@@ -86,7 +88,7 @@ def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, foun
     }
     if len(found["differences"]):
         rows = found["differences"]
-        shown = pd.DataFrame({"training pairs": rows["n_train"], "seeds": rows["seeds"]})
+        shown = pd.DataFrame({"split": rows["split"], "training pairs": rows["n_train"], "seeds": rows["seeds"]})
         for column, text in DIFFERENCES.items():
             if column in rows:
                 ends = rows[
@@ -97,10 +99,22 @@ def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, foun
         title = "The quantum head against each other model"
         sections.append({"title": title, "tables": [table(shown, best=None, explain=EXPLAIN)]})
     scores = [
-        table(rows.drop(columns="n_train").set_index("model"), f"{n:,} training pairs", best=BEST, explain=EXPLAIN)
-        for n, rows in compact(found["summary"]).groupby("n_train")
+        table(
+            rows.drop(columns=["split", "n_train"]).set_index("model"),
+            f"{n:,} training pairs, {split} split",
+            best=BEST,
+            explain=EXPLAIN,
+        )
+        for (split, n), rows in compact(found["summary"]).groupby(["split", "n_train"], sort=False)
     ]
     sections.append({"title": "All metrics on the common test", "tables": scores})
+    if len(found["mechanisms"]):
+        strata = [
+            table(part.drop(columns="split").set_index("mechanism"), f"{split} split", best=None)
+            for split, part in by_mechanism(found["mechanisms"]).groupby("split", sort=False)
+        ]
+        text = "Pearson correlation within the drugs of a mechanism, mean over seeds with 95 % intervals."
+        sections.append({"title": "By mechanism of action", "texts": [text], "tables": strata})
     _write(out, "Drug response: the quantum head against its controls", str(config.tables.ic50), sections, lead)
 
 
@@ -186,13 +200,24 @@ def _write(out: Path, title: str, subtitle: str, sections: list[dict[str, Any]],
 
 def compact(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the summary with each metric and its 95 % interval in one column, MSE in thousandths."""
-    shown = summary[["n_train", "model", "seeds"]].copy()
+    shown = summary[["split", "n_train", "model", "seeds"]].copy()
     for metric, scale in ((m, 1e3 if m == "mse" else 1.0) for m in METRICS):
         columns = summary[[metric, f"{metric}_low", f"{metric}_high"]] * scale
         shown["MSE x 1000" if metric == "mse" else metric] = [
             Spread.around(mean, (high - low) / 2) for mean, low, high in columns.to_numpy()
         ]
     return shown.assign(cpu_seconds=summary["cpu_seconds"].round(1))
+
+
+def by_mechanism(strata: pd.DataFrame, metric: str = "pearson_within_drug") -> pd.DataFrame:
+    """Return one row a split and mechanism, one column a model: mean and 95 % interval over seeds; most pairs first."""
+    shown = strata.dropna(subset=metric).copy()
+    ends = shown[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float)
+    shown["value"] = [Spread.around(mean, (high - low) / 2) for mean, low, high in ends]
+    pairs = shown.groupby(["split", "mechanism"], sort=False)["pairs"].mean().round().astype(int)
+    wide = shown.pivot(index=["split", "mechanism"], columns="model", values="value")
+    wide.insert(0, "pairs", pairs)
+    return wide.sort_values("pairs", ascending=False).sort_index(level="split", sort_remaining=False).reset_index()
 
 
 def markdown(frame: pd.DataFrame) -> str:

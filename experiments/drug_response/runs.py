@@ -38,7 +38,7 @@ class TrainConfig:
     network, training
         See `NetworkOptions` and `TrainingOptions`.
     split
-        "random", "blind-drug", "blind-line" or "blind-tissue".
+        "random", "blind-drug", "blind-line", "blind-tissue" or "blind-tissue-and-drug".
     max_pairs
         Use a random subset of this many pairs.
     seed
@@ -161,6 +161,11 @@ def predict_run(
         A table with `cosmic_id` and either `smiles` or `drug_id` (a drug of the training tables).
     features
         Cell-line features; by default those of training.
+
+    Raises
+    ------
+    InputError
+        Where neither molecules nor pairs are given or both, the run is not finished, or a row cannot be predicted.
     """
     if (smiles is None) == (pairs is None):
         raise InputError("give either --smiles (molecules on every line) or --pairs (molecule and line a row)")
@@ -186,7 +191,7 @@ def predict_run(
         raise InputError(f"{source}, row {row}: line {wanted[row]!r} has no features{nearest(wanted[row], known)}")
     positions = np.array([distinct[s] for s in strings])
     found = model.predict_graphs(graphs, list(distinct), lines, (positions, at))
-    return found.assign(drug=names)
+    return found.assign(drug=names, cosmic_id=table[LINE_KEY].to_numpy())
 
 
 def _molecules(table: pd.DataFrame, source: str, model: DrugResponse) -> tuple[list[str], list[str]]:

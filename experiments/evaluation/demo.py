@@ -15,6 +15,7 @@ from experiments import run_folder
 from experiments.data.datasets import pbmc68k
 from experiments.data.synthetic import synthetic
 from experiments.evaluation import embedding
+from experiments.evaluation.reference import TASKS, reference
 from experiments.methods.base import Fitted, Task
 from experiments.methods.registry import fit
 from experiments.report import plots
@@ -56,6 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
 def run_demo(out: str | Path, max_epochs: int = 60, n_cells: int = 1500, seed: int = 0) -> dict[str, Any]:
     """Train, score and report; the folder appears when everything is done, and replaces an earlier demo's.
 
+    Parameters
+    ----------
+    out
+        The folder.
+    max_epochs
+        Epochs of both networks.
+    n_cells, seed
+        Of the simulated cells; the seed of everything.
+
     Raises
     ------
     InputError
@@ -82,9 +92,9 @@ def _fill(path: Path, max_epochs: int, n_cells: int, seed: int) -> dict[str, Any
         ("pbmc68k", pbmc68k(), None, ()),
     ):
         branch_key = "lineage" if time_keys else None
-        tasks = [t for t in embedding.TASKS if t != "trajectory" or time_keys]
+        tasks = [t for t in TASKS if t != "trajectory" or time_keys]
         task = Task(adata, batch_key, "cell_type", max_epochs=max_epochs, seed=seed)
-        found = embedding.reference(adata, batch_key, "cell_type", None, time_keys, None, branch_key, tasks)
+        found = reference(adata, batch_key, "cell_type", None, time_keys, None, branch_key, tasks)
         fitted, scores = {}, {}
         for title, method in MODELS.items():
             print(f"{name}: {title}", file=sys.stderr, flush=True)

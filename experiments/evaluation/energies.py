@@ -43,7 +43,17 @@ def _trained(adata: Any, batch_key: str | None, label_key: str | None, seed: int
 def unseen_type(
     path: str, novel: str, batch_key: str | None, label_key: str, seed: int, epochs: int
 ) -> dict[str, float]:
-    """Return the AUROC of each score for cells of a type that was not trained on."""
+    """Return the AUROC of each score for cells of a type that was not trained on.
+
+    Parameters
+    ----------
+    path, batch_key, label_key
+        The data and their columns.
+    novel
+        The type that training does not see.
+    seed, epochs
+        Of the training.
+    """
     adata = load(path)
     batch_key = batch_key if batch_key in adata.obs else None
     adata = select_hvgs(adata[adata.obs[label_key].notna()].copy(), 2000, batch_key)
@@ -66,7 +76,15 @@ def unseen_type(
 
 
 def along_time(path: str, time_key: str, batch_key: str | None, seed: int, epochs: int) -> dict[str, float]:
-    """Return Spearman's correlation of each energy, and of the number of expressed genes, with time."""
+    """Return Spearman's correlation of each energy, and of the number of expressed genes, with time.
+
+    Parameters
+    ----------
+    path, batch_key, time_key
+        The data and their columns.
+    seed, epochs
+        Of the training.
+    """
     from scipy.stats import spearmanr
 
     adata = load(path)

@@ -101,6 +101,15 @@ def classify(
 ) -> dict[str, Any]:
     """Return scores of classifiers on held-out cells, all that embeds them fitted on the training cells alone.
 
+    Parameters
+    ----------
+    fitted, task
+        The model, and all cells.
+    train, test
+        Rows of each side.
+    pairs
+        Types that are hard to tell apart.
+
     Raises
     ------
     InputError
@@ -146,7 +155,13 @@ def held_out_batches(model: Model, task: Task) -> dict[str, Any]:
 
 
 def generate(fitted: Fitted, task: Task, test: np.ndarray) -> dict[str, float]:
-    """Return bounds on held-out counts, and how generated cells compare with the held-out ones."""
+    """Return bounds on held-out counts, and how generated cells compare with the held-out ones.
+
+    Parameters
+    ----------
+    fitted, task, test
+        The model, what it was fitted on, and rows of held-out cells.
+    """
     from experiments.data.datasets import counts_of
 
     cells = task.adata[test].copy()
@@ -159,7 +174,20 @@ def generate(fitted: Fitted, task: Task, test: np.ndarray) -> dict[str, float]:
 
 
 def held_out_type(model: Model, task: Task, name: str) -> dict[str, Any]:
-    """Return how well cells of a type that was never trained on can be told from new cells of known types."""
+    """Return how well cells of a type that was never trained on can be told from new cells of known types.
+
+    Parameters
+    ----------
+    model, task
+        The model and the whole data set.
+    name
+        The type.
+
+    Raises
+    ------
+    InputError
+        Where there is no such type.
+    """
     assert task.label_key is not None
     label = task.adata.obs[task.label_key].astype(str).to_numpy()
     novel, known = np.flatnonzero(label == name), np.flatnonzero(label != name)

@@ -32,7 +32,17 @@ THRESHOLD = 2.5
 def run(
     path: str, seed: int, max_epochs: int = 100, condition: str = "batch", control: str = "control"
 ) -> dict[str, Any]:
-    """Return the programme, and how near clamped control cells come to the treated ones."""
+    """Return the programme, and how near clamped control cells come to the treated ones.
+
+    Parameters
+    ----------
+    path
+        The data.
+    seed, max_epochs
+        Of the training.
+    condition, control
+        Column of the conditions, and the name of the untreated one.
+    """
     from sklearn.metrics import roc_auc_score
 
     from qbmvae import QBMVAE

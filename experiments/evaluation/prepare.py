@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.data.datasets import select_hvgs
 from experiments.evaluation import embedding
+from experiments.evaluation import reference as references
 from experiments.tasks.arrays import stratified_subsample
 from samplers.errors import InputError
 
@@ -38,7 +39,7 @@ class Prepared:
     adata: AnnData
     kept: np.ndarray
     rows: np.ndarray
-    reference: embedding.Reference
+    reference: references.Reference
     ceilings: dict[str, Any]
 
     @property
@@ -59,7 +60,7 @@ def prepare(
     time_keys: Sequence[str] = (),
     root: str | None = None,
     branch_key: str | None = None,
-    tasks: Sequence[str] = embedding.TASKS,
+    tasks: Sequence[str] = references.TASKS,
     seed: int = 0,
 ) -> Prepared:
     """Choose cells and genes, and compute what embeddings are scored against.
@@ -80,7 +81,7 @@ def prepare(
     max_cells
         Score a stratified subsample above this size.
     time_keys, branch_key
-        Of the trajectory, see `embedding.reference`.
+        Of the trajectory, see `reference.reference`.
     root
         Root cell by name or by row of the file, `uns["iroot"]` by default; it is among the scored cells in any case.
     tasks
@@ -112,7 +113,7 @@ def prepare(
     adata, kept = adata[full, genes].copy(), kept[full]
     adata.obs_names = adata.obs_names.astype(str)
     adata.uns.pop("iroot", None)
-    rows = embedding.usable_cells(adata, [label_key, batch_key], max_cells, seed)
+    rows = references.usable_cells(adata, [label_key, batch_key], max_cells, seed)
     place = np.zeros(0, dtype=np.int64) if start is None else np.flatnonzero(kept == start)
     if len(place) and (label_key is None or adata.obs[label_key].notna().iloc[place[0]]):
         rows = _with_row(rows, int(place[0]))
@@ -122,7 +123,7 @@ def prepare(
     else:
         name = None
     cells = adata[rows].copy()
-    found = embedding.reference(cells, batch_key, label_key, layer, time_keys, name, branch_key, tasks)
+    found = references.reference(cells, batch_key, label_key, layer, time_keys, name, branch_key, tasks)
     return Prepared(adata, kept, rows, found, embedding.ceilings(cells, found, layer, seed))
 
 
@@ -130,7 +131,7 @@ def _root_row(adata: AnnData, root: str | None) -> int | None:
     """Return the root's row in the whole file: the one that is named, or that of uns."""
     if root is None:
         return int(adata.uns["iroot"]) if "iroot" in adata.uns else None
-    return embedding.root_row(adata, root)
+    return references.root_row(adata, root)
 
 
 def _with_row(rows: np.ndarray, row: int | None) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.evaluation.bounds import ROWS
-from experiments.evaluation.embedding import TASKS
+from experiments.evaluation.reference import TASKS
 from experiments.report import plots
 from experiments.report.explorer import explorer, some_cells, variable_genes
 from experiments.report.page import figure, page
@@ -72,7 +72,7 @@ def evaluation_report(
     embeddings
         Model to its embedding of the scored cells, `(n_cells, n_dimensions)`.
     cells, found
-        The scored cells and their `embedding.Reference`.
+        The scored cells and their `reference.Reference`.
     label_key, batch_key, layer
         Where types, batches and counts are.
     more

@@ -11,6 +11,7 @@ import pandas as pd
 from experiments import run_folder
 from experiments.evaluation import embedding
 from experiments.evaluation.prepare import prepare
+from experiments.evaluation.reference import TASKS
 from experiments.evaluation.report import OURS, evaluation_report, task_tables, type_table
 from experiments.report.bits import bits_section
 from experiments.report.explorer import some_cells
@@ -27,7 +28,7 @@ def evaluate_run(
     time_keys: Sequence[str] = (),
     root: str | None = None,
     branch_key: str | None = None,
-    tasks: Sequence[str] = embedding.TASKS,
+    tasks: Sequence[str] = TASKS,
     pairs: Sequence[Sequence[str]] = (),
     against: Sequence[str] = ("pca",),
     representation: str | None = None,
@@ -37,18 +38,46 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Score the embedding of a run and write metrics.json, tables and report.html; parameters as `qbmvae evaluate`.
 
+    Parameters
+    ----------
+    run, data, out
+        Run folder, labelled cells, and the folder to make.
+    label_key, batch_key
+        Columns of types and batches; the run's batches by default, "none" for none.
+    time_keys, root, branch_key
+        Of the trajectory, see `reference.reference`.
+    tasks
+        Which scores to compute.
+    pairs
+        Types that are hard to tell apart.
+    against
+        Models that are fitted on the same cells and scored too.
+    representation
+        What of the model is scored; its default by default.
+    max_cells
+        Score a stratified subsample above this size.
+    seed
+        Of folds, classifiers and baselines.
+    say
+        Takes a line of progress.
+
     Returns
     -------
     dict
         What metrics.json holds: the run's scores by task, "baselines" with the same of each, "ceilings", "data".
+
+    Raises
+    ------
+    InputError
+        For an unknown task, model or column, or batches that are one.
     """
     from experiments.data.datasets import read_cells, require_key
     from experiments.methods.base import Task
     from experiments.methods.registry import METHODS, fit
 
     for task in tasks:
-        if task not in embedding.TASKS:
-            raise InputError(f"there is no task {task!r}{nearest(task, embedding.TASKS)}")
+        if task not in TASKS:
+            raise InputError(f"there is no task {task!r}{nearest(task, TASKS)}")
     for name in against:
         if name not in METHODS:
             raise InputError(f"there is no model {name!r}{nearest(name, METHODS)}")

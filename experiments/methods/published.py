@@ -24,6 +24,13 @@ def spike_and_exponential(logits: Tensor, noise: Tensor, b: float = 0.5) -> Tens
 
     :math:`\zeta = \log(1 + (\rho - (1 - q)) (e^b - 1) / q) / b` where rho > 1 - q, else 0
     (Rolfe, ICLR 2017, section 2.1).
+
+    Parameters
+    ----------
+    logits, noise
+        Of each bit; noise uniform on [0, 1].
+    b
+        Rate of the exponential part.
     """
     q = torch.sigmoid(logits)
     inside = (noise - (1 - q)).clamp(min=0) / q.clamp(min=1e-7)
@@ -31,7 +38,15 @@ def spike_and_exponential(logits: Tensor, noise: Tensor, b: float = 0.5) -> Tens
 
 
 class Preset(nn.Module):
-    """Encoder and decoder of widths 1,024 and 512, layer-normalised, 256 bits, batch one-hot at the decoder's input."""
+    """Encoder and decoder of widths 1,024 and 512, layer-normalised, 256 bits, batch one-hot at the decoder's input.
+
+    Parameters
+    ----------
+    n_genes, n_batches, n_bits, widths
+        Sizes of input, covariate, code and hidden layers.
+    restricted
+        Couplings between the two halves of the bits alone.
+    """
 
     pairs: Tensor
 

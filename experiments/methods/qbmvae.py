@@ -26,7 +26,22 @@ def fit_own(
     shuffled: bool = False,
     labels: bool = False,
 ) -> Fitted:
-    """Fit `QBMVAE` on the task's cells; see `experiments.methods.registry.fit_qbmvae`."""
+    """Fit `QBMVAE` on the task's cells; see `experiments.methods.registry.fit_qbmvae`.
+
+    Parameters
+    ----------
+    task, representation, train, shuffled
+        As there.
+    options
+        Options of `QBMVAE`.
+    labels
+        As there.
+
+    Raises
+    ------
+    InputError
+        Where labels are asked for that the task has not.
+    """
     from qbmvae import QBMVAE
 
     adata = task.adata.copy()

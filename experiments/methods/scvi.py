@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
 
 def snapshot_callback(model: Any, epochs: Sequence[int], store: dict[int, np.ndarray]) -> Any:
-    """Return a Lightning callback that keeps the embedding of all cells after some epochs."""
+    """Return a Lightning callback that keeps the embedding of all cells after some epochs.
+
+    Parameters
+    ----------
+    model
+        Of scvi-tools.
+    epochs
+        After which to embed.
+    store
+        Takes the embeddings, by epoch.
+    """
     import torch
     from lightning.pytorch.callbacks import Callback
 
@@ -62,6 +72,11 @@ def fit_scvi(
         In the place of the task's.
     gene_likelihood
         "nb", as ours has, or "zinb", scvi-tools' default; AUTOZI has its own.
+
+    Raises
+    ------
+    InputError
+        For scANVI without labels.
     """
     import scvi
 
@@ -190,7 +205,15 @@ def finish(
 
 
 def prior_counts(model: Any, n_cells: int, seed: int = 0) -> Any:
-    """Return counts drawn from SCVI's prior, CSR `(n_cells, n_genes)`, at training cells' depths and batches."""
+    """Return counts drawn from SCVI's prior, CSR `(n_cells, n_genes)`, at training cells' depths and batches.
+
+    Parameters
+    ----------
+    model
+        Trained SCVI.
+    n_cells, seed
+        How many cells, and the seed of the draws.
+    """
     import scipy.sparse as sp
     import torch
 

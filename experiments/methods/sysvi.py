@@ -14,7 +14,22 @@ if TYPE_CHECKING:
 
 
 def fit_sysvi(task: Task, n_latent: int = 15, cycle: float = 5.0) -> Fitted:
-    """Fit SysVI (Hrovatin et al. 2023): VampPrior and latent cycle-consistency, on log-normalised values."""
+    """Fit SysVI (Hrovatin et al. 2023): VampPrior and latent cycle-consistency, on log-normalised values.
+
+    Parameters
+    ----------
+    task
+        The cells.
+    n_latent
+        Latent dimensions.
+    cycle
+        Weight of the cycle-consistency.
+
+    Raises
+    ------
+    InputError
+        Without two batches.
+    """
     import scvi
     from scvi.external import SysVI
 

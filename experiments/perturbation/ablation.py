@@ -69,7 +69,13 @@ def run_table(
 
 
 def table_entry(config: TableConfig, name: str, seed: int) -> Entry:
-    """Return the grid's entry of one row of the table and one seed."""
+    """Return the grid's entry of one row of the table and one seed.
+
+    Parameters
+    ----------
+    config, name, seed
+        The table, the row, the seed.
+    """
     return Entry(f"{name.replace(' ', '-')}-{seed}", (config, name, seed))
 
 

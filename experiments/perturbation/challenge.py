@@ -30,7 +30,13 @@ def read_gene_list(path: str | Path) -> list[str]:
 
 
 def read_perturbations(path: str | Path, n_cells: int = 100) -> dict[str, int]:
-    """Read the perturbations to predict: columns target_gene and n_cells, or names alone (`n_cells` of each)."""
+    """Read the perturbations to predict: columns target_gene and n_cells, or names alone (`n_cells` of each).
+
+    Raises
+    ------
+    InputError
+        Where the file is not there, or a row cannot be read.
+    """
     rows = _rows(path)
     header = [cell.lower() for cell in rows[0]]
     if not set(header) & {*HEADERS, "n_cells"}:
@@ -86,6 +92,26 @@ def predict_file(
     latter's.
 
     With `genes` the columns have their order; `cell-eval prep -g gene_names.csv` takes the file.
+
+    Parameters
+    ----------
+    model, wanted
+        The model, and how many cells of each perturbation.
+    controls
+        Control cells to start from.
+    out
+        The .h5ad file.
+    genes
+        Order of the genes; the model's by default.
+    n_control
+        Control cells to add; all by default.
+    seed
+        Of the cells drawn.
+
+    Raises
+    ------
+    InputError
+        Where there is nothing to predict, or more than the challenge takes.
     """
     wanted = {name: n for name, n in wanted.items() if name != model.control}
     if not wanted:
@@ -103,7 +129,15 @@ def predict_file(
 
 
 def control_cells(adata: AnnData, model: Model, which: str) -> AnnData:
-    """Return the control cells of a file; a file without the perturbation column is taken to hold controls only."""
+    """Return the control cells of a file; a file without the perturbation column is taken to hold controls only.
+
+    Parameters
+    ----------
+    adata, model
+        The cells, and the model that names column and label.
+    which
+        Name of the file, for messages.
+    """
     if model.pert_key not in adata.obs:
         return adata
     names = audit.labels(adata, model.pert_key, which)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from experiments.config import build
-from qbmvae.perturbation.boltzmann.options import KIND, BoltzmannOptions
+from qbmvae.perturbation.boltzmann.options import KINDS, BoltzmannOptions
 from qbmvae.perturbation.options import PHASES, PRESETS, Options, preset
 
 
@@ -47,13 +47,13 @@ class TrainConfig:
 
     @property
     def is_boltzmann(self) -> bool:
-        """Whether the preset is the conditional Boltzmann machine, not the delta predictor."""
-        return self.preset == KIND
+        """Whether the preset is the conditional Boltzmann machine (or its Gaussian twin), not the delta predictor."""
+        return self.preset in KINDS
 
     def resolved_options(self) -> Options | BoltzmannOptions:
         """Return the preset with the overrides."""
         if self.is_boltzmann:
-            return BoltzmannOptions.from_dict(dict(self.options or {}))
+            return BoltzmannOptions.from_dict(KINDS[self.preset] | dict(self.options or {}))
         base = preset(self.preset)
         return Options.from_dict(base.to_dict() | dict(self.options or {}))
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from qbmvae.perturbation.boltzmann.choice import energy_distance
+
 #: Each score: whether more is better; None where it should equal that of the ceiling.
 SCORES: dict[str, bool | None] = {
     "mmd": False,
@@ -44,7 +46,15 @@ class Space:
 
 
 def fixed_space(observed: np.ndarray, n_components: int = N_COMPONENTS, seed: int = 0) -> Space:
-    """Return the space of observed cells, `(n_cells, n_genes)`, perturbed and control ones together."""
+    """Return the space of observed cells, `(n_cells, n_genes)`, perturbed and control ones together.
+
+    Parameters
+    ----------
+    observed
+        Log1p-normalised cells, perturbed and control ones.
+    n_components, seed
+        Of the space, and of the subsample that sets the kernel's width.
+    """
     from sklearn.decomposition import PCA
 
     pca = PCA(min(n_components, min(observed.shape) - 1), random_state=seed, svd_solver="full").fit(observed)
@@ -59,16 +69,17 @@ def mmd(x: np.ndarray, y: np.ndarray, width: float) -> float:
     """Return the unbiased squared maximum mean discrepancy under exp(-|x-y|^2 / width); about 0 for equal distributions.
 
     Gretton et al., JMLR 13, 723 (2012).
+
+    Parameters
+    ----------
+    x, y
+        Cells in the fixed space, `(n, k)`.
+    width
+        Squared width of the kernel.
     """
     kxx, kyy, kxy = (np.exp(-cdist(a, b, "sqeuclidean") / width) for a, b in ((x, x), (y, y), (x, y)))
     n, m = len(x), len(y)
     return float((kxx.sum() - n) / (n * (n - 1)) + (kyy.sum() - m) / (m * (m - 1)) - 2 * kxy.mean())
-
-
-def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Return 2 E|x-y| - E|x-x'| - E|y-y'|, unbiased (Szekely and Rizzo, 2013); about 0 for equal distributions."""
-    n, m = len(x), len(y)
-    return float(2 * cdist(x, y).mean() - cdist(x, x).sum() / (n * (n - 1)) - cdist(y, y).sum() / (m * (m - 1)))
 
 
 def frechet(x: np.ndarray, y: np.ndarray) -> float:
@@ -86,6 +97,13 @@ def two_sample(x: np.ndarray, y: np.ndarray, k: int = 5, seed: int = 0) -> float
     """Return the accuracy with which k nearest neighbours tell held-out cells of both sides apart; .5 where they cannot.
 
     Five-fold cross-validation on as many cells of each side (Lopez-Paz and Oquab, ICLR 2017).
+
+    Parameters
+    ----------
+    x, y
+        Cells in the fixed space, `(n, k)`.
+    k, seed
+        Neighbours that vote; seed of folds and subsample.
     """
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.neighbors import KNeighborsClassifier

@@ -172,7 +172,17 @@ def verdict(table: pd.DataFrame, own: str) -> list[str]:
 
 
 def cells_of(predicted: AnnData, x: Any, pert_key: str) -> Predictor:
-    """Return a predictor that hands out cells predicted before."""
+    """Return a predictor that hands out cells predicted before.
+
+    Parameters
+    ----------
+    predicted
+        Cells with their perturbation in obs.
+    x
+        Their log1p-normalised expression.
+    pert_key
+        The column.
+    """
     labels = predicted.obs[pert_key].astype(str).to_numpy()
 
     def predict(name: str, n: int) -> np.ndarray:

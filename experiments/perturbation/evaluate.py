@@ -1,11 +1,20 @@
-"""Score a predictor and the baselines on held-out cells, with intervals and the diagnostics of collapse."""
+"""Score a predictor and the baselines on held-out cells, with intervals and the diagnostics of collapse.
+
+Parameters
+----------
+model
+    The fitted predictor.
+seed
+    Of cells drawn.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from qbmvae.perturbation import baselines
@@ -27,7 +36,15 @@ REFERENCE = "mean response"
 def observed_screen(
     model: PerturbationModel | BoltzmannPerturbation, test: AnnData, n_control: int | None, seed: int
 ) -> Screen:
-    """Read the held-out cells with the model's genes and normalisation."""
+    """Read the held-out cells with the model's genes and normalisation.
+
+    Parameters
+    ----------
+    test
+        The cells.
+    n_control
+        Control cells to test against.
+    """
     cells, x = model.expression(test, "test")
     normalised = _with_x(cells, x)
     return screen(normalised, model.pert_key, model.control, n_control=n_control, seed=seed, which="test")
@@ -48,6 +65,7 @@ def evaluate(
     seed: int = 0,
     n_cells: int | None = None,
     reference: Mapping[str, float] | None = None,
+    on_cells: Callable[[str, AnnData], None] = lambda name, cells: None,
 ) -> dict[str, Any]:
     """Return the scores of the model and of the baselines on `test`.
 
@@ -63,6 +81,8 @@ def evaluate(
         Cells to predict of each perturbation; as many as observed by default.
     reference
         Raw scores of the mean response, where `groups` is None and they are known.
+    on_cells
+        Called with the predicted cells of each predictor, controls included, and its name ("model" or a baseline's).
 
     Returns
     -------
@@ -88,13 +108,14 @@ def evaluate(
     raw, tables = {}, {}
     for name, delta in deltas.items():
         predicted = own if name == "model" else shifted(model, control_cells, labels, delta, sizes, seed)
+        on_cells(name, predicted)
         result = score_screens(
             screen(predicted, model.pert_key, model.control, n_control=n_control, seed=seed), truth, model.genes
         )
-        tables[name] = result.pop("per_perturbation")
+        tables[name] = result.pop("per_perturbation").assign(fdr=result.pop("fdr_per_perturbation"))
         n = len(tables[name])
         errors = tables[name].std(ddof=1) / np.sqrt(n) if n > 1 else tables[name].iloc[0] * np.nan
-        raw[name] = {k: float(result[k]) for k in METRICS} | {f"{k}_se": float(errors[k]) for k in METRICS}
+        raw[name] = {k: float(result[k]) for k in (*METRICS, "fdr")} | {f"{k}_se": float(errors[k]) for k in METRICS}
     reference = raw.get(REFERENCE, reference)
     if reference is not None:
         for scores in raw.values():
@@ -106,18 +127,59 @@ def evaluate(
         "diagnostics": collapse_report(deltas["model"], effects, truth.control),
         "n_perturbations": len(labels),
         "n_control": len(truth.control_rows),
+        "strata": saturation(tables),
         "reference": REFERENCE if reference is not None else None,
         "per_perturbation": {k: t.reset_index().to_dict("list") for k, t in tables.items()},
         "effects": {"names": labels, "predicted": deltas["model"], "observed": effects},
     }
 
 
+def saturation(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Return the model's scores in thirds of the perturbations by how far simple baselines solve them already.
+
+    The saturation of a perturbation is the share of the error of "no change" that its best baseline takes away,
+    1 - MAE(best) / MAE(no change). Empty with fewer than six perturbations, or without baselines.
+
+    Parameters
+    ----------
+    tables
+        Predictor to its scores, one row a perturbation; "model" among them.
+    """
+    others = [name for name in tables if name != "model"]
+    if "no change" not in others or len(tables["model"]) < 6:
+        return []
+    error = np.stack([tables[name]["mae"].to_numpy(float) for name in others])
+    best = np.min(error, axis=0)
+    share = 1 - best / np.maximum(tables["no change"]["mae"].to_numpy(float), 1e-12)
+    pds = np.stack([tables[name]["pds"].to_numpy(float) for name in others]).max(0)
+    rows = []
+    for words, part in zip(
+        ("least solved", "between", "most solved"), np.array_split(np.argsort(share), 3), strict=True
+    ):
+        own = tables["model"].iloc[part]
+        rows.append(
+            {"perturbations": words, "n": len(part), "solved": share[part].mean(), "mae": own["mae"].mean()}
+            | {"best_mae": best[part].mean(), "pds": own["pds"].mean(), "best_pds": pds[part].mean()}
+            | {"des": own["des"].mean(), "fdr": own["fdr"].mean()}
+        )
+    return [{k: float(v) if isinstance(v, np.floating) else v for k, v in row.items()} for row in rows]
+
+
 def shifted(
     model: Any, controls: AnnData, labels: list[str], deltas: np.ndarray, sizes: Mapping[str, int], seed: int
 ) -> AnnData:
-    """Return control cells moved by `deltas` (n_labels, n_genes), each gene rescaled, with the controls at the end."""
+    """Return control cells moved by `deltas` (n_labels, n_genes), each gene rescaled, with the controls at the end.
+
+    Parameters
+    ----------
+    controls
+        Control cells.
+    labels, deltas
+        Perturbations and their shifts.
+    sizes
+        Cells of each.
+    """
     import anndata as ad
-    import pandas as pd
 
     rng = np.random.default_rng(seed)
     cells, x = model.expression(controls, "controls")
@@ -136,10 +198,16 @@ def _shifts(predicted: AnnData, labels: list[str], pert_key: str, control: str) 
 
 
 def lines(metrics: dict[str, Any]) -> str:
-    """Return the held-out scores of the model and of every baseline, a line each."""
-    shown = [f"{'held-out ' + metrics['holdout']:<32}{'DES':>8}{'PDS':>8}{'MAE':>8}"]
-    for name, scores in {"model": metrics["model"], **metrics["baselines"]}.items():
-        shown.append(f"{name:<32}" + "".join(f"{scores[k]:>8.4f}" for k in ("des", "pds", "mae")))
+    """Return the held-out scores of the model and of every baseline and control, a line each."""
+    found = metrics.get("distribution") or {"own": "", "scores": []}
+    energy = {row["predictor"]: row["energy"] for row in found["scores"] if not row["predictor"].startswith("ceiling")}
+    if found["own"]:
+        energy["model"] = energy.pop(found["own"])
+    rows = {"model": metrics["model"], **metrics["baselines"]}
+    shown = [f"{'held-out ' + metrics['holdout']:<32}{'DES':>8}{'PDS':>8}{'MAE':>8}{'energy':>8}"]
+    for name in dict.fromkeys([*rows, *energy]):
+        values = [rows.get(name, {}).get(k) for k in ("des", "pds", "mae")] + [energy.get(name)]
+        shown.append(f"{name:<32}" + "".join(f"{'-' if v is None else format(v, '.4f'):>8}" for v in values))
     return "\n".join(shown)
 
 

@@ -23,11 +23,35 @@ def evaluate_files(
     baseline: Path | None = None,
     *,
     n_control: int | None = None,
+    real_controls: bool = False,
     scorer: str = "cell-eval",
     seed: int = 0,
     out: Path | None = None,
 ) -> dict[str, Any]:
-    """Return the scores; a run folder predicts the observed perturbations, as many cells, from the observed controls."""
+    """Return the scores; a run folder predicts the observed perturbations, as many cells, from the observed controls.
+
+    Parameters
+    ----------
+    predicted, observed
+        Files of cells; a run folder predicts for itself.
+    pert_key, control
+        Column and label of the controls; the run's, or the challenge's, by default.
+    baseline
+        A baseline's predictions, for scaled scores.
+    n_control
+        Control cells to test against; all by default.
+    scorer
+        Of `SCORERS`.
+    seed
+        Of the cells drawn.
+    out
+        Folder for the results; none by default.
+
+    Raises
+    ------
+    InputError
+        For an unknown scorer.
+    """
     if scorer not in SCORERS:
         raise InputError(f"scorer {scorer!r}{nearest(scorer, SCORERS)}")
     truth = read_data(observed)
@@ -46,13 +70,16 @@ def evaluate_files(
         guess = read_data(predicted)
     pert_key, control = pert_key or "target_gene", control or "non-targeting"
     if scorer == "cell-eval2":
-        from experiments.perturbation.scorer2 import scores_2026
+        from experiments.perturbation.scorer2 import scores_2026, with_controls_of
 
+        if real_controls:
+            guess = with_controls_of(guess, truth, pert_key, control)
         metrics = scores_2026(guess, truth, pert_key, control, seed=seed)
     else:
         reference = read_data(baseline) if baseline else None
-        metrics = scores(guess, truth, pert_key, control, reference, n_control=n_control, seed=seed)
-        table = metrics.pop("per_perturbation")
+        more: dict[str, Any] = {"n_control": n_control, "real_controls": real_controls, "seed": seed}
+        metrics = scores(guess, truth, pert_key, control, reference, **more)
+        table = metrics.pop("per_perturbation").assign(fdr=metrics.pop("fdr_per_perturbation"))
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             run_folder.write_text(out / "per_perturbation.csv", table.to_csv())

@@ -15,7 +15,19 @@ from qbmvae.perturbation.options import Options
 
 
 def architecture(options: Options, width: int, n_genes: int, backbone: str, path: Path) -> None:
-    """Draw the path from control cells and features to predicted cells."""
+    """Draw the path from control cells and features to predicted cells.
+
+    Parameters
+    ----------
+    options
+        Of the predictor.
+    width, n_genes
+        Values of the backbone, genes.
+    backbone
+        Its name.
+    path
+        PNG to write.
+    """
     figure, axes = new_figure(10.5, 2.9)
     axis = axes[0, 0]
     qubits = options.n_qubits * options.n_blocks

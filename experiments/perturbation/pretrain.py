@@ -1,4 +1,14 @@
-"""A small STATE network trained here, for experiments on what a pretrained backbone gives: none can be downloaded."""
+"""A small STATE network trained here, for experiments on what a pretrained backbone gives: none can be downloaded.
+
+Parameters
+----------
+n_genes, n_features, genes
+    Of the screen.
+hidden, layers, set_size
+    Size of the network, and cells that it sees at once.
+screen, epochs, seed, batch_size
+    What it is trained on, and how.
+"""
 
 from __future__ import annotations
 

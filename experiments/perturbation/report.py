@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from experiments.perturbation import plots
+from experiments.perturbation.distribution import SCORES
 from experiments.report.page import figure_of, page, settings_sections
 from experiments.report.tables import table
 from experiments.run_folder import write_text
@@ -29,11 +30,12 @@ PUBLISHED = {
     "mae_scaled": 0.0,
     "overall": 28.18,
 }
-COLUMNS = ("des", "pds", "mae", "des_scaled", "pds_scaled", "mae_scaled", "overall")
+COLUMNS = ("des", "pds", "mae", "fdr", "des_scaled", "pds_scaled", "mae_scaled", "overall")
 EXPLAIN = {
     "des": "differential expression score: overlap of predicted and observed genes; more is better",
     "pds": "perturbation discrimination score: is a prediction nearest to its own perturbation? .5 is chance",
     "mae": "mean absolute error of the perturbations' mean expression; less is better",
+    "fdr": "share of the significant genes of the prediction that are not significant in the truth; less is better",
     "des_scaled": "0: as the mean response; 1: perfect",
     "pds_scaled": "0: as the mean response; 1: perfect",
     "mae_scaled": "0: as the mean response; 1: perfect",
@@ -43,7 +45,22 @@ EXPLAIN = {
     "gate": "weight of the circuit next to the bypass",
     "n_trainable": "trained weights",
 }
-BEST = {"mae": "min"} | dict.fromkeys(("des", "pds", "des_scaled", "pds_scaled", "mae_scaled", "overall"), "max")
+DISTRIBUTION = (
+    "Held-out cells of a perturbation are halved: predictions and the first half (the ceiling) are compared with the "
+    "second, in the principal components of the held-out cells. Smaller is better; a two-sample accuracy of .5 cannot be "
+    "told apart."
+)
+STRATA = {
+    "solved": "share of the error of no change that the best baseline takes away",
+    "mae": "the model's",
+    "best_mae": "the best baseline's",
+    "pds": "the model's",
+    "best_pds": "the best baseline's",
+    "fdr": "share of the model's significant genes that are not significant in the truth",
+}
+BEST = {"mae": "min", "fdr": "min"} | dict.fromkeys(
+    ("des", "pds", "des_scaled", "pds_scaled", "mae_scaled", "overall"), "max"
+)
 
 
 def score_table(metrics: dict[str, Any]) -> pd.DataFrame:
@@ -96,6 +113,14 @@ def train_report(
              figure_of(out / "pca.png", "one dot a perturbation; a collapsed model puts them on one spot")
              + figure_of(out / "similarity.png", "a collapsed model predicts the same effect for all: one red square")},
         ]  # fmt: skip
+    if metrics.get("challenge_2026"):
+        sections.append(_challenge_2026(metrics["challenge_2026"]))
+    if metrics.get("strata"):
+        strata = table(
+            pd.DataFrame(metrics["strata"]).set_index("perturbations"), best=None, explain=STRATA, decimals=4
+        )
+        text = "Thirds of the held-out perturbations, by how far the best simple baseline solves them already."
+        sections.append({"title": "Where baselines are not enough", "texts": [text], "tables": [strata]})
     if metrics.get("distribution"):
         sections.append(_distribution(metrics["distribution"]))
     sections.append({"title": "Training", "figures": figure_of(out / "training.png", "by epoch")})
@@ -120,13 +145,21 @@ def _answer(metrics: dict[str, Any]) -> str:
     return text
 
 
-def _distribution(found: dict[str, Any]) -> dict[str, Any]:
+def _challenge_2026(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    cost = ("wall_seconds", "cpu_seconds", "peak_gib")
+    frame = pd.DataFrame(found).T.rename_axis("predictor").astype(float)
     text = (
-        "Held-out cells of a perturbation are halved: predictions and the first half (the ceiling) are compared with the "
-        "second, in the principal components of the held-out cells. Smaller is better; a two-sample accuracy of .5 cannot be "
-        "told apart. Means over perturbations ± 1.96 standard errors."
+        f"The metrics of cell-eval2's preset vcc2026, each the mean over perturbations that have it. Scoring the model took "
+        f"{frame['wall_seconds'].iloc[0]:.1f} s ({frame['cpu_seconds'].iloc[0]:.1f} s of CPU); the process held at most "
+        f"{frame['peak_gib'].max():.2f} GiB."
     )
+    shown = frame.drop(columns=[*cost])
+    return {"title": "Scores of the 2026 challenge", "texts": [text], "tables": [table(shown, best=None, decimals=4)]}
+
+
+def _distribution(found: dict[str, Any]) -> dict[str, Any]:
     frame = pd.DataFrame(found["scores"]).set_index("predictor")
+    text = f"{DISTRIBUTION} Means over perturbations ± 1.96 standard errors."
     tables = [table(frame, best=None, decimals=4)]
     return {"title": "Cells as a distribution", "texts": [text], "tables": tables, "list": found["verdict"]}
 
@@ -166,24 +199,32 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
     scores
         Columns "run", "predictor" and scores, half-widths in columns with the suffix " +-".
     margins
-        Columns "run", "baseline", margins of the model and their verdicts.
+        Columns "run", "against", margins of the model and their verdicts.
     """
     tables = [
-        table(part.drop(columns="run").set_index("predictor"), str(run), best=BEST, explain=EXPLAIN, decimals=4)
-        for run, part in scores.groupby("run", sort=False)
+        _run_table(part, ("des", "pds", "mae", "overall"), str(run)) for run, part in scores.groupby("run", sort=False)
     ]
+    known = scores.dropna(subset=[c for c in SCORES if c in scores], how="all") if "mmd" in scores else scores.iloc[:0]
+    cells = [_run_table(part, tuple(SCORES), str(run)) for run, part in known.groupby("run", sort=False)]
     against = [
-        table(part.drop(columns="run").set_index("baseline"), str(run), best=None, decimals=4)
+        table(part.drop(columns="run").dropna(axis=1, how="all").set_index("against"), str(run), best=None, decimals=4)
         for run, part in margins.groupby("run", sort=False)
     ]
-    worse = int((margins[["pds verdict", "mae verdict"]] == "WORSE").to_numpy().sum()) if len(margins) else 0
-    total = 2 * len(margins)
-    answer = (
-        f"In {total - worse} of {total} comparisons with a baseline the model is at least as good within the interval."
-    )
-    sections: list[dict[str, Any]] = [
-        {"title": "Margins of the model", "texts": ["Positive is better for the model."], "tables": against},
-        *settings_sections(out),
-    ]
+    verdicts = margins[[c for c in margins if c.endswith(" verdict")]].to_numpy().ravel()
+    worse, total = int((verdicts == "WORSE").sum()), int((verdicts != "").sum())
+    answer = f"In {total - worse} of {total} comparisons with another predictor the model is at least as good within the interval."
+    sections: list[dict[str, Any]] = []
+    if cells:
+        sections.append({"title": "Cells as a distribution", "texts": [DISTRIBUTION], "tables": cells})
+    text = "The first model of each table against the others, paired by seed; positive is better for it."
+    sections += [{"title": "Margins of the model", "texts": [text], "tables": against}, *settings_sections(out)]
     lead = {"texts": [answer, note], "tables": tables}
-    write_text(out / "report.html", page("Perturbation response over seeds", f"{len(tables)} runs", sections, lead))
+    write_text(
+        out / "report.html", page("Perturbation response over seeds", ", ".join(scores["run"].unique()), sections, lead)
+    )
+
+
+def _run_table(part: pd.DataFrame, columns: tuple[str, ...], title: str) -> Any:
+    kept = [c for c in part if c.removesuffix(" +-") in ("predictor", *columns)]
+    shown = part[kept].dropna(subset=[c for c in columns if c in kept], how="all").set_index("predictor")
+    return table(shown, title, best=BEST, explain=EXPLAIN, decimals=4)

@@ -1,4 +1,12 @@
-"""A training run: hold out, fit, save, score, report, in one folder that can be resumed."""
+"""A training run: hold out, fit, save, score, report, in one folder that can be resumed.
+
+Parameters
+----------
+config, out
+    The run's configuration and folder.
+progress
+    Takes a line of progress.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +24,7 @@ from experiments.perturbation.distribution_table import MIN_CELLS, cells_of, con
 from experiments.perturbation.distribution_table import verdict as distribution_verdict
 from experiments.perturbation.evaluate import evaluate, verdict
 from experiments.perturbation.report import train_report
+from experiments.perturbation.scorer2 import scores_2026
 from experiments.perturbation.splits import Split, split
 from qbmvae import fingerprint
 from qbmvae.perturbation import audit, boltzmann
@@ -24,7 +33,7 @@ from qbmvae.perturbation.files import load_model
 from qbmvae.perturbation.fitting import fit, training_groups
 from qbmvae.perturbation.groups import Groups
 from qbmvae.perturbation.model import PerturbationModel
-from samplers.errors import InputError
+from samplers.errors import InputError, MissingExtraError
 from samplers.files import write_atomically
 
 if TYPE_CHECKING:
@@ -39,7 +48,13 @@ Model = PerturbationModel | boltzmann.BoltzmannPerturbation
 
 
 def read_data(path: str | Path, genes: str | None = None) -> AnnData:
-    """Read an .h5ad, with the genes of a list where one is given."""
+    """Read an .h5ad, with the genes of a list where one is given.
+
+    Raises
+    ------
+    InputError
+        Where the file is not there or cannot be read.
+    """
     import anndata as ad
 
     from experiments.perturbation.challenge import read_gene_list
@@ -104,7 +119,18 @@ def data_identity(adata: AnnData, config: TrainConfig) -> dict[str, str]:
 
 
 def same_data(out: Path, adata: AnnData, config: TrainConfig) -> None:
-    """Raise InputError where a folder's run read other data."""
+    """Raise InputError where a folder's run read other data.
+
+    Parameters
+    ----------
+    adata
+        The cells that were read now.
+
+    Raises
+    ------
+    InputError
+        Names what has changed.
+    """
     if not (out / DATA).is_file():
         return
     before, now = run_folder.read_json(out / DATA), data_identity(adata, config)
@@ -148,6 +174,7 @@ def _trained(config: TrainConfig, train: AnnData, checkpoint: Path, progress: Pr
         return boltzmann.fit(
             train,
             options=options,
+            context_key=config.context_key,
             report=lambda row: progress(f"{row['stage']} step {row['epoch']}: {row['loss']:.4f}"),
             **common,
         )
@@ -173,7 +200,15 @@ def score_run(
     parts: Split,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Score the run's model and the baselines, and write metrics and report."""
+    """Score the run's model and the baselines, and write metrics and report.
+
+    Parameters
+    ----------
+    model
+        The fitted predictor.
+    train, test, parts
+        Cells of each side, and the split.
+    """
     cells, x = model.expression(train, "train")
     groups = training_groups(cells, x, config.pert_key, config.control, config.context_key, config.seed)
     metrics: dict[str, Any] = {
@@ -187,17 +222,36 @@ def score_run(
     effects = None
     if parts.test.any():
         progress("scoring the held-out cells and the baselines")
-        result = evaluate(model, test, groups, n_control=config.n_control, seed=config.seed)
+        predicted: dict[str, AnnData] = {}
+        on_cells = predicted.__setitem__
+        result = evaluate(model, test, groups, n_control=config.n_control, seed=config.seed, on_cells=on_cells)
         effects = result.pop("effects")
         tables = result.pop("per_perturbation")
         rows = [pd.DataFrame(table).assign(predictor=name) for name, table in tables.items()]
         run_folder.write_text(out / "per_perturbation.csv", pd.concat(rows).to_csv(index=False))
         metrics |= result | {"verdict": verdict(result | {"per_perturbation": tables})}
         metrics |= {k: v for k, v in result["model"].items() if not k.endswith("_se")}
+        metrics["challenge_2026"] = _challenge_2026(config, model, test, predicted, progress)
         metrics["distribution"] = _distribution(config, out, model, (x, train), test, groups, progress)
     run_folder.write_json(out / METRICS, metrics)
     train_report(out, config, model, metrics, effects)
     return metrics
+
+
+def _challenge_2026(
+    config: TrainConfig, model: Model, test: AnnData, predicted: dict[str, AnnData], progress: Progress
+) -> dict[str, dict[str, Any]] | None:
+    """Return cell-eval2's scores of each predictor with their time and memory; None, and a line why, where it cannot score."""
+    try:
+        cells, _ = model.expression(test, "test")
+        found = {
+            name: scores_2026(guess, cells, config.pert_key, config.control, seed=config.seed)
+            for name, guess in predicted.items()
+        }
+    except (MissingExtraError, InputError) as error:
+        progress(f"without the scores of 2026: {error}")
+        return None
+    return found
 
 
 def _distribution(

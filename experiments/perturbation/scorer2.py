@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import resource
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from qbmvae.perturbation import audit
@@ -21,6 +24,15 @@ def to_counts(adata: AnnData, totals: np.ndarray, *, seed: int = 0) -> AnnData:
     """Turn log1p-normalised cells into whole counts: expm1, scaled to totals drawn from `totals`, rounded at random.
 
     Cells that hold counts already are returned as they are.
+
+    Parameters
+    ----------
+    adata
+        The cells.
+    totals
+        Counts of observed cells.
+    seed
+        Of totals and rounding.
     """
     import anndata as ad
 
@@ -37,6 +49,22 @@ def to_counts(adata: AnnData, totals: np.ndarray, *, seed: int = 0) -> AnnData:
     return ad.AnnData(x.astype(np.float32), obs=adata.obs.copy(), var=adata.var[[]].copy())
 
 
+def with_controls_of(predicted: AnnData, observed: AnnData, pert_key: str, control: str) -> AnnData:
+    """Return the predicted cells as counts with the observed controls in place of their own."""
+    import anndata as ad
+
+    totals = np.asarray(observed.X.sum(axis=1)).ravel()
+    sides = [
+        part[(part.obs[pert_key].astype(str) == control).to_numpy() == is_control]
+        for part, is_control in ((predicted[:, observed.var_names], False), (observed, True))
+    ]
+    counts = [to_counts(part, totals[totals > 0]) for part in sides]
+    obs = pd.concat([part.obs[[pert_key]].astype(str) for part in sides])
+    obs.index = [f"cell-{i}" for i in range(len(obs))]
+    x = sp.vstack([sp.csr_matrix(part.X, dtype=np.float32) for part in counts], format="csr")
+    return ad.AnnData(x, obs=obs, var=observed.var[[]].copy())
+
+
 def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: str, *, seed: int = 0) -> dict[str, Any]:
     """Return the mean over perturbations of each metric of cell-eval2's preset "vcc2026", with its cost.
 
@@ -46,6 +74,10 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
         Counts, or log1p-normalised cells (turned into counts of the observed cells' totals).
     observed
         Counts.
+    pert_key, control
+        Column of perturbations, and label of the controls.
+    seed
+        Of the rounding.
 
     Returns
     -------
@@ -79,14 +111,12 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
     # a perturbation named after no measured gene (a drug, a construct) has no gene of its own to leave out
     targets = {name: name if name in genes else None for name in names}
     config = replace(cell_eval2.EvalConfig.from_preset("vcc2026"), target_gene_map=targets)
-    table = cell_eval2.compute_metrics(
-        to_counts(predicted, totals[totals > 0], seed=seed),
-        observed,
-        config=config,
-        pert_col=pert_key,
-        control=control,
-        num_threads=1,
-    )
+    counts = to_counts(predicted, totals[totals > 0], seed=seed)
+    # its progress bars and remarks would drown the run's own lines
+    with contextlib.redirect_stderr(io.StringIO()):
+        table = cell_eval2.compute_metrics(
+            counts, observed, config=config, pert_col=pert_key, control=control, num_threads=1
+        )
     summary = table.to_pandas().groupby("metric")["value"].mean()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     cost = {"wall_seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu, "peak_gib": peak}

@@ -40,6 +40,21 @@ def split(
         "perturbations": a `share` of them, or those in `values`, are unseen. "context": the cells of the contexts in
         `values` (by default the last). "combinations": a share of the labels that join single perturbations with
         `separator`. "cells": a share of the cells of each perturbation and of the controls. "none": everything trains.
+    control
+        Label of the controls.
+    contexts
+        (n_cells,) context of each cell, for "context".
+    values, share
+        What is held out, or how much.
+    separator
+        Joins the parts of a combination's label.
+    seed
+        Of the choice.
+
+    Raises
+    ------
+    InputError
+        Where nothing can be held out so.
     """
     if how not in HOLDOUTS:
         raise InputError(f"hold-out {how!r}{nearest(how, HOLDOUTS)}")

@@ -45,7 +45,8 @@ def bits_section(model: Any, cells: Any, labels: Sequence[Any]) -> list[dict[str
     ]
     if graph is not None:
         pictures += shown_figure(png(coupling_figure(graph)), "couplings beyond three standard errors; red attracts")
-    first = found.sort_values("effect", ascending=False).head(BITS).drop(columns="name")
+    first = found.sort_values("effect", ascending=False).head(PANELS).drop(columns="name")
+    first = first.rename(columns={"label_log_odds": "log odds"})
     text = "A bit's effect is the change of expected log expression when it turns on; its label is where it tells most."
     return [{"title": "What the bits mean", "texts": [text], "figures": pictures, "tables": [shown_table(first)]}]
 
@@ -120,6 +121,11 @@ def bits_over_cells(plane: np.ndarray, q: np.ndarray, table: pd.DataFrame, n_bit
         Of `QBMVAE.bit_table`: bits with the largest spread are shown, with the genes that rise.
     n_bits
         How many.
+
+    Raises
+    ------
+    InputError
+        Where coordinates and probabilities are of different cells.
     """
     if len(plane) != len(q):
         raise InputError(f"there are {len(plane)} coordinates, but probabilities of {len(q)} cells")

@@ -122,7 +122,15 @@ def curves(history: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> str:
 
 
 def lines(series: Mapping[str, Mapping[float, float]], xlabel: str, ylabel: str, title: str = "") -> str:
-    """Return one line for each name over a common axis."""
+    """Return one line for each name over a common axis.
+
+    Parameters
+    ----------
+    series
+        Name to points, x to y.
+    xlabel, ylabel, title
+        Texts.
+    """
     figure, axes = new_figure(6.6, 3.8)
     axis = axes[0, 0]
     for i, (name, points) in enumerate(series.items()):
@@ -136,7 +144,17 @@ def lines(series: Mapping[str, Mapping[float, float]], xlabel: str, ylabel: str,
 
 
 def intervals(rows: Sequence[tuple[str, float, float, float]], xlabel: str, title: str = "", zero: bool = True) -> str:
-    """Return estimates with their intervals, one a row: (name, estimate, low, high)."""
+    """Return estimates with their intervals, one a row: (name, estimate, low, high).
+
+    Parameters
+    ----------
+    rows
+        Name, estimate, low, high.
+    xlabel, title
+        Texts.
+    zero
+        Whether zero is marked, and rows are coloured by their side of it.
+    """
     figure, axes = new_figure(6.6, 0.9 + 0.3 * len(rows))
     axis = axes[0, 0]
     for i, (_, value, low, high) in enumerate(reversed(rows)):
@@ -172,7 +190,15 @@ def ranks(table: pd.DataFrame, title: str = "") -> str:
 
 
 def confusion(label: Any, predicted: Any, title: str = "") -> str:
-    """Return the share of each true type's cells that are predicted as each type."""
+    """Return the share of each true type's cells that are predicted as each type.
+
+    Parameters
+    ----------
+    label, predicted
+        Types, `(n_cells,)`.
+    title
+        Its text.
+    """
     label, predicted = np.asarray(label).astype(str), np.asarray(predicted).astype(str)
     names = sorted({*label, *predicted})
     shares = pd.crosstab(label, predicted, normalize="index").reindex(index=names, columns=names, fill_value=0)
@@ -190,7 +216,15 @@ def confusion(label: Any, predicted: Any, title: str = "") -> str:
 
 
 def agreement(pairs: Mapping[str, tuple[Any, Any]], xlabel: str, ylabel: str) -> str:
-    """Return scatter plots of one quantity against another that should equal it, with the diagonal."""
+    """Return scatter plots of one quantity against another that should equal it, with the diagonal.
+
+    Parameters
+    ----------
+    pairs
+        Title of a panel to x and y.
+    xlabel, ylabel
+        Texts.
+    """
     figure, axes = new_figure(3.6 * len(pairs), 3.3, ncols=len(pairs))
     for axis, (title, (x, y)) in zip(axes[0], pairs.items(), strict=True):
         low, high = float(min(np.min(x), np.min(y))), float(max(np.max(x), np.max(y)))

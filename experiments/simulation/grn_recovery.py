@@ -103,7 +103,15 @@ def score(scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 
 def run(seeds: int = 5, n_cells: int = 2000, beeline: Path | None = None) -> pd.DataFrame:
-    """Return one row a case and method."""
+    """Return one row a case and method.
+
+    Parameters
+    ----------
+    seeds, n_cells
+        Circuits of each kind, and cells of each.
+    beeline
+        Folder of BEELINE's networks.
+    """
     cases = simulated_cases(seeds, n_cells) + (beeline_cases(beeline) if beeline is not None else [])
     rows = []
     for k, (task, expression, truth) in enumerate(cases):

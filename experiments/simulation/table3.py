@@ -45,7 +45,17 @@ def variants() -> dict[str, dict[str, Any]]:
 
 
 def measure(config: dict[str, Any], n_cells: int, seed: int, n_bootstrap: int = 0) -> pd.DataFrame:
-    """Return probabilities in both conditions, p-values, folds and intervals of the paper's pairs."""
+    """Return probabilities in both conditions, p-values, folds and intervals of the paper's pairs.
+
+    Parameters
+    ----------
+    config
+        Of the simulator.
+    n_cells, seed
+        Of the simulation.
+    n_bootstrap
+        Draws for the intervals.
+    """
     data = simulate(config, n_cells=n_cells, seed=seed)
     sides = [data[data.obs["condition"] == name].copy() for name in (APART, TOGETHER)]
     table = compare_conditions(sides[0], sides[1], paper_pairs(), n_bootstrap=n_bootstrap)

@@ -38,6 +38,15 @@ def check_embedding(embedding: Any, n_cells: int | None = None) -> np.ndarray:
 def as_codes(values: Any, n_cells: int, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return labels as integer codes and their sorted names.
 
+    Parameters
+    ----------
+    values
+        Names, `(n_cells,)`.
+    n_cells
+        How many there must be.
+    name
+        What they are, in the message.
+
     Raises
     ------
     InputError

@@ -1,4 +1,18 @@
-"""Noise ceilings: what the data themselves allow, batch by batch, to be read with every score."""
+"""Noise ceilings: what the data themselves allow, batch by batch, to be read with every score.
+
+Parameters
+----------
+counts
+    `(n_cells, n_genes)`.
+batch, label
+    Of each cell, `(n_cells,)`.
+root
+    Row of the cell where pseudotime starts.
+min_cells
+    Smaller batches are left out.
+n_components, seed
+    Principal components; seed of folds and halves.
+"""
 
 from __future__ import annotations
 

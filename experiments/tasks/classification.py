@@ -27,6 +27,11 @@ def predict(classifier: str, train: np.ndarray, label: np.ndarray, test: np.ndar
         Labels of the training rows, `(n_train,)`.
     seed
         Seed of the classifier.
+
+    Raises
+    ------
+    InputError
+        For an unknown classifier.
     """
     classes, y = np.unique(label, return_inverse=True)
     if len(classes) == 1:
@@ -65,6 +70,11 @@ def folds(label: Any, groups: Any = None, n_folds: int = 5, seed: int = 0) -> It
         Number of folds.
     seed
         Seed of the assignment.
+
+    Raises
+    ------
+    InputError
+        Where there are too few cells or groups.
     """
     label = np.asarray(label)
     generator = np.random.default_rng(seed)
@@ -96,6 +106,17 @@ def cross_validate(
     """Return each cell's label as predicted by a classifier that did not see it, `(n_cells,)` strings.
 
     The embedding is taken as it is: whether its encoder saw the test cells is the caller's to state.
+
+    Parameters
+    ----------
+    embedding, label
+        `(n_cells, n_dimensions)` and `(n_cells,)`.
+    classifier
+        Of `CLASSIFIERS`.
+    groups
+        Held out as wholes; cells by default.
+    n_folds, seed
+        Of the folds.
     """
     x = check_embedding(embedding)
     y, names = as_codes(label, len(x), "label")
@@ -114,6 +135,11 @@ def classification_scores(label: Any, predicted: Any) -> dict[str, Any]:
         "accuracy", "balanced_accuracy", "precision", "recall", "f1" (all macro: every type counts the same),
         "precision_weighted", "recall_weighted", "f1_weighted", and "per_class": type to precision, recall, f1 and
         number of cells. A type that is only predicted, never true, does not enter the macro means.
+
+    Raises
+    ------
+    InputError
+        Where labels and predictions are of different cells.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -150,6 +176,15 @@ def close_pair(label: Any, predicted: Any, pair: Sequence[str], seed: int = 0, d
 
     The score is the mean of the two types' recalls among the cells that truly belong to one of them (chance .5 where
     every prediction falls on the pair).
+
+    Parameters
+    ----------
+    label, predicted
+        Types, `(n_cells,)`.
+    pair
+        The two types.
+    seed, draws
+        Of the bootstrap.
 
     Raises
     ------

@@ -88,7 +88,15 @@ def clustering(embedding: Any, label: Any, neighbors: Any = None, seed: int = 0)
 
 
 def best_cluster_f1(clusters: Any, label: Any, value: Any) -> float:
-    """Return the F1 of the cluster that matches one type best: scIB's isolated-label F1 at one resolution."""
+    """Return the F1 of the cluster that matches one type best: scIB's isolated-label F1 at one resolution.
+
+    Parameters
+    ----------
+    clusters, label
+        Of each cell, `(n_cells,)`.
+    value
+        The type.
+    """
     clusters, inside = np.asarray(clusters), np.asarray(label) == value
     best = 0.0
     for c in np.unique(clusters[inside]):

@@ -31,6 +31,11 @@ def predictive_checks(real: Any, generated: Any) -> dict[str, float]:
         "mean_r", "variance_r", "zeros_r": Pearson correlation over genes of log mean, log variance and the share of
         zeros; "zeros_error": mean absolute difference of that share; "depth_ks": Kolmogorov-Smirnov distance of the
         cells' totals; "correlation_r": Pearson correlation of the gene-gene correlations (50 most variable genes).
+
+    Raises
+    ------
+    InputError
+        Where both sides have different genes.
     """
     from scipy.stats import ks_2samp
 
@@ -65,7 +70,15 @@ def _pearson(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def joint_pca(real: Any, generated: Any, n_components: int = 30, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return both sets of counts, log-normalised, in the principal components of the real cells."""
+    """Return both sets of counts, log-normalised, in the principal components of the real cells.
+
+    Parameters
+    ----------
+    real, generated
+        Counts, cells by genes.
+    n_components, seed
+        Of the PCA.
+    """
     from sklearn.decomposition import PCA
 
     a, b = log_normalise(real), log_normalise(generated)
@@ -103,6 +116,13 @@ def two_sample_knn(x: np.ndarray, y: np.ndarray, k: int = 5, seed: int = 0, n_ma
     """Return how often a cell's side is guessed right from its k nearest neighbours: .5 where the sides are alike.
 
     Both sides are cut to the same size, so chance is .5; ties count half (Lopez-Paz and Oquab, ICLR 2017).
+
+    Parameters
+    ----------
+    x, y
+        Cells of both sides in one space.
+    k, n_max, seed
+        Neighbours, most cells of a side, seed of folds and subsample.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -127,6 +147,15 @@ def marker_recovery(real: Any, label: Any, generated: Any, n_markers: int = 20) 
 
     Generated cells get the majority type of their 15 nearest real cells (principal components of the real cells);
     markers are the genes with the largest difference of mean log expression between a type and the rest.
+
+    Parameters
+    ----------
+    real, label
+        Counts and types of real cells.
+    generated
+        Counts of generated cells.
+    n_markers
+        Marker genes of a type.
 
     Returns
     -------
@@ -158,7 +187,17 @@ def _top(expression: np.ndarray, inside: np.ndarray, n: int) -> np.ndarray:
 
 
 def generation(real: Any, generated: Any, label: Any = None, seed: int = 0) -> dict[str, float]:
-    """Score generated counts against real ones by all of the above; the markers need the real cells' types."""
+    """Score generated counts against real ones by all of the above; the markers need the real cells' types.
+
+    Parameters
+    ----------
+    real, generated
+        Counts, cells by genes.
+    label
+        Types of the real cells.
+    seed
+        Of the subsamples.
+    """
     x, y = joint_pca(real, generated, seed=seed)
     scores = {
         **predictive_checks(real, generated),

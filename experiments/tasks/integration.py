@@ -182,6 +182,13 @@ def pcr_comparison(before: np.ndarray, after: np.ndarray, batch: np.ndarray) -> 
 
     (R2_before - R2_after) / R2_before, where R2 is the variance-weighted mean, over principal components, of the
     variance explained by the batch (Büttner et al. 2018). NaN where the batch explains nothing before.
+
+    Parameters
+    ----------
+    before, after
+        Coordinates, `(n_cells, k)`.
+    batch
+        Of each cell, `(n_cells,)`.
     """
     explained = batch_variance(before, batch)
     if not explained > 1e-12:
@@ -209,7 +216,15 @@ def batch_variance(x: np.ndarray, batch: np.ndarray) -> float:
 
 
 def pcr_within_type(before: np.ndarray, after: np.ndarray, batch: np.ndarray, label: np.ndarray) -> float:
-    """Return PCR comparison inside each type with two batches or more, averaged by cells; NaN where there is none."""
+    """Return PCR comparison inside each type with two batches or more, averaged by cells; NaN where there is none.
+
+    Parameters
+    ----------
+    before, after
+        Coordinates, `(n_cells, k)`.
+    batch, label
+        Of each cell, `(n_cells,)`.
+    """
     scores, cells = [], []
     for value in np.unique(label):
         rows = np.flatnonzero(label == value)

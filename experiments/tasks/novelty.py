@@ -22,6 +22,11 @@ def novelty(known: Any, novel: Any) -> dict[str, float]:
     dict
         "auroc" (.5 is chance), "average_precision" and its chance level "prevalence", "fpr95": share of known cells
         flagged when 95 % of the novel ones are.
+
+    Raises
+    ------
+    InputError
+        Where one side is empty, or a score is not finite.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -41,7 +46,15 @@ def novelty(known: Any, novel: Any) -> dict[str, float]:
 
 
 def knn_distance(train: np.ndarray, cells: np.ndarray, k: int = 15) -> np.ndarray:
-    """Return each cell's mean distance to its k nearest training cells: the score that any embedding offers."""
+    """Return each cell's mean distance to its k nearest training cells: the score that any embedding offers.
+
+    Parameters
+    ----------
+    train, cells
+        Embeddings, `(n, k)`.
+    k
+        Neighbours.
+    """
     from sklearn.neighbors import NearestNeighbors
 
     return NearestNeighbors(n_neighbors=min(k, len(train))).fit(train).kneighbors(cells)[0].mean(axis=1)

@@ -135,7 +135,13 @@ def _agreement(own: np.ndarray, reference: np.ndarray) -> dict[str, float]:
 
 
 def weighted_pearson(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
-    """Return Pearson's correlation under weights; NaN where one side is constant or the weights sum to nothing."""
+    """Return Pearson's correlation under weights; NaN where one side is constant or the weights sum to nothing.
+
+    Parameters
+    ----------
+    x, y, weights
+        `(n,)` each.
+    """
     total = weights.sum()
     if not total > 0:
         return float("nan")

@@ -56,6 +56,17 @@ def silhouette_batch(
     """Return 1 - |silhouette of the batches| inside each type, averaged over the types with two batches or more.
 
     BRAS (Rautenstrauch and Ohler 2025) is this in cosine distance against all other cells ("mean_other").
+
+    Parameters
+    ----------
+    x
+        Coordinates, `(n_cells, k)`.
+    label, batch
+        Of each cell, `(n_cells,)`.
+    metric
+        "euclidean" or "cosine".
+    others
+        "nearest" batch or "mean" of all other batches.
     """
     scores = []
     for value in np.unique(label):

@@ -35,6 +35,11 @@ def diffusion_pseudotime(
     graph
         What `neighbour_graph` returns, where it was made before.
 
+    Raises
+    ------
+    InputError
+        For a root that is no row.
+
     Notes
     -----
     Haghverdi et al., Nature Methods 13, 845 (2016), on the root's connected component with 10 diffusion components;
@@ -115,6 +120,11 @@ def conservation(
         "unreachable": the share of the others; "worst_batch": the lowest "spearman" inside a batch
         of ten cells or more; "spearman_branches": mean over lineages, each lineage's own graph
         entered at its cell of smallest reference.
+
+    Raises
+    ------
+    InputError
+        Where the time is of other cells, known of fewer than three, or unknown at a root.
 
     Notes
     -----
@@ -207,7 +217,17 @@ def reference_pseudotime(pca: Any, batch: Any, root: int, n_neighbors: int = 15)
 
 
 def pick_roots(reference: Any, n_roots: int = 3, batch: Any = None) -> list[int]:
-    """Return rows of the cells with the smallest reference time, the earliest of each batch first."""
+    """Return rows of the cells with the smallest reference time, the earliest of each batch first.
+
+    Parameters
+    ----------
+    reference
+        Time of each cell, `(n_cells,)`, NaN where unknown.
+    n_roots
+        How many.
+    batch
+        Of each cell: roots are picked in each.
+    """
     known = np.asarray(reference, dtype=np.float64)
     order = [int(i) for i in np.argsort(known, kind="stable") if np.isfinite(known[i])]
     if batch is None:

@@ -46,8 +46,15 @@ def choose(counts: Counts, batch: np.ndarray, seed: int = 0) -> tuple[Literal["n
     excess = float(np.nanmax(found)) if np.isfinite(found).any() else 0.0
     kind: Literal["nb", "zinb"] = "zinb" if excess > THRESHOLD else "nb"
     share = f"{excess:.3f}".lstrip("0") if excess > 0 else "0"
-    than = "as read counts have" if kind == "zinb" else "as few as molecule counts have"
-    return kind, f"the excess of zeros over a negative binomial is {share} at most in a batch, {than}"
+    if kind == "zinb":
+        return (
+            kind,
+            f"an excess of zeros: in one batch {share} more of them than a negative binomial explains, as in counts of reads",
+        )
+    return (
+        kind,
+        f"no excess of zeros: at most {share} more of them than a negative binomial explains, as in counts of molecules",
+    )
 
 
 def zero_excess(x: sp.csr_matrix, rng: np.random.Generator) -> float:

@@ -39,6 +39,8 @@ class DrugData:
         `(n_lines,)` tissue of each line, or None.
     notes
         What was dropped or averaged on the way in, a sentence each.
+    mechanisms
+        `(n_drugs,)` how each drug acts, or None; scores are stratified by it.
     """
 
     molecules: MoleculeSet
@@ -53,6 +55,7 @@ class DrugData:
     target: Target = "ln_ic50"
     tissues: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
+    mechanisms: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.drug)

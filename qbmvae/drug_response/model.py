@@ -20,7 +20,7 @@ from qbmvae.drug_response.heads import CIRCUIT_HEADS, check_memory, machine_memo
 from qbmvae.drug_response.network import CellEncoderName, HybridNetwork
 from qbmvae.drug_response.response import Target, from_response
 from qbmvae.drug_response.splits import Split
-from qbmvae.drug_response.tables import feature_table
+from qbmvae.drug_response.tables import feature_table, line_labels
 from qbmvae.drug_response.training import TrainingOptions, predict, train
 from samplers.errors import InputError, nearest
 
@@ -146,7 +146,7 @@ class DrugResponse:
 
         Returns
         -------
-        Columns `drug`, `smiles`, `cosmic_id`, `response` (the trained scale) and the target: `ln_ic50` with `ic50_um`,
+        Columns `drug`, `smiles`, `cosmic_id` (as `features` has it), `response` (the trained scale) and the target: `ln_ic50` with `ic50_um`,
         or `auc`.
         """
         graphs = [molecule(s, where=f"molecule {k}") for k, s in enumerate(smiles)]
@@ -176,7 +176,7 @@ class DrugResponse:
             {
                 "drug": np.array(names, dtype=object)[drug],
                 "smiles": np.array([g.smiles for g in graphs], dtype=object)[drug],
-                "cosmic_id": table.index.to_numpy()[line],
+                "cosmic_id": line_labels(features)[line],
                 "response": response,
             }
         )

@@ -1,9 +1,9 @@
-"""Train, validation and test pairs: at random, or with drugs, cell lines or tissues that training never saw."""
+"""Train, validation and test pairs: at random, or with drugs, cell lines, tissues, or tissues and drugs that training never saw."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from qbmvae.drug_response.data import DrugData
 from qbmvae.drug_response.identity import same_molecule
 from samplers.errors import InputError, nearest
 
-SplitName = Literal["random", "blind-drug", "blind-line", "blind-tissue"]
-SPLITS: tuple[SplitName, ...] = ("random", "blind-drug", "blind-line", "blind-tissue")
+SplitName = Literal["random", "blind-drug", "blind-line", "blind-tissue", "blind-tissue-and-drug"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,10 @@ def split(
         The data set.
     kind
         "random", "blind-drug" (molecules that the network cannot tell apart, and salts of one parent, stay together),
-        "blind-line", "blind-tissue".
+        "blind-line", "blind-tissue", "blind-tissue-and-drug": the test's pairs have both a tissue and a drug that training
+        never saw, the validation pairs others; pairs with one of them alone are left out.
     validation, test
-        Shares, each in (0, 1), sum below 1.
+        Shares, each in (0, 1), sum below 1; of the tissues and of the drugs where both are blind.
     seed
         Source of the order.
 
@@ -53,6 +54,14 @@ def split(
     """
     if not (validation > 0 and test > 0 and validation + test < 1):
         raise InputError(f"validation {validation:g} and test {test:g} must be > 0 with a sum below 1")
+    if kind == "blind-tissue-and-drug":
+        # independent orders of tissues and of drugs
+        seeds = np.random.default_rng(seed).integers(2**31, size=2)
+        kinds: tuple[SplitName, SplitName] = ("blind-tissue", "blind-drug")
+        a, b = (
+            split(data, k, validation=validation, test=test, seed=int(s)) for k, s in zip(kinds, seeds, strict=True)
+        )
+        return Split(*(np.intersect1d(getattr(a, p), getattr(b, p)) for p in ("train", "validation", "test")))
     group = groups(data, kind)
     names = np.unique(group)
     if len(names) < 3:
@@ -65,9 +74,15 @@ def split(
 
 
 def sized_split(
-    data: DrugData, *, n_train: int, n_validation: int, n_test: int, seed: int | np.random.Generator | None = 0
+    data: DrugData,
+    *,
+    n_train: int,
+    n_validation: int,
+    n_test: int,
+    kind: SplitName = "random",
+    seed: int | np.random.Generator | None = 0,
 ) -> Split:
-    """Return a random split of stated sizes; with equal seed, validation and test, fewer training pairs are a subset of more.
+    """Return a split of stated sizes; with equal seed, validation and test, fewer training pairs are a subset of more.
 
     Parameters
     ----------
@@ -75,17 +90,27 @@ def sized_split(
         The data set.
     n_train, n_validation, n_test
         Numbers of pairs.
+    kind
+        See `split`; of a blind one, which takes 15 % of the groups for validation and for the test each, a random part.
     seed
         Source of the order.
 
     Raises
     ------
     InputError
-        Where the data hold fewer pairs.
+        The data, or a part of a blind split, hold too few pairs.
     """
     wanted = {"train": n_train, "validation": n_validation, "test": n_test}
     if sum(wanted.values()) > len(data):
         raise InputError(f"{sum(wanted.values())} pairs are wanted ({wanted}), the data hold {len(data)}")
+    if kind != "random":
+        rng = np.random.default_rng(seed)
+        whole = split(data, kind, validation=0.15, test=0.15, seed=rng)
+        parts = {name: rng.permutation(getattr(whole, name)) for name in wanted}
+        for name, n in wanted.items():
+            if len(parts[name]) < n:
+                raise InputError(f"{n} {name} pairs are wanted, a {kind} split of the data leaves {len(parts[name])}")
+        return Split(**{name: rows[: wanted[name]] for name, rows in parts.items()})
     order = np.random.default_rng(seed).permutation(len(data))
     held_out = n_test + n_validation
     return Split(train=order[held_out:][:n_train], validation=order[n_test:held_out], test=order[:n_test])

@@ -15,6 +15,8 @@ from qbmvae.drug_response.response import TARGETS, Target
 from samplers.errors import InputError, nearest, require
 
 DRUG_KEY, LINE_KEY = "drug_id", "cosmic_id"
+#: Columns of the drug table that say how a drug acts; the first that is there is read.
+MECHANISMS = ("mechanism", "pathway")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -133,6 +135,7 @@ def assemble(
         target,
         None if lines is None else _tissue_table(lines, list(matrix.index), line_key=line_key),
         notes,
+        _mechanism_table(drugs, list(molecules), drug_key=drug_key),
     )
 
 
@@ -160,6 +163,15 @@ def _drug_table(
     return molecules, names, without - set(molecules)
 
 
+def _mechanism_table(drugs: pd.DataFrame, drug_ids: list[str], *, drug_key: str = DRUG_KEY) -> np.ndarray | None:
+    """Return each drug's mechanism of action, "unknown" where the cell is empty; None without a column of `MECHANISMS`."""
+    column = next((c for c in MECHANISMS if c in drugs.columns), None)
+    if column is None:
+        return None
+    known = dict(zip(keys(drugs[drug_key]), drugs[column], strict=True))
+    return np.array(["unknown" if pd.isna(known[k]) else str(known[k]) for k in drug_ids])
+
+
 def feature_table(features: pd.DataFrame, *, binary: bool = True, line_key: str = LINE_KEY) -> pd.DataFrame:
     """Return the features as float32, indexed by line key; see `assemble` for what is refused.
 
@@ -177,13 +189,7 @@ def feature_table(features: pd.DataFrame, *, binary: bool = True, line_key: str 
     InputError
         For lines that come twice, and values that are no such numbers; the message names the place.
     """
-    table = features
-    if line_key in table.columns:
-        table = table.set_index(line_key)
-    elif table.columns.size and str(table.columns[0]).startswith("Unnamed"):
-        table = table.set_index(table.columns[0])
-    elif isinstance(table.index, pd.RangeIndex) and table.index.name != line_key:
-        _require(table, line_key, "the feature table")
+    table = _by_line(features, line_key)
     table = table.set_axis(keys(table.index), axis=0)
     if not table.index.is_unique:
         raise InputError(f"feature table: line {table.index[table.index.duplicated()][0]!r} is there twice")
@@ -203,6 +209,21 @@ def feature_table(features: pd.DataFrame, *, binary: bool = True, line_key: str 
             f"feature table: line {table.index[i]!r}, feature {table.columns[j]!r} is {values[i, j]:g}: features {cure}"
         )
     return pd.DataFrame(values, index=table.index, columns=table.columns)
+
+
+def line_labels(features: pd.DataFrame, *, line_key: str = LINE_KEY) -> np.ndarray:
+    """Return the lines of a feature table as the user wrote them, integers as integers, in the table's order."""
+    return _by_line(features, line_key).index.to_numpy()
+
+
+def _by_line(features: pd.DataFrame, line_key: str) -> pd.DataFrame:
+    if line_key in features.columns:
+        return features.set_index(line_key)
+    if features.columns.size and str(features.columns[0]).startswith("Unnamed"):
+        return features.set_index(features.columns[0])
+    if isinstance(features.index, pd.RangeIndex) and features.index.name != line_key:
+        _require(features, line_key, "the feature table")
+    return features
 
 
 def _tissue_table(lines: pd.DataFrame, line_ids: list[str], *, line_key: str = LINE_KEY) -> np.ndarray:

@@ -191,7 +191,7 @@ def match_genes(
 
 
 def of_genes(adata: AnnData, genes: list[str], which: str = "data") -> AnnData:
-    """Return the cells with these genes in this order, matched by name; the object itself where it has just these.
+    """Return the cells with these genes in this order, matched by name; the object itself where it has exactly these.
 
     Parameters
     ----------

@@ -99,17 +99,30 @@ def _same_perturbations(predicted: Screen, observed: Screen) -> None:
     )
 
 
-def overlap(predicted: Screen, observed: Screen) -> np.ndarray:
-    """DES of each perturbation, (P,): `overlap_at_N` of cell-eval; 0 where the truth has no significant gene."""
-    real_controls = prepare_controls(observed.x[observed.control_rows])
-    pred_controls = prepare_controls(predicted.x[predicted.control_rows])
-    out = np.zeros(observed.names.size)
+def overlap(predicted: Screen, observed: Screen, real_controls: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return DES and the false discoveries of each perturbation, (P,) each.
+
+    DES is `overlap_at_N` of cell-eval, 0 where the truth has no significant gene. False discoveries are the share of the
+    genes that are significant in the prediction and not in the truth; NaN where the prediction has none.
+
+    Parameters
+    ----------
+    predicted, observed
+        The screens.
+    real_controls
+        Test predicted cells against the observed controls, not against the predicted ones.
+    """
+    controls = prepare_controls(observed.x[observed.control_rows])
+    own = controls if real_controls else prepare_controls(predicted.x[predicted.control_rows])
+    des, false = np.zeros(observed.names.size), np.full(observed.names.size, np.nan)
     for i, name in enumerate(observed.names):
-        real = ranked_genes(*fold_change_and_fdr(observed.x[observed.rows[name]], real_controls))
+        real = ranked_genes(*fold_change_and_fdr(observed.x[observed.rows[name]], controls))
+        pred = ranked_genes(*fold_change_and_fdr(predicted.x[predicted.rows[name]], own))
         if real.size:
-            pred = ranked_genes(*fold_change_and_fdr(predicted.x[predicted.rows[name]], pred_controls))
-            out[i] = np.intersect1d(real, pred[: real.size], assume_unique=True).size / real.size
-    return out
+            des[i] = np.intersect1d(real, pred[: real.size], assume_unique=True).size / real.size
+        if pred.size:
+            false[i] = np.setdiff1d(pred, real, assume_unique=True).size / pred.size
+    return des, false
 
 
 def discrimination(predicted: np.ndarray, observed: np.ndarray, names: np.ndarray, genes: np.ndarray) -> np.ndarray:
@@ -144,6 +157,7 @@ def scores(
     baseline: AnnData | Mapping[str, float] | None = None,
     *,
     n_control: int | None = None,
+    real_controls: bool = False,
     seed: int | np.random.Generator | None = 0,
 ) -> dict[str, Any]:
     """Score predicted perturbed cells against observed ones.
@@ -162,13 +176,16 @@ def scores(
     n_control
         Evaluate against this many control cells drawn with `seed` (the same draw of rows in both where they have
         the same controls); all by default, as cell-eval does.
+    real_controls
+        Compare predicted cells with the observed controls, not with those of the prediction.
     seed
         Of the choice of control cells.
 
     Returns
     -------
     dict
-        "des", "pds", "mae": means over perturbations; "per_perturbation": DataFrame; with `baseline` also
+        "des", "pds", "mae", "fdr": means over perturbations; "per_perturbation": DataFrame; "fdr_per_perturbation":
+        Series, the share of significant genes of the prediction that are not significant in the truth; with `baseline` also
         "des_scaled", "pds_scaled", "mae_scaled" (0 = the baseline or worse, 1 = perfect), "overall" (0-100).
 
     Raises
@@ -182,13 +199,13 @@ def scores(
     options: dict[str, Any] = {"n_control": n_control, "seed": seed}
     truth = screen(observed, pert_key, control, which="observed", **options)
     result = score_screens(
-        screen(predicted, pert_key, control, which="predicted", **options), truth, observed.var_names
+        screen(predicted, pert_key, control, which="predicted", **options), truth, observed.var_names, real_controls
     )
     if baseline is not None:
         if not isinstance(baseline, Mapping):
             _same_genes(baseline, observed, "baseline")
             other = screen(baseline, pert_key, control, which="baseline", **options)
-            baseline = score_screens(other, truth, observed.var_names)
+            baseline = score_screens(other, truth, observed.var_names, real_controls)
         result |= scale_scores(result, baseline)
     return result
 
@@ -206,7 +223,7 @@ def _same_genes(predicted: AnnData, observed: AnnData, which: str = "predicted")
     raise InputError(f"{which}: genes are not those of observed in the same order: index with [:, observed.var_names]")
 
 
-def score_screens(predicted: Screen, observed: Screen, genes: Any) -> dict[str, Any]:
+def score_screens(predicted: Screen, observed: Screen, genes: Any, real_controls: bool = False) -> dict[str, Any]:
     """Score one `Screen` against another with the same genes; see `scores`.
 
     Parameters
@@ -215,13 +232,16 @@ def score_screens(predicted: Screen, observed: Screen, genes: Any) -> dict[str, 
         The screens.
     genes
         Their names.
+    real_controls
+        See `scores`.
     """
     _same_perturbations(predicted, observed)
+    des, false = overlap(predicted, observed, real_controls)
     table = pd.DataFrame(
         {
-            "des": overlap(predicted, observed),
+            "des": des,
             "pds": discrimination(
-                predicted.means - predicted.control,
+                predicted.means - (observed if real_controls else predicted).control,
                 observed.means - observed.control,
                 observed.names,
                 np.asarray(genes, dtype=object),
@@ -230,7 +250,9 @@ def score_screens(predicted: Screen, observed: Screen, genes: Any) -> dict[str, 
         },
         index=pd.Index(observed.names, name="perturbation"),
     )
-    return {name: float(table[name].mean()) for name in METRICS} | {"per_perturbation": table}
+    discoveries = pd.Series(false, table.index, name="fdr")
+    means = {name: float(table[name].mean()) for name in METRICS} | {"fdr": float(discoveries.mean())}
+    return means | {"per_perturbation": table, "fdr_per_perturbation": discoveries}
 
 
 def _raw(baseline: Mapping[str, float]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,17 @@ import numpy as np
 import torch
 
 from qbmvae.perturbation import audit
+from qbmvae.perturbation.boltzmann.choice import chosen
 from qbmvae.perturbation.boltzmann.conditions import reduced
 from qbmvae.perturbation.boltzmann.counts import count_matrix
+from qbmvae.perturbation.boltzmann.gaussian import fit_gaussian
+from qbmvae.perturbation.boltzmann.mean_shift import mean_shift
 from qbmvae.perturbation.boltzmann.model import BoltzmannPerturbation
 from qbmvae.perturbation.boltzmann.options import BoltzmannOptions
+from qbmvae.perturbation.boltzmann.source import encoded
 from qbmvae.perturbation.boltzmann.training import train
 from qbmvae.perturbation.features import Features
-from qbmvae.perturbation.fitting import resolve_features
+from qbmvae.perturbation.fitting import resolve_features, training_groups
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -31,6 +36,7 @@ def fit(
     control: str = "non-targeting",
     features: Features | str | Path | None = None,
     options: BoltzmannOptions | None = None,
+    context_key: str | None = None,
     separator: str = "+",
     seed: int = 0,
     report: Callable[[dict[str, Any]], None] | None = None,
@@ -47,6 +53,9 @@ def fit(
         None or "one-hot", "genes", a file, or `Features`; see `qbmvae.perturbation.fit`.
     options
         See `BoltzmannOptions`.
+    context_key
+        Column of obs with replicates, patients or cell lines: shifts of the mean are taken within each, and cells are made
+        by transport unless `options.how` says otherwise.
     separator
         Joins the names of a combination's parts.
     seed
@@ -69,13 +78,15 @@ def fit(
     target_sum = audit.median_total(counts) or 1.0
     with torch.random.fork_rng(devices=[]):
         QBMVAE.setup_anndata(counts)
-        vae = QBMVAE(counts, n_latent=options.n_latent, n_hidden=options.n_hidden, n_layers=options.n_layers)
+        prior = "boltzmann" if options.latent == "bits" else "gaussian"
+        sizes = {"n_latent": options.width, "n_hidden": options.n_hidden, "n_layers": options.n_layers}
+        vae = QBMVAE(counts, prior=prior, **sizes)
         epochs = options.epochs or int(np.clip(round(VISITS / counts.n_obs), 20, 200))
         vae.train(max_epochs=epochs, kl_weight=options.kl_weight, seed=seed, progress_bar=False)
-        q = vae.get_latent_representation(counts, representation="probabilities")
+        q = encoded(vae, counts, options)
     if report:
         report({"stage": "vae", "epoch": epochs, "loss": float(vae.history["elbo_validation"].iloc[-1, 0])})
-    _, x = counts, audit.log_normalised(counts, target_sum=target_sum)
+    x = audit.log_normalised(counts, target_sum=target_sum)
     table = resolve_features(features, adata, labels, control, x, separator)
     names, condition = np.unique(labels, return_inverse=True)
     conditions = reduced(table, names, control)
@@ -86,21 +97,32 @@ def fit(
         if report:
             report(history[-1])
 
-    machine = train(
-        q,
-        condition,
-        conditions.rows(names),
-        rank=options.rank,
-        steps=options.steps,
-        learning_rate=options.machine_learning_rate,
-        n_chains=options.n_chains,
-        n_sweeps=options.n_sweeps,
-        shift_scale=options.shift_scale,
-        seed=seed,
-        report=row,
-    )
-    notes = {"features": table.kind, "n_perturbations": len(names) - 1, "vae_epochs": epochs}
+    if options.latent == "gaussian":
+        machine: Any = fit_gaussian(q, condition, conditions.rows(names))
+    else:
+        machine = train(
+            q,
+            condition,
+            conditions.rows(names),
+            rank=options.rank,
+            steps=options.steps,
+            learning_rate=options.machine_learning_rate,
+            n_chains=options.n_chains,
+            n_sweeps=options.n_sweeps,
+            shift_scale=options.shift_scale,
+            seed=seed,
+            report=row,
+        )
+    shift = mean_shift(conditions, training_groups(adata, x, pert_key, control, context_key, seed))
+    notes: dict[str, Any] = {"features": table.kind, "n_perturbations": len(names) - 1, "vae_epochs": epochs}
     genes = adata.var_names.astype(str).tolist()
-    return BoltzmannPerturbation(
-        vae, machine, conditions, genes, pert_key, control, target_sum, options, seed, history, notes
+    model = BoltzmannPerturbation(
+        vae, machine, conditions, shift, genes, pert_key, control, target_sum, options, seed, history, notes
     )
+    if options.how is None:
+        # controls of a context that training did not see can only be moved
+        energy = chosen(model, counts, labels, seed) if context_key is None else {}
+        how = min(energy, key=lambda name: energy[name]) if energy else "transport"
+        notes["how"] = {"chosen": how, **energy}
+        model.options = replace(options, how=how)
+    return model

@@ -56,6 +56,11 @@ class ConditionalMachine:
         """Number of bits."""
         return len(self.bias)
 
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+        return self.n + self.n * (self.n - 1) // 2 + self.left.size + self.right.size
+
     def fields(self, features: np.ndarray, dose: float = 1.0) -> np.ndarray:
         """Return b + dose * A f of each row of features, `(n_conditions, n)`.
 

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
-import samplers
 from qbmvae.perturbation import audit
-from qbmvae.perturbation.boltzmann import gibbs
+from qbmvae.perturbation.boltzmann.codes import machine_codes
 from qbmvae.perturbation.boltzmann.conditions import Conditions
-from qbmvae.perturbation.boltzmann.counts import count_matrix
+from qbmvae.perturbation.boltzmann.counts import count_matrix, normalised
+from qbmvae.perturbation.boltzmann.gaussian import ConditionalGaussian
 from qbmvae.perturbation.boltzmann.machine import ConditionalMachine
-from qbmvae.perturbation.boltzmann.options import HOWS, KIND, BoltzmannOptions
+from qbmvae.perturbation.boltzmann.mean_shift import MeanShift
+from qbmvae.perturbation.boltzmann.options import HOWS, KIND, MEANS, BoltzmannOptions
+from qbmvae.perturbation.boltzmann.source import Source, encoded, spread
 from qbmvae.perturbation.features import Features
 from samplers.errors import InputError, nearest
 from samplers.files import write_bytes, write_json
@@ -26,8 +29,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 VAE, WEIGHTS, HEADER = "vae.safetensors", "model.safetensors", "model.json"
-# independent draws: a population cooled from beta 0
-SAMPLER = "population-annealing?num_sweeps=64"
 
 
 @dataclass
@@ -40,13 +41,16 @@ class BoltzmannPerturbation:
         A `QBMVAE`.
     machine, conditions
         The conditional prior, and its features.
+    shift
+        Mean shift of expression that the features predict.
     genes, pert_key, control, target_sum
         Of the training data; `target_sum` is the median total to which the scores normalise.
     """
 
     vae: Any
-    machine: ConditionalMachine
+    machine: ConditionalMachine | ConditionalGaussian
     conditions: Conditions
+    shift: MeanShift
     genes: list[str]
     pert_key: str
     control: str
@@ -76,12 +80,9 @@ class BoltzmannPerturbation:
     @property
     def n_trainable(self) -> int:
         """Trainable weights of the VAE's networks and of the conditional machine."""
-        m = self.machine
-        pairs = m.n * (m.n - 1) // 2
-        own = sum(
-            p.numel() for name, p in self.vae.module.named_parameters() if p.requires_grad and "prior" not in name
-        )
-        return own + m.n + pairs + m.left.size + m.right.size
+        weights = self.vae.module.named_parameters()
+        own = sum(p.numel() for name, p in weights if p.requires_grad and "prior" not in name)
+        return own + self.machine.n_parameters
 
     def counts(self, adata: AnnData, which: str = "data") -> AnnData:
         """Return the cells' counts with the model's genes, matched by name."""
@@ -93,29 +94,31 @@ class BoltzmannPerturbation:
         return adata, audit.log_normalised(adata, which, target_sum=self.target_sum)
 
     def encode(self, adata: AnnData, which: str = "data") -> np.ndarray:
-        """Return the bit probabilities of cells, `(n_cells, n_latent)`."""
-        return self.vae.get_latent_representation(self.counts(adata, which), representation="probabilities")
+        """Return the bit probabilities of cells, or their means in a Gaussian latent, `(n_cells, n_latent)`."""
+        return encoded(self.vae, self.counts(adata, which), self.options)
 
-    def bits(
+    def _drawn(self, q: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return q if self.options.latent == "gaussian" else (rng.random(q.shape) < q).astype(np.uint8)
+
+    def codes(
         self,
         labels: Sequence[str],
         n_cells: Sequence[int],
-        controls: np.ndarray,
+        start: np.ndarray,
         rng: np.random.Generator,
         *,
         how: str,
         dose: float = 1.0,
         clamp: Mapping[int, int] | None = None,
     ) -> np.ndarray:
-        """Return bits of perturbed cells, `(sum(n_cells), n_latent)` uint8.
+        """Return codes of perturbed cells, `(sum(n_cells), n_latent)`: bits (uint8), or the Gaussian twin's values.
 
         Parameters
         ----------
         labels, n_cells
             Perturbations and cells of each.
-        controls
-            Bit probabilities of the control cell that each perturbed cell starts from (transport only),
-            `(sum(n_cells), n_latent)`.
+        start
+            Codes of the control cell that each perturbed cell starts from (transport only), `(sum(n_cells), n_latent)`.
         rng
             The generator.
         how
@@ -124,29 +127,19 @@ class BoltzmannPerturbation:
             Factor on the shift of the fields: 0 gives control cells, 1 the perturbation.
         clamp
             Bit to 0 or 1.
-        """
-        shifted = self.machine.fields(self.conditions.rows(labels), dose)
-        owner = np.repeat(np.arange(len(labels)), n_cells)
-        from qbmvae.model.generation import checked_clamp
 
-        clamp = checked_clamp(clamp, self.machine.n)
-        if how == "transport":
-            z = (rng.random(controls.shape) < controls).astype(np.uint8)
-            gibbs.transport(
-                z, self.machine.bias, shifted, owner, self.machine.couplings, self.options.transport_sweeps, rng
-            )
+        Raises
+        ------
+        InputError
+            A perturbation without features, a bit that there is not.
+        """
+        rows = self.conditions.rows(labels)
+        if isinstance(self.machine, ConditionalGaussian):
             if clamp:
-                fixed = np.zeros(self.machine.n, bool)
-                for bit, value in clamp.items():
-                    z[:, bit], fixed[bit] = value, True
-                gibbs.sweep(z, shifted, owner, self.machine.couplings, self.options.transport_sweeps, rng, fixed)
-            return z
-        sampler, out = samplers.get(SAMPLER), []
-        clamped = {bit: 2 * value - 1 for bit, value in clamp.items()} or None
-        for row, n in zip(shifted, n_cells, strict=True):
-            draws = sampler.draw(self.machine.problem(row), int(n), 1.0, clamped=clamped, seed=rng)
-            out.append((rng.permutation(draws.resample(int(n), seed=rng).states) + 1) // 2)
-        return np.concatenate(out).astype(np.uint8)
+                raise InputError("clamp holds bits: a Gaussian latent has none")
+            return self.machine.codes(rows, n_cells, start, rng, how=how, dose=dose)
+        sweeps = self.options.transport_sweeps
+        return machine_codes(self.machine, rows, n_cells, start, rng, how=how, dose=dose, clamp=clamp, sweeps=sweeps)
 
     def predict(
         self,
@@ -158,6 +151,7 @@ class BoltzmannPerturbation:
         how: str | None = None,
         dose: float = 1.0,
         clamp: Mapping[int, int] | None = None,
+        mean: str | None = None,
     ) -> AnnData:
         """Predict perturbed cells.
 
@@ -167,15 +161,19 @@ class BoltzmannPerturbation:
             Cells to make of each perturbation; a combination's label joins its parts.
         controls
             Control cells of counts: the depth of a predicted cell is that of a control cell, and transport starts from
-            its bits. They are copied into the answer, at most `n_control` of them.
+            its bits and counts. They are copied into the answer, at most `n_control` of them.
         seed
             Of everything drawn.
         how
             "generate" or "transport"; the model's option by default.
         dose
-            Factor on the shift of the fields: between 0 and 1 interpolates, above 1 extrapolates.
+            Factor on the shift of the fields and of the mean: between 0 and 1 interpolates, above 1 extrapolates.
         clamp
             Bit to 0 or 1: the others follow.
+        mean
+            "ridge": rates are multiplied, gene by gene, so that the cells' mean expression is that of the controls plus
+            the shift that ridge regression on the features predicts. "decoder": the decoder's mean stays. By default the
+            model's option, else "ridge" for transport and "decoder" for generate.
         n_control
             Control cells in the answer; all by default.
 
@@ -191,11 +189,12 @@ class BoltzmannPerturbation:
             bit that there is not.
         """
         import anndata as ad
-        import pandas as pd
 
         how = how or self.options.how
-        if how not in HOWS:
-            raise InputError(f"how={how!r}{nearest(how, HOWS)}")
+        mean = mean or self.options.mean or ("ridge" if how == "transport" else "decoder")
+        for name, value, known in (("how", how, HOWS), ("mean", mean, MEANS)):
+            if value not in known:
+                raise InputError(f"{name}={value!r}{nearest(value, known)}")
         if not np.isfinite(dose):
             raise InputError(f"dose is {dose}: give a finite number")
         rng, labels = np.random.default_rng(seed), list(n_cells)
@@ -205,34 +204,36 @@ class BoltzmannPerturbation:
         if not len(usable):
             raise InputError("controls: no cell holds a count")
         sizes = [int(n_cells[name]) for name in labels]
-        rows = usable[_spread(len(usable), sum(sizes), rng)]
-        q = self.encode(cells, "controls")[rows] if how == "transport" else np.zeros((len(rows), self.machine.n))
-        bits = self.bits(labels, sizes, q, rng, how=how, dose=dose, clamp=clamp)
-        counts = self.decode(bits, totals[rows], int(rng.integers(2**31)))
+        rows = usable[spread(len(usable), sum(sizes), rng)]
+        start = np.zeros((len(rows), self.machine.n), np.uint8)
+        if how == "transport":
+            start = self._drawn(self.encode(cells, "controls")[rows], rng)
+        free = self.codes(labels, sizes, start, rng, how=how, dose=dose)
+        bits = self.codes(labels, sizes, start, rng, how=how, dose=dose, clamp=clamp) if clamp else free
+        shifts = dose * self.shift(self.conditions.rows(labels))
+        source = Source(self.vae, self.genes, self.target_sum, cells.X, totals)
+        base = source.normalised(usable).mean(0)
+        blocks = []
+        for shift, part in zip(shifts, np.split(np.arange(len(rows)), np.cumsum(sizes)[:-1]), strict=True):
+            own = start[part] if how == "transport" else None
+            # a dose of 0 leaves transported cells as they are
+            is_still = mean == "decoder" or (own is not None and not shift.any() and (free[part] == own).all())
+            target = None if is_still else base + shift
+            blocks.append(source.cells(rows[part], own, free[part], bits[part], target, int(rng.integers(2**31))))
+        counts = sp.vstack(blocks, format="csr")
         kept = np.arange(cells.n_obs)
         if n_control is not None and n_control < len(kept):
             kept = np.sort(rng.choice(kept, n_control, replace=False))
         names = [name for name, n in zip(labels, sizes, strict=True) for _ in range(n)] + [self.control] * len(kept)
         obs = pd.DataFrame({self.pert_key: pd.Categorical(names)}, index=[f"predicted-{i}" for i in range(len(names))])
         out = ad.AnnData(sp.vstack([counts, cells.X[kept]], format="csr"), obs=obs, var=pd.DataFrame(index=self.genes))
-        out.obsm["X_bits"] = np.vstack([bits, np.zeros((len(kept), bits.shape[1]), np.uint8)])
+        key = "X_bits" if self.options.latent == "bits" else "X_latent"
+        out.obsm[key] = np.vstack([bits, np.zeros((len(kept), bits.shape[1]), bits.dtype)])
         return out
 
-    def decode(self, bits: np.ndarray, totals: np.ndarray, seed: int) -> sp.csr_matrix:
-        """Return counts drawn for cells of these bits and total counts.
-
-        Parameters
-        ----------
-        bits
-            `(n_cells, n_latent)`.
-        totals
-            Total counts, `(n_cells,)`.
-        seed
-            Of the counts.
-        """
-        from qbmvae.model.generation import decoded
-
-        return decoded(self.vae.module, bits, totals, np.zeros((len(bits), 1), np.int64), None, seed)
+    def log1p(self, adata: AnnData) -> np.ndarray:
+        """Return the normalised expression of cells with the model's genes, dense."""
+        return normalised(self.counts(adata).X, self.target_sum)
 
     def predict_delta(
         self, labels: Sequence[str], controls: AnnData, *, n_cells: int = 200, seed: int = 0
@@ -265,13 +266,14 @@ class BoltzmannPerturbation:
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         self.vae.export(directory / VAE)
-        arrays = {name: np.ascontiguousarray(getattr(self.machine, name)) for name in ARRAYS}
+        arrays = {f.name: np.ascontiguousarray(getattr(self.machine, f.name)) for f in fields(self.machine)}
+        arrays |= {f"shift.{name}": np.ascontiguousarray(a) for name, a in self.shift._asdict().items()}
         arrays |= {"mean": self.conditions.mean, "basis": np.ascontiguousarray(self.conditions.basis)}
         arrays["features"] = np.ascontiguousarray(self.features.values)
         write_bytes(directory / WEIGHTS, save(arrays))
         table = self.features
         header = {
-            "format": 1,
+            "format": 2,
             "kind": KIND,
             **{k: getattr(self, k) for k in KEPT},
             "options": self.options.to_dict(),
@@ -297,23 +299,22 @@ class BoltzmannPerturbation:
             if not (directory / name).is_file():
                 raise InputError(f"no conditional machine in {directory}: {name} is missing")
         header, arrays = json.loads((directory / HEADER).read_text()), load_file(directory / WEIGHTS)
+        if header.get("format") != 2:
+            raise InputError(f"{directory} holds a conditional machine of an earlier version: train it again")
         table = header["features"]
         features = Features(tuple(table["names"]), arrays["features"], table["kind"], table["separator"])
         conditions = Conditions(features, header["control"], arrays["mean"], arrays["basis"])
+        options = BoltzmannOptions.from_dict(header["options"])
+        latent = LATENTS[options.latent]
         return cls(
             QBMVAE.from_export(directory / VAE),
-            ConditionalMachine(**{name: arrays[name] for name in ARRAYS}),
+            latent(**{f.name: arrays[f.name] for f in fields(latent)}),
             conditions,
-            options=BoltzmannOptions.from_dict(header["options"]),
+            MeanShift(**{name: arrays[f"shift.{name}"] for name in MeanShift._fields}),
+            options=options,
             **{k: header[k] for k in KEPT},
         )
 
 
 KEPT = ("genes", "pert_key", "control", "target_sum", "seed", "history", "notes")
-ARRAYS = tuple(f.name for f in fields(ConditionalMachine))
-
-
-def _spread(n: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """Return `wanted` positions among n, each as often as any other, in random order."""
-    rounds = [rng.permutation(n) for _ in range(-(-wanted // n))] or [np.zeros(0, np.int64)]
-    return np.concatenate(rounds)[:wanted]
+LATENTS = {"bits": ConditionalMachine, "gaussian": ConditionalGaussian}

@@ -9,7 +9,12 @@ from typing import Any
 from samplers.errors import InputError, nearest
 
 KIND = "boltzmann"
+#: Presets of this kind, and their own options.
+KINDS: dict[str, dict[str, str]] = {KIND: {}, "gaussian": {"latent": "gaussian"}}
 HOWS = ("generate", "transport")
+MEANS = ("ridge", "decoder")
+LATENTS = ("bits", "gaussian")
+CHOICES = {"how": HOWS, "mean": MEANS, "latent": LATENTS}
 
 
 @dataclass(frozen=True)
@@ -18,8 +23,10 @@ class BoltzmannOptions:
 
     Attributes
     ----------
+    latent
+        "bits" under a conditional Boltzmann machine; "gaussian" is the continuous twin, conditioned alike, as a control.
     n_latent, n_hidden, n_layers
-        Bits, and the VAE's hidden layers.
+        Bits (32 by default; 10 dimensions of the twin), and the VAE's hidden layers.
     epochs
         Of the VAE; by default about 600,000 visits to cells, between 20 and 200 epochs.
     kl_weight
@@ -29,12 +36,18 @@ class BoltzmannOptions:
     steps, machine_learning_rate, n_chains, n_sweeps, shift_scale
         Of the machine's fit, see `training.train`.
     how
-        "generate" draws cells from p(z | c); "transport" moves the bits of control cells, each with its own noise.
+        "generate" draws cells from p(z | c); "transport" moves the bits and counts of control cells, each with its own
+        noise. By default the way whose cells are nearer to training cells (energy distance), and transport where a context
+        column says that controls of another context may come.
+    mean
+        "ridge" makes the cells' mean expression that of the controls plus the shift which ridge regression on the features
+        predicts; "decoder" leaves it to the machine and the decoder. By default "ridge" for transport, "decoder" else.
     transport_sweeps
         Most passes of a transport.
     """
 
-    n_latent: int = 32
+    latent: str = "bits"
+    n_latent: int | None = None
     n_hidden: int = 128
     n_layers: int = 2
     epochs: int | None = None
@@ -45,16 +58,24 @@ class BoltzmannOptions:
     n_chains: int = 256
     n_sweeps: int = 2
     shift_scale: float = 1.0
-    how: str = "generate"
+    how: str | None = None
+    mean: str | None = None
     transport_sweeps: int = 5
 
     def __post_init__(self) -> None:
-        if self.how not in HOWS:
-            raise InputError(f"how={self.how!r}{nearest(self.how, HOWS)}")
+        for name, known in CHOICES.items():
+            value = getattr(self, name)
+            if value not in known and (value is not None or name == "latent"):
+                raise InputError(f"{name}={value!r}{nearest(value, known)}")
         for f in fields(self):
             value = getattr(self, f.name)
-            if f.name != "how" and value is not None and not (isinstance(value, (int, float)) and value > 0):
+            if f.name not in CHOICES and value is not None and not (isinstance(value, (int, float)) and value > 0):
                 raise InputError(f"{f.name}={value!r}: give a positive number")
+
+    @property
+    def width(self) -> int:
+        """Bits, or dimensions of the twin."""
+        return self.n_latent or (32 if self.latent == "bits" else 10)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain values."""

@@ -49,8 +49,13 @@ def test_a_stopped_comparison_goes_on(config, tmp_path, monkeypatch):
     compare(config, tmp_path)
     assert len(calls) == 16
 
-    assert set(found) == {"summary", "differences", "claims"}
-    assert len(found["summary"]) == 8 and len(found["differences"]) == 6 and len(found["claims"]) == 5
+    assert set(found) == {"summary", "differences", "mechanisms", "claims"}
+    assert (
+        not len(found["mechanisms"])
+        and len(found["summary"]) == 8
+        and len(found["differences"]) == 6
+        and len(found["claims"]) == 5
+    )
     assert found["summary"]["mse"].gt(0).all()
     results = pd.read_parquet(tmp_path / "results.parquet")
     assert len(results) == 16 and results["paper_mse"].notna().all()
@@ -60,6 +65,18 @@ def test_a_stopped_comparison_goes_on(config, tmp_path, monkeypatch):
     assert text.count("data:image/png;base64") == 2 and "16 of 16 trainings" in text
     with pytest.raises(InputError, match="another 'learning_rate'"):
         compare(build(CompareConfig, plain(config) | {"learning_rate": 0.1}), tmp_path)
+
+
+def test_blind_splits_and_strata_by_mechanism(config, files, tmp_path):
+    drugs = pd.read_csv(files["drugs"]).assign(pathway=["A", "A", "A", "B", "B", None])
+    drugs.to_csv(tmp_path / "drugs.csv", index=False)
+    values = plain(config) | {"tables": {**plain(config)["tables"], "drugs": str(tmp_path / "drugs.csv")}}
+    values["tables"]["lines"] = files["lines"]
+    values |= {"splits": ["random", "blind-tissue-and-drug"], "sizes": [{**values["sizes"][0], "test": 5}]}
+    found = compare(build(CompareConfig, values | {"common_test": 6, "heads": ["quantum"]}), tmp_path / "out")
+    assert set(found["summary"]["split"]) == {"random", "blind-tissue-and-drug"} and len(found["summary"]) == 6
+    assert set(found["mechanisms"]["mechanism"]) <= {"A", "B", "unknown"} and len(found["mechanisms"])
+    assert "By mechanism of action" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_test_never_chooses(config):

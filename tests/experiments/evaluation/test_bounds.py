@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.data.synthetic import synthetic
-from experiments.evaluation import embedding
+from experiments.evaluation import reference as references
 from experiments.evaluation.bounds import ROWS, integration_bounds
 from experiments.tasks.integration import integration
 
@@ -12,7 +12,7 @@ from experiments.tasks.integration import integration
 @pytest.fixture(scope="module")
 def found():
     cells = synthetic(300, 60, seed=0)
-    reference = embedding.reference(cells, "batch", "cell_type", tasks=("integration",))
+    reference = references.reference(cells, "batch", "cell_type", tasks=("integration",))
     return reference, integration_bounds(reference.pca, reference.batch, reference.label, cells.X)
 
 

@@ -5,7 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.report.bits import bits_over_cells, coupling_figure, effect_heatmap
+from experiments.data.synthetic import synthetic
+from experiments.report.bits import bits_over_cells, bits_section, coupling_figure, effect_heatmap
+from qbmvae import QBMVAE
 from samplers import InputError
 
 
@@ -46,3 +48,20 @@ def test_bits_are_drawn_over_the_cells():
     np.testing.assert_array_equal(panels[0].collections[0].get_array(), q[:, best])
     with pytest.raises(InputError, match="50 coordinates, but probabilities of 40"):
         bits_over_cells(q[:, :2], q[:40], table)
+
+
+def test_the_section_tells_of_each_bit_what_it_does_and_where_it_is_on():
+    adata = synthetic(n_cells=150, n_genes=40, seed=0)
+    QBMVAE.setup_anndata(adata, batch_key="batch")
+    label = adata.obs["cell_type"].astype(str).to_numpy()
+    for options, pictures in (({}, 3), ({"topology": "bipartite"}, 2)):
+        model = QBMVAE(adata, n_latent=6, n_hidden=16, **options)
+        model.train(max_epochs=2, seed=0, progress_bar=False)
+        (section,) = bits_section(model, adata, label)
+        assert len(section["figures"]) == pictures
+        columns = [column["name"] for column in section["tables"][0]["columns"]]
+        assert {"bit", "up", "down", "label", "log odds"} <= set(columns)
+        assert len(section["tables"][0]["rows"]) == 6
+    model = QBMVAE(adata, n_latent=6, n_hidden=16, prior="gaussian")
+    model.train(max_epochs=1, seed=0, progress_bar=False)
+    assert bits_section(model, adata, label) == []

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from experiments.tasks.arrays import nearest_neighbors
-from experiments.tasks.integration import BATCH, BESIDE, BIO, batch_variance, integration, pcr_within_type
+from experiments.tasks.integration import BATCH, BIO, EXTRA, batch_variance, integration, pcr_within_type
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_equals_the_benchmarker(cells):
         # kBET's eigensolver starts at random: one cell of a type may cross the threshold
         assert scores[name] == pytest.approx(float(expected[name]), abs=2e-2 if name == "KBET" else 6e-3), name
     assert scores["PCR comparison"] == pytest.approx(float(expected["PCR comparison"]), abs=1e-4)
-    assert set(BESIDE) <= set(scores)
+    assert set(EXTRA) <= set(scores)
     good, bad = scores, integration(np.zeros_like(x), batch, label, before)
     assert bad["KMeans ARI"] < 0.1 < good["KMeans ARI"]
 

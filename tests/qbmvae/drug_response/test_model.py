@@ -30,7 +30,7 @@ def test_save_and_load(fitted, tables, tmp_path):
 def test_predictions_are_every_molecule_on_every_line(fitted, tables):
     found = fitted.predict(["CCN", "CCO"], tables[1], names=["a", "b"])
     assert len(found) == 60 and list(found["drug"][::30]) == ["a", "b"]
-    assert list(found["cosmic_id"][:3]) == ["100", "101", "102"]
+    assert list(found["cosmic_id"][:3]) == [100, 101, 102]
     np.testing.assert_allclose(found["ic50_um"], np.exp(found["ln_ic50"]))
     clipped = found["response"].clip(1e-6, 1 - 1e-6)
     np.testing.assert_allclose(1 / (1 + found["ic50_um"] ** 0.1), clipped, rtol=1e-6)

@@ -17,7 +17,23 @@ def with_tissue(data):
     return replace(data, tissues=np.array([f"t{k % 5}" for k in range(30)]))
 
 
-@pytest.mark.parametrize("kind", SPLITS)
+def test_blind_tissues_and_drugs_share_neither_with_training(with_tissue):
+    parts = split(with_tissue, "blind-tissue-and-drug", validation=0.2, test=0.2, seed=1)
+    sides = [
+        (with_tissue.tissues[with_tissue.line[p]], with_tissue.drug[p])
+        for p in (parts.train, parts.validation, parts.test)
+    ]
+    assert all(len(p) for p, _ in sides)
+    for k in (0, 1):
+        held = [set(side[k]) for side in sides]
+        assert not (held[0] & held[1] or held[0] & held[2] or held[1] & held[2])
+    sized = sized_split(with_tissue, n_train=20, n_validation=2, n_test=3, kind="blind-tissue-and-drug", seed=1)
+    assert [len(p) for p in (sized.train, sized.validation, sized.test)] == [20, 2, 3]
+    with pytest.raises(InputError, match="150 train pairs are wanted"):
+        sized_split(with_tissue, n_train=150, n_validation=2, n_test=3, kind="blind-tissue-and-drug", seed=1)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SPLITS if kind != "blind-tissue-and-drug"])
 def test_parts_are_disjoint_complete_and_blind(with_tissue, kind):
     parts = split(with_tissue, kind, validation=0.2, test=0.2, seed=1)
     rows = np.concatenate([parts.train, parts.validation, parts.test])
