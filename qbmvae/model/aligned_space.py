@@ -77,6 +77,11 @@ class AlignedSpace(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @property
+    def n_axes(self) -> int:
+        """Axes of expression that are used; of a loaded model, those that it was saved with."""
+        return len(self.scales) or self.n_latent - self.n_code
+
+    @property
     def fitted(self) -> bool:
         """Whether the blocks are fixed."""
         return bool(len(self.scales))

@@ -223,7 +223,7 @@ def fitted_space(
     aligned = AlignedSpace(module.n_latent)
     found = [
         (module.vae.code(parameters), x, None if batch is None else batch.covariates.categories[0].cpu())
-        for parameters, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT)
+        for parameters, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes)
     ]
     code, coordinates = torch.cat([c for c, _, _ in found]), torch.cat([x for _, x, _ in found])
     aligned.fit_blocks(code, coordinates)
@@ -265,15 +265,16 @@ def fix_new_batches(module: QBMVAEModule, parts: Parts) -> None:
 
 
 def _blocks(module: QBMVAEModule, parts: Parts, aligned: AlignedSpace) -> Iterator[tuple[Tensor, Batch | None, Tensor]]:
-    for parameters, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT):
+    for parameters, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes):
         yield parameters, batch, aligned.blocks(module.vae.code(parameters), x)
 
 
 def _coordinates(
-    module: QBMVAEModule, parts: Parts, representation: str, counts_weight: float = 1.0
+    module: QBMVAEModule, parts: Parts, representation: str, counts_weight: float = 1.0, n_axes: int | None = None
 ) -> Iterator[tuple[Tensor, Batch | None, Tensor]]:
-    """Yield the posterior's parameters of a part of the cells, the part, and its coordinates in expression space."""
+    """Yield the posterior's parameters of a part of the cells, the part, and its leading coordinates in expression space."""
     space, (mean, components) = _space_and_axes(module, parts)
+    components = components[:n_axes]
     for parameters, batch in parts():
         code = module.vae.code(parameters)
         near = None if representation == "denoised" else batch
