@@ -105,7 +105,13 @@ def all_metrics(observed: np.ndarray, predicted: np.ndarray, drug: np.ndarray) -
 def by_mechanism(
     observed: np.ndarray, predicted: np.ndarray, drug: np.ndarray, mechanism: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """Return the correlations within drugs of each mechanism's pairs, and their number: arrays `(n_pairs,)`."""
+    """Return the correlations within drugs of each mechanism's pairs, and their number: arrays `(n_pairs,)`.
+
+    Parameters
+    ----------
+    mechanism
+        What each pair's drug acts on, `(n_pairs,)`.
+    """
     found = {}
     for name in np.unique(mechanism):
         rows = mechanism == name

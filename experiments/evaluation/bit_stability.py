@@ -50,7 +50,19 @@ class Bits:
 
 
 def train(adata: Any, batch_key: str | None, seed: int, epochs: int) -> Bits:
-    """Return the bits of one training that vary over the cells."""
+    """Return the bits of one training that vary over the cells.
+
+    Parameters
+    ----------
+    adata
+        Cells with counts in X.
+    batch_key
+        Column of obs with the batch, or None.
+    seed
+        Of the training.
+    epochs
+        How many.
+    """
     from qbmvae import QBMVAE
 
     QBMVAE.setup_anndata(adata, batch_key=batch_key)

@@ -46,6 +46,8 @@ def evaluate_files(
         Of the cells drawn.
     out
         Folder for the results; none by default.
+    real_controls
+        Whether the observed controls take the place of the predicted ones.
 
     Raises
     ------

@@ -50,7 +50,15 @@ def to_counts(adata: AnnData, totals: np.ndarray, *, seed: int = 0) -> AnnData:
 
 
 def with_controls_of(predicted: AnnData, observed: AnnData, pert_key: str, control: str) -> AnnData:
-    """Return the predicted cells as counts with the observed controls in place of their own."""
+    """Return the predicted cells as counts with the observed controls in place of their own.
+
+    Parameters
+    ----------
+    predicted, observed
+        Cells with the same genes.
+    pert_key, control
+        Column of obs with each cell's perturbation, and the label of the controls.
+    """
     import anndata as ad
 
     totals = np.asarray(observed.X.sum(axis=1)).ravel()

@@ -48,6 +48,11 @@ def expanded(name: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> li
         compared with the others. `each`: true, or a list of contexts, each of which is held out in turn. `seeds`: its own.
     seeds
         Of hold-out, weights and cells, where the run has none of its own.
+
+    Raises
+    ------
+    InputError
+        For presets without options, or a run that holds nothing out.
     """
     values = dict(settings)
     presets, each, seeds = values.pop("presets", None), values.pop("each", False), values.pop("seeds", seeds)
@@ -122,6 +127,15 @@ def pooled(frame: pd.DataFrame, by: str, columns: Sequence[str]) -> pd.DataFrame
     """Return means by run and `by`, and the 95 % t half-width (suffix " +-"): over contexts, where a run holds out several.
 
     Seeds of a context are averaged first: they share its cells. Without several contexts the interval is over seeds.
+
+    Parameters
+    ----------
+    frame
+        Scores, a row a run.
+    by
+        Column whose values are told apart.
+    columns
+        Scores to average.
     """
     found = []
     for _, part in frame.groupby("run", sort=False):

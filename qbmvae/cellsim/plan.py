@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from qbmvae.cellsim.reference import Reference, fit_reference
 from qbmvae.cellsim.shots import Segment, segments
 from samplers.errors import InputError
 
+Progress = Callable[[int, int], None]
 #: Entries (cells x genes) of one block.
 BLOCK_ENTRIES = 2**23
 
@@ -103,8 +104,15 @@ class Plan:
         profile[len(self.design.genes) :] = condition.hk_mean
         return profile
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield blocks of cells: condition after condition, in each type after type, in each shot after shot."""
+    def blocks(self, progress: Progress | None = None) -> Iterator[Block]:
+        """Yield blocks of cells: condition after condition, in each type after type, in each shot after shot.
+
+        Parameters
+        ----------
+        progress
+            Called after each block with (cells done, cells in all).
+        """
+        done = 0
         for c, condition in enumerate(self.design.conditions):
             for t in range(len(self.design.types)):
                 for s, segment in enumerate(self.segments[condition.name]):
@@ -115,6 +123,9 @@ class Plan:
                         shots = np.arange(first, first + n)
                         rng = self._rng(2, c, t, s, b)
                         yield self._block(condition, t, segment, shots, bits, rng)
+                        done += n
+                        if progress is not None:
+                            progress(done, self.n_rows)
 
     def _block(
         self, condition: Condition, t: int, segment: Segment, shots: np.ndarray, bits: np.ndarray, rng: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from qbmvae.cellsim.design import HOUSEKEEPING, REGULATED, Design
-from qbmvae.cellsim.plan import Plan
+from qbmvae.cellsim.plan import Plan, Progress
 from qbmvae.cellsim.reference import Reference
 from qbmvae.cellsim.truth import truth
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 Config = str | os.PathLike[str] | Mapping[str, Any]
-Progress = Callable[[int, int], None]
 
 
 def simulate(
@@ -64,21 +63,13 @@ def simulate(
     plan = Plan(config, n_cells, seed, reference)
     parts, tables = [], []
     bits: dict[str, list[np.ndarray]] = {c.name: [] for c in plan.design.conditions}
-    done = 0
-    for block in plan.blocks():
+    for block in plan.blocks(progress):
         parts.append(block.counts.astype(np.float32))
         tables.append((block.condition, block.obs))
         if block.bits is not None:
             bits[block.condition].append(block.bits)
-        done += block.counts.shape[0]
-        if progress is not None:
-            progress(done, plan.n_rows)
-    adata = AnnData(
-        X=sp.csr_matrix(sp.vstack(parts, format="csr")), obs=obs_table(plan.design, tables), var=var_table(plan)
-    )
-    if "x" in adata.obs:
-        adata.obsm["spatial"] = adata.obs[["x", "y"]].to_numpy()
-        adata.obs = adata.obs.drop(columns=["x", "y"])
+    obs, obsm = obs_tables(plan.design, tables)
+    adata = AnnData(X=sp.csr_matrix(sp.vstack(parts, format="csr")), obs=obs, var=var_table(plan), obsm=obsm)
     adata.uns["truth"] = truth(plan) | {"joint_bits": {name: np.concatenate(b) for name, b in bits.items()}}
     return adata
 
@@ -100,36 +91,32 @@ def simulate_to_file(
     ----------
     path
         Ends in `.h5ad` or `.zarr`.
-    config, n_cells, seed, reference
+    config, n_cells, seed, reference, progress
         As in `simulate`.
-    progress
-        Called with the cells that are done and all cells.
     """
     from qbmvae.cellsim.stream import writer
 
     plan = Plan(config, n_cells, seed, reference)
     with writer(Path(path)) as out:
-        tables, done = [], 0
-        for block in plan.blocks():
+        tables = []
+        for block in plan.blocks(progress):
             out.counts(block.counts.astype(np.float32))
             if block.bits is not None:
                 out.bits(block.condition, block.bits)
             tables.append((block.condition, block.obs))
-            done += block.counts.shape[0]
-            if progress is not None:
-                progress(done, plan.n_rows)
-        obs, obsm = obs_table(plan.design, tables), {}
-        if "x" in obs:
-            obsm["spatial"], obs = obs[["x", "y"]].to_numpy(), obs.drop(columns=["x", "y"])
+        obs, obsm = obs_tables(plan.design, tables)
         out.finish(obs, var_table(plan), truth(plan), obsm)
     return Path(path)
 
 
-def obs_table(design: Design, tables: list[tuple[str, dict[str, np.ndarray]]]) -> pd.DataFrame:
-    """Return `.obs` from the blocks' columns."""
+def obs_tables(
+    design: Design, tables: list[tuple[str, dict[str, np.ndarray]]]
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Return `.obs` from the blocks' columns, and `.obsm`: where cells stand, in simulations with space."""
     names = [c.name for c in design.conditions]
     condition = np.concatenate([np.full(len(obs["shot"]), names.index(name)) for name, obs in tables])
     columns = {key: np.concatenate([obs[key] for _, obs in tables]) for key in tables[0][1]}
+    obsm = {"spatial": np.stack([columns.pop("x"), columns.pop("y")], axis=1)} if "x" in columns else {}
     cell_type = pd.Categorical.from_codes(columns.pop("cell_type"), design.types)
     condition = pd.Categorical.from_codes(condition, names)
     index = pd.Index([f"{c}_{t}_{s}" for c, t, s in zip(condition, cell_type, columns["shot"], strict=True)])
@@ -142,7 +129,7 @@ def obs_table(design: Design, tables: list[tuple[str, dict[str, np.ndarray]]]) -
         elif key == "branch":
             values = pd.Categorical(values.astype(str))
         obs[key] = values
-    return obs
+    return obs, obsm
 
 
 def var_table(plan: Plan) -> pd.DataFrame:

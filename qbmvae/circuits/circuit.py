@@ -11,6 +11,7 @@ import torch
 from qbmvae.circuits import engines, inputs, observables
 from qbmvae.circuits.gate_list import GateList
 from qbmvae.circuits.gate_methods import GateMethods
+from samplers.checks import integer
 from samplers.errors import InputError
 
 
@@ -116,8 +117,7 @@ class Circuit(GateMethods):
         InputError
             Where `shots` is no positive integer.
         """
-        if isinstance(shots, bool) or not isinstance(shots, (int, np.integer)) or shots < 1:
-            raise InputError(f"shots={shots!r}: give a positive integer")
+        integer("shots", shots)
         with torch.no_grad():
             probabilities = self.probabilities(params, features).double().cpu().numpy()
         rng = np.random.default_rng(seed)

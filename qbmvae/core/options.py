@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
 from qbmvae.core import relaxations
-from samplers.checks import one_of
+from samplers.checks import integer, one_of
 from samplers.errors import InputError
 
 Options = TypeVar("Options")
@@ -100,8 +100,7 @@ class ModelOptions:
         one_of("dispersion", self.dispersion, get_args(Dispersion))
         one_of("normalisation", self.normalisation, get_args(Normalisation))
         for name in ("n_latent", "n_hidden", "n_layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+            integer(name, getattr(self, name))
         for name in ("dropout_rate", "decoder_dropout_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must be in [0, 1), not {getattr(self, name)}")

@@ -15,7 +15,8 @@ from qbmvae.drug_response.cell_network import DenseCellEncoder
 from qbmvae.drug_response.data import DrugData, pair_batch, shuffled_rows
 from qbmvae.drug_response.graph_network import MoleculeSet
 from qbmvae.drug_response.network import HybridNetwork
-from samplers.errors import InputError, nearest
+from samplers.checks import integer, one_of, positive
+from samplers.errors import InputError
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -58,14 +59,11 @@ class TrainingOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.optimiser not in OPTIMISERS:
-            raise InputError(f"optimiser {self.optimiser!r} is not known{nearest(self.optimiser, OPTIMISERS)}")
-        if not (np.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise InputError(f"learning rate must be > 0, not {self.learning_rate:g}")
+        one_of("optimiser", self.optimiser, OPTIMISERS)
+        positive("learning_rate", self.learning_rate)
         for name in ("epochs", "batch_size", "patience", "pairs_per_line"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name.replace('_', ' ')} must be 1 or more, not {value}")
+            if (value := getattr(self, name)) is not None:
+                integer(name, value)
 
 
 def default_epochs(n_train: int) -> int:

@@ -68,7 +68,7 @@ def refine(model: Model, sampler: Sampler, seed: int, **options: Any) -> dict[st
     Raises
     ------
     InputError
-        For a model without data, or a prior without couplings.
+        For a model without data, or with too few cells.
     """
     if model.adata is None:
         raise InputError("this model has no data to fit its prior to: load it with adata=")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from samplers.checks import integer, one_of, positive
 from samplers.errors import InputError, nearest
 
 CHOICES = {
@@ -93,18 +94,14 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, legal in CHOICES.items():
-            if getattr(self, name) not in legal:
-                raise InputError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(legal)}")
+            one_of(name, getattr(self, name), legal)
         for name in ("n_qubits", "n_blocks", "n_layers", "epochs", "batch_size"):
-            if not getattr(self, name) >= 1:
-                raise InputError(f"{name}={getattr(self, name)!r}: must be at least 1")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate={self.learning_rate!r}: must be positive")
+            integer(name, getattr(self, name))
+        positive("learning_rate", self.learning_rate)
         if self.bottleneck == "none" and self.bypass == "none":
             raise InputError("bottleneck='none' needs a bypass: 'linear' or 'mlp'")
         for part in self.tune:
-            if part not in TUNABLE:
-                raise InputError(f"tune={part!r}: choose among {', '.join(TUNABLE)}")
+            one_of("tune", part, TUNABLE)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain JSON values."""

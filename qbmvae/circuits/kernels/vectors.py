@@ -7,7 +7,7 @@ must be distinct or the same, never shifted.
 Parameters
 ----------
 a, re, im, out
-    Arrays of rows, C-contiguous; written.
+    Arrays of rows, C-contiguous; the operation says which are written.
 row, low, high
     Rows to work on.
 h, i, j, k

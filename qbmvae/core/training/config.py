@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from samplers.checks import one_of
+from samplers.checks import integer, non_negative, one_of, share
 from samplers.errors import InputError
 
 #: Arithmetic of matrix products, to torch's name for it.
@@ -109,11 +108,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "num_chains", "check_val_every_n_epoch", "early_stopping_patience"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-                raise InputError(f"{name} must be a whole number, not {value!r}")
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+            integer(name, getattr(self, name))
         for name in (
             "learning_rate",
             "prior_learning_rate",
@@ -122,10 +117,8 @@ class TrainingConfig:
             "cycle_consistency",
             "label_weight",
         ):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must be >= 0, not {getattr(self, name)}")
+            non_negative(name, getattr(self, name))
         for name in ("kl_warmup", "learning_rate_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is a share of the steps, in [0, 1], not {getattr(self, name)}")
+            share(name, getattr(self, name))
         one_of("fused", self.fused, ("auto", "off"))
         one_of("precision", self.precision, PRECISIONS)

@@ -33,10 +33,11 @@ class Supervision(nn.Module):
         self.weight = weight
         self.register_buffer("codes", torch.from_numpy(codes.astype(np.int64)), persistent=False)
         # at zero: no label pulls before the classifier has learned where types lie
-        self.heads = nn.ModuleList(nn.Linear(n_latent, n) for n in groups)
-        for head in self.heads:
+        heads = [nn.Linear(n_latent, n) for n in groups]
+        for head in heads:
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
+        self.heads = nn.ModuleList(heads)
 
     def forward(self, code: Tensor, rows: np.ndarray) -> Tensor:
         """Return the weighted cross-entropy, scalar.

@@ -33,7 +33,7 @@ class QBMVAEEmbedder:
         Parameters
         ----------
         adata
-            Training cells; X holds counts or log1p-normalised expression.
+            Training cells; X holds counts.
         n_latent
             Bits.
         max_epochs

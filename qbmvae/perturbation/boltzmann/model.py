@@ -22,7 +22,8 @@ from qbmvae.perturbation.boltzmann.mean_shift import MeanShift
 from qbmvae.perturbation.boltzmann.options import HOWS, KIND, MEANS, BoltzmannOptions
 from qbmvae.perturbation.boltzmann.source import Source, encoded, spread
 from qbmvae.perturbation.features import Features
-from samplers.errors import InputError, nearest
+from samplers.checks import number, one_of
+from samplers.errors import InputError
 from samplers.files import write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -192,11 +193,9 @@ class BoltzmannPerturbation:
 
         how = how or self.options.how
         mean = mean or self.options.mean or ("ridge" if how == "transport" else "decoder")
-        for name, value, known in (("how", how, HOWS), ("mean", mean, MEANS)):
-            if value not in known:
-                raise InputError(f"{name}={value!r}{nearest(value, known)}")
-        if not np.isfinite(dose):
-            raise InputError(f"dose is {dose}: give a finite number")
+        one_of("how", how, HOWS)
+        one_of("mean", mean, MEANS)
+        number("dose", dose)
         rng, labels = np.random.default_rng(seed), list(n_cells)
         cells = self.counts(controls, "controls")
         totals = np.asarray(cells.X.sum(1)).ravel()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from samplers.checks import one_of, positive
 from samplers.errors import InputError, nearest
 
 KIND = "boltzmann"
@@ -63,14 +64,11 @@ class BoltzmannOptions:
     transport_sweeps: int = 5
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            value = getattr(self, name)
-            if value not in known and (value is not None or name == "latent"):
-                raise InputError(f"{name}={value!r}{nearest(value, known)}")
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if f.name not in CHOICES and value is not None and not (isinstance(value, (int, float)) and value > 0):
-                raise InputError(f"{f.name}={value!r}: give a positive number")
+        for name, value in vars(self).items():
+            if name == "latent" or (name in CHOICES and value is not None):
+                one_of(name, value, CHOICES[name])
+            elif value is not None:
+                positive(name, value)
 
     @property
     def width(self) -> int:

@@ -38,9 +38,11 @@ def test_a_prior_is_scored_before_and_after_its_refit(tmp_path):
         assert row["iwae"] > row["elbo"]
         assert 0 <= row["two_sample"] <= 1
         assert 0 <= row["ceiling"] <= 1
+        assert 0 <= row["at_means"] <= 1
     rows += priors.run(cells, data, ModelSpec("bernoulli", "bernoulli", options), 0, max_epochs=3)
     rows += priors.run(cells, data, ModelSpec("gaussian", "vae", options), 0, max_epochs=2)
     assert "ceiling" not in rows[-1]
+    assert "at_means" not in rows[-2]
     table = priors.table(rows)
     assert f"| {rows[2]['elbo'] - rows[1]['elbo']:.2f} |" in table
     assert f"| {round(rows[1]['two_sample'] - rows[1]['ceiling'], 3):g} |" in table

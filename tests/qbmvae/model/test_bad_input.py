@@ -98,7 +98,7 @@ def test_options(adata):
         ({"prior": "boltzman"}, "nearest: 'boltzmann'"),
         ({"topology": "pegasos"}, "pegasus"),
         ({"gene_likelihood": "np"}, "gene_likelihood must be one of .*not 'np'"),
-        ({"n_latent": 0}, "n_latent must be at least 1"),
+        ({"n_latent": 0}, "n_latent must be a whole number >= 1, not 0"),
     ]:
         with pytest.raises(InputError, match=words):
             QBMVAE(adata, **options)

@@ -369,8 +369,8 @@ def test_tiny_data_and_odd_options(adata):
     assert np.isfinite(fitted(adata[:20].copy(), options={"normalisation": "layer"}, **one).get_elbo())
     for train, words in [
         ({"batch_size": 1}, 'normalisation="layer"'),
-        ({"max_epochs": 0}, "max_epochs must be at least 1"),
-        ({"max_epochs": 1.5}, "max_epochs must be a whole number, not 1.5"),
+        ({"max_epochs": 0}, "max_epochs must be a whole number >= 1, not 0"),
+        ({"max_epochs": 1.5}, "max_epochs must be a whole number >= 1, not 1.5"),
         ({"batch_size": 64.0}, "batch_size must be a whole number"),
         ({"validation_size": -0.1}, "validation_size"),
         ({"external_indexing": [[0.0, 1.0]]}, r"external_indexing\[0\] must be whole numbers"),

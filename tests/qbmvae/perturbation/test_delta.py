@@ -104,7 +104,7 @@ def test_wrong_options_are_named():
         preset("protoype")
     with pytest.raises(InputError, match="no option 'n_qubit'"):
         Options.from_dict({"n_qubit": 4})
-    with pytest.raises(InputError, match="decoder='mlp'"):
+    with pytest.raises(InputError, match="decoder must be one of .*not 'mlp'"):
         Options(decoder="mlp")
-    with pytest.raises(InputError, match="n_layers=0"):
+    with pytest.raises(InputError, match="n_layers must be a whole number >= 1, not 0"):
         Options(n_layers=0)

@@ -38,7 +38,9 @@ def _log_p(machine: LabelMachine, z: torch.Tensor) -> torch.Tensor:
     return log_weight - torch.logsumexp(log_weight, 0) + machine.log_shares
 
 
-@pytest.mark.parametrize("options", [{}, {"topology": "bipartite", "n_hidden_units": 3}, {"name": "bernoulli"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"topology": "bipartite", "n_hidden_units": 3}, {"name": "bernoulli"}, {"groups": (3, 2, 2)}]
+)
 def test_log_z_constants_and_labels_equal_enumeration(enumeration, options):
     machine, z = _machine(**options), enumeration.states(N)
     exact = _log_p(machine, z)
@@ -88,13 +90,14 @@ def test_kl_and_every_gradient_equal_enumeration(enumeration, kind):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"topology": "bipartite", "n_hidden_units": 3}])
+@pytest.mark.parametrize("options", [{}, {"topology": "bipartite", "n_hidden_units": 3}, {"groups": (3, 2)}])
 def test_the_fits_gradient_equals_that_of_the_enumerated_likelihood(enumeration, options):
     """With c at its optimum the likelihood is that of the bits given the labels: the two phases of the fit."""
     machine, z = _machine(**options), enumeration.states(N)
     logits = torch.randn(40, N, dtype=torch.float64)
-    logits = 60 * logits.sign() if options else logits
-    targets = torch.softmax(torch.randn(40, 3, dtype=torch.float64), 1)
+    hard, count = "topology" in options, len(machine.design)
+    logits = 60 * logits.sign() if hard else logits
+    targets = torch.softmax(torch.randn(40, count, dtype=torch.float64), 1)
     machine.log_shares.copy_(targets.mean(0).log())
     fitted = list(machine.parameters())
     q = torch.stack([enumeration.posterior(row) for row in logits])
@@ -103,13 +106,15 @@ def test_the_fits_gradient_equals_that_of_the_enumerated_likelihood(enumeration,
 
     # all states of each label, bits and hidden units, with their exact weights
     full = enumeration.states(machine.problem(0).n)
-    energies = [torch.from_numpy(machine.problem(k).energies((2 * full - 1).numpy().astype(np.int8))) for k in range(3)]
+    energies = [
+        torch.from_numpy(machine.problem(k).energies((2 * full - 1).numpy().astype(np.int8))) for k in range(count)
+    ]
     weights = torch.stack([torch.softmax(-e, 0) for e in energies]) * targets.mean(0)[:, None]
-    states = (2 * full - 1).expand(3, -1, -1)
+    states = (2 * full - 1).expand(count, -1, -1)
     fields = machine.fields().unsqueeze(1)
     negative = _surrogate(machine.prior, states[:, :, :N].add(1) / 2, weights, fields, states)
     positive = _Positive(machine, logits, targets, 0)
-    if options:
+    if hard:
         # hard bits and every cell: the draws are exact
         positive_value = (machine.U * positive.pushed).sum() - machine.prior.energy(torch.sigmoid(logits)).mean()
     else:
@@ -128,12 +133,13 @@ def _planted_cells(enumeration, machine, count, seed=0):
     return p, (2 * enumeration.states(N)[z].float() - 1) * 8, torch.eye(p.shape[1])[y]
 
 
-@pytest.mark.parametrize("options", [{}, {"topology": "bipartite", "n_hidden_units": 3}])
+@pytest.mark.parametrize("options", [{}, {"topology": "bipartite", "n_hidden_units": 3}, {"groups": (2, 2)}])
 def test_a_planted_machine_is_found(enumeration, options):
     planted = _machine(scale=1.0, **options)
     p, logits, targets = _planted_cells(enumeration, planted, 20_000)
     torch.manual_seed(2)
-    machine = LabelMachine(priors.make("boltzmann", N, n_input=5, **options), (3,))
+    shape = {name: value for name, value in options.items() if name != "groups"}
+    machine = LabelMachine(priors.make("boltzmann", N, n_input=5, **shape), planted.groups)
     fit_labels(machine, logits, targets, steps=600, learning_rate=0.05, penalty=1e-6)
     found = _log_p(machine.double(), enumeration.states(N)).exp().detach()
     empirical = torch.zeros_like(p)
@@ -197,15 +203,19 @@ def test_a_cells_prediction_does_not_depend_on_its_company():
     torch.testing.assert_close(machine.probabilities(logits, draws=4000).mean(0), together.mean(0), atol=0.05, rtol=0)
 
 
-def test_groups_are_summed_out_one_by_one():
-    machine = _machine(groups=(3, 2))
-    p = machine.probabilities(torch.randn(5, N, dtype=torch.float64)).detach()
-    for group, size in enumerate((3, 2)):
-        marginal = machine.marginal(p, group)
-        assert marginal.shape == (5, size)
-        torch.testing.assert_close(marginal.sum(1), torch.ones(5, dtype=torch.float64))
-    first = p[:, [0, 1]].sum(1)
-    torch.testing.assert_close(machine.marginal(p, 0)[:, 0], first)
+def test_groups_are_summed_out_or_clamped_one_by_one(enumeration):
+    """Each group's marginal, and the other group's given it, against the enumerated joint distribution."""
+    machine, z = _machine(groups=(3, 2)), enumeration.states(N)
+    joint = _log_p(machine, z).exp().reshape(-1, 3, 2)
+    # hard codes: their posterior is the code itself
+    p = machine.probabilities(60 * (2 * z - 1))
+    given = joint / joint.sum((1, 2), keepdim=True)
+    torch.testing.assert_close(machine.marginal(p, 0), given.sum(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(machine.marginal(p, 1), given.sum(1), atol=1e-6, rtol=0)
+    # one group clamped: the shares of the other's labels, the bits summed out
+    clamped = joint.sum(0)[1] / joint.sum(0)[1].sum()
+    shares = machine.log_shares.reshape(3, 2)[1].softmax(0)
+    torch.testing.assert_close(shares, clamped, atol=1e-6, rtol=0)
 
 
 def test_a_combination_that_never_occurs_is_never_predicted():
