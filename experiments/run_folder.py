@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,9 @@ CONFIG, VERSIONS, STATUS, METRICS, HISTORY, EMBEDDING = (
     "history.csv",
     "embedding.parquet",
 )
+
+#: Seconds that need no announcement.
+SOON = 5.0
 
 PACKAGES = (
     "qbmvae", "torch", "numpy", "scipy", "pandas", "numba", "anndata", "scanpy", "scvi-tools", "safetensors",
@@ -85,6 +89,35 @@ def absolute(data: str | Path | Sequence[str | Path]) -> str | list[str]:
         return str(data) if "://" in str(data) else os.path.abspath(data)
     made = [str(absolute(one)) for one in data]
     return made[0] if len(made) == 1 else made
+
+
+class Remaining:
+    """Says how long work of equal parts will still take, from the time that the parts so far took.
+
+    Parameters
+    ----------
+    total
+        Parts in all.
+    done
+        Parts done when the clock starts, now; by default it starts when a number of parts is first told.
+    """
+
+    def __init__(self, total: int, done: int | None = None):
+        self._total, self._since = total, None if done is None else (done, time.monotonic())
+
+    def after(self, done: int) -> str:
+        """Return ", about 3 min left"; nothing while there is nothing to tell it from, or where only seconds are left."""
+        now = time.monotonic()
+        first, start = self._since = self._since or (done, now)
+        left = (now - start) * (self._total - done) / (done - first) if done > first else 0.0
+        return f", about {duration(left)} left" if left >= SOON else ""
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in the unit that suits it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

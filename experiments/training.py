@@ -182,18 +182,19 @@ def finish(
         history = run_folder.history_table(model.history)
         run_folder.write_table(path / run_folder.HISTORY, history)
         stage("embedding")
-        embedding = model.get_latent_representation()
-        run_folder.write_table(path / run_folder.EMBEDDING, run_folder.embedding_table(adata.obs_names, embedding))
+        model.write_latent_representation(path / run_folder.EMBEDDING)
         stage("bounds and log Z")
         metrics = training_metrics(model, history, adata)
         run_folder.write_json(path / run_folder.METRICS, metrics)
         if report:
-            from experiments.report.training import training_report
+            from experiments.report.training import some_cells, training_report
+            from qbmvae.data.embedding_writer import read_rows
 
             stage("UMAP and report")
             shown = {k: v for k, v in config.items() if k != "status"}
-            page = training_report(path.name, shown, metrics, history, embedding, adata)
-            run_folder.write_text(path / "report.html", page)
+            written = read_rows(path / run_folder.EMBEDDING, rows := some_cells(adata.n_obs))
+            text = training_report(path.name, shown, metrics, history, written, adata[rows])
+            run_folder.write_text(path / "report.html", text)
     run_folder.write_status(path, "complete", epochs=metrics["epochs"])
     return metrics
 
@@ -299,12 +300,10 @@ def report_again(path: str | Path, target: str | Path) -> None:
     """
     import pandas as pd
 
-    from experiments.report.training import training_report
-
-    path = Path(path)
-    config = run_folder.open_run(path)
+    from experiments.report.training import some_cells, training_report
     from qbmvae.data import open_cells
 
+    path, config = Path(path), run_folder.open_run(path)
     adata = open_cells(config["data"], in_memory=config.get("in_memory", "auto"), layer=config["setup"].get("layer"))
     try:
         embedding = pd.read_parquet(path / run_folder.EMBEDDING)
@@ -313,7 +312,9 @@ def report_again(path: str | Path, target: str | Path) -> None:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}; train again") from None
     if not embedding.index.isin(adata.obs_names).all():
         raise InputError(f"{config['data']} no longer holds the cells of {path}")
-    adata = adata[embedding.index]
+    embedding = embedding.iloc[some_cells(len(embedding))]
     shown = {k: v for k, v in config.items() if k != "status"}
     metrics = run_folder.read_json(path / run_folder.METRICS)
-    run_folder.write_text(target, training_report(path.name, shown, metrics, history, embedding.to_numpy(), adata))
+    run_folder.write_text(
+        target, training_report(path.name, shown, metrics, history, embedding.to_numpy(), adata[embedding.index])
+    )

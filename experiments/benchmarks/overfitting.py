@@ -3,7 +3,7 @@
 At most 500 cells of each data set, all epochs to the end, ours and scVI, negative binomial with and without zero inflation,
 with dropout in our decoder: the best held-out -ELBO and its epoch, that of the last epoch, and the share of cells whose label
 their 15 nearest neighbours tell (five folds) at an eighth of the epochs and at the end. Run with
-`python -m experiments.benchmarks.overfitting --data FOLDER`.
+`python -m experiments.benchmarks.overfitting --data FOLDER --picture curves.svg`, which draws the curves too.
 
 Parameters
 ----------
@@ -114,16 +114,44 @@ def figures(curve: np.ndarray, early: float, late: float) -> dict[str, Any]:
         "-ELBO at the end": f"{curve[-1]:,.0f}",
         "kNN at 1/8": early,
         "kNN at the end": late,
+        "curve": curve,
     }
+
+
+def draw(curves: dict[tuple[str, str], np.ndarray], path: Path) -> None:
+    """Draw the held-out -ELBO by epoch, a panel a data set and a line a model; a dot marks each line's least value.
+
+    Parameters
+    ----------
+    curves
+        By data set and model.
+    path
+        The picture to write.
+    """
+    import matplotlib.pyplot as plt
+
+    sets, models = (list(dict.fromkeys(names)) for names in zip(*curves, strict=True))
+    figure, axes = plt.subplots(2, 2, figsize=(9, 6.4), layout="constrained", squeeze=False)
+    for axis, name in zip(axes.flat, sets, strict=False):
+        least = min(curve.min() for (data, _), curve in curves.items() if data == name)
+        for k, model in enumerate(models):
+            curve = curves[name, model]
+            line = {"color": f"C{k}", "linestyle": "--" if model.startswith("scVI") else "-"}
+            axis.plot(np.arange(1, len(curve) + 1), curve, linewidth=1.2, label=model, **line)
+            axis.plot(curve.argmin() + 1, curve.min(), "o", markersize=4, color=f"C{k}")
+        # the first epochs lie far above
+        axis.set(title=name, xlabel="epoch", ylabel="held-out -ELBO, nats a cell", ylim=(0.95 * least, 2.5 * least))
+    axes[0, 0].legend(fontsize=7)
+    figure.savefig(path)
 
 
 def main() -> None:
     """Run the study and print a table."""
     args = arguments(
         __doc__, data=(Path(), "folder of the data sets"), sets=(list(SETS), "files in that folder"), epochs=400, seeds=[0],
-        models=(["ours", "scVI"], "models whose name starts so"),
+        models=(["ours", "scVI"], "models whose name starts so"), picture=(Path(), "picture of the curves to write"),
     )  # fmt: skip
-    rows = []
+    rows, curves = [], {}
     one_quiet_thread()
     for path in args.sets:
         adata = cells_of(path, args.data)
@@ -137,8 +165,11 @@ def main() -> None:
                 start = time.process_time()
                 row = {"data": Path(path).stem, "model": name, "seed": seed}
                 row |= function(adata.copy(), label, args.epochs, seed, options)
+                curves.setdefault((row["data"], name), row.pop("curve"))
                 rows.append({**row, "CPU s": time.process_time() - start})
                 print(json.dumps(rows[-1]), flush=True)
+    if args.picture != Path():
+        draw(curves, args.picture)
     finish(f"held-out bounds of {CELLS} cells, {args.epochs} epochs, 1 thread", rows, args.out)
 
 

@@ -157,19 +157,34 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def sampler(parts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse the name of a sampler that there is not, wherever among the parts of a training it is given.
+    """Refuse a sampler that there is not, and options that it does not take, wherever among the parts of a training.
 
     Raises
     ------
     InputError
-        Names the nearest sampler.
+        Names the nearest sampler or option.
     """
     from samplers import registry
 
     for part in parts.values():
         name = part.get("sampler")
-        if isinstance(name, str) and (bare := name.partition("?")[0]) not in registry.names():
+        if not isinstance(name, str):
+            continue
+        bare, _, options = name.partition("?")
+        if bare not in registry.names():
             raise InputError(f"there is no sampler {bare!r}{nearest(bare, registry.names())}")
+        if options and not registry.available()[bare].remote:
+            registry.get(name)
+
+
+def model(options: Mapping[str, Any]) -> None:
+    """Refuse options of a model that are out of range or unknown words."""
+    from dataclasses import fields
+
+    from qbmvae.core.options import ModelOptions
+
+    known = {f.name for f in fields(ModelOptions)}
+    ModelOptions(**{k: v for k, v in options.items() if k in known})
 
 
 def training(options: Mapping[str, Any]) -> None:

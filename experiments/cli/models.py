@@ -87,6 +87,7 @@ def train(
             raise InputError(f"{missing} is missing: qbmvae train DATA.h5ad --batch-key KEY --out RUN")
         checks.new_folder(out)
         checks.sampler(parts)
+        checks.model(parts["model"])
         checks.training(parts["train"])
         checks.cells(data, **parts["setup"])
     use_threads(threads)

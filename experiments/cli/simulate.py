@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def simulate(
     values = load(values)
     from qbmvae.cellsim.simulate import simulate_to_file
 
-    path = simulate_to_file(out, values, n_cells, seed, progress=_progress if common.shows_progress else None)
+    path = simulate_to_file(out, values, n_cells, seed, progress=_progress() if common.shows_progress else None)
     if report is not None:
         _write_report(path, report)
     summary = _summary(path)
@@ -87,9 +88,19 @@ def _write_report(path: Path, report: Path) -> None:
     write_text(report, simulation_report(adata, path))
 
 
-def _progress(done: int, total: int) -> None:
-    end = "\n" if done == total else ""
-    print(f"\rsimulating: {done:,} of {total:,} cells", end=end, file=sys.stderr, flush=True)
+def _progress() -> Callable[[int, int], None]:
+    """Return what shows one line on stderr, the cells done and the time left."""
+    from experiments.run_folder import Remaining
+
+    started: list[Remaining] = []
+
+    def show(done: int, total: int) -> None:
+        started.extend([] if started else [Remaining(total, done=0)])
+        left, end = started[0].after(done), "\n" if done == total else ""
+        # what a longer line left behind is wiped
+        print(f"\rsimulating: {done:,} of {total:,} cells{left}".ljust(70), end=end, file=sys.stderr, flush=True)
+
+    return show
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -108,9 +108,12 @@ def run_entries(
     say(f"{len(entries)} fits, {len(entries) - len(missing)} done before")
     failed = 0
     calls = [(compute, out, entry) for entry in missing]
+    remaining = run_folder.Remaining(len(missing), done=0)
     for done, (key, error) in enumerate(each(_compute_and_write, calls, workers, ray), start=1):
         failed += error is not None
-        say(f"[{done}/{len(missing)}] {key.replace('/', ', ').replace('__', ', seed ')}: {error or 'done'}")
+        say(
+            f"[{done}/{len(missing)}] {key.replace('/', ', ').replace('__', ', seed ')}: {error or 'done'}{remaining.after(done)}"
+        )
     return {"fits": len(entries) - failed, "ran": len(missing) - failed, "failed": failed}
 
 

@@ -73,7 +73,8 @@ def write_tables(out: Path) -> dict[str, pd.DataFrame]:
     from experiments.drug_response.report import compare_report
 
     config = build(CompareConfig, run_folder.read_config(out))
-    results = read_cells(out)
+    # files come by name: the first split of the configuration comes first in every table, and carries the claims
+    results = read_cells(out).sort_values("split", key=lambda c: c.map(config.splits.index), kind="stable")
     found = tables(results)
     results.drop(columns=["history", "mechanisms"]).to_parquet(out / "results.parquet")
     for name, table in found.items():

@@ -67,7 +67,7 @@ def within_drug_pearson(observed: np.ndarray, predicted: np.ndarray, drug: np.nd
 
     left, right = centred(np.asarray(observed)), centred(np.asarray(predicted))
     # a prediction of the drug alone leaves rounding errors, which correlate with nothing
-    if np.ptp(right) <= 1e-9 * np.ptp(predicted):
+    if np.ptp(right) <= 1e-9 * np.abs(predicted).max():
         return float("nan")
     return pearson(left, right)
 
@@ -80,7 +80,7 @@ def within_drug_spearman(observed: np.ndarray, predicted: np.ndarray, drug: np.n
     _, group, counts = np.unique(drug, return_inverse=True, return_counts=True)
     observed, predicted = np.asarray(observed, dtype=float), np.asarray(predicted, dtype=float)
     # a prediction of the drug alone leaves rounding errors, whose order says nothing
-    predicted = np.round(predicted / (np.ptp(predicted) or 1.0), 9)
+    predicted = np.round(predicted / (np.abs(predicted).max() or 1.0), 9)
     ranks = [np.zeros(len(group)) for _ in range(2)]
     for k in np.flatnonzero(counts > 1):
         rows = np.flatnonzero(group == k)

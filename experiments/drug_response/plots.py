@@ -18,6 +18,8 @@ COLOURS = {
     "frozen": "#999999",
     "no-entanglement": "#33a02c",
     "drug-mean": "#222222",
+    "line-mean": "#a6cee3",
+    "drug-and-line-mean": "#08519c",
     "ridge": "#e7298a",
     "elastic-net": "#fb9a99",
     "random-forest": "#66c2a5",

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.drug_response import plots
-from experiments.drug_response.claims import METRICS
+from experiments.drug_response.claims import METRICS, WITHIN
 from experiments.drug_response.config import CompareConfig
 from experiments.drug_response.controls import MEANS
 from experiments.report.page import figure_of, page, settings_sections
@@ -27,7 +27,7 @@ EXPLAIN = {
     "spearman": "correlation of their ranks over all pairs",
     "concordance": "Lin's concordance: correlation that also punishes wrong scale and offset",
     "spearman_within_drug": "the same by ranks",
-    "pearson_within_drug": "correlation over the cell lines of each drug, averaged: what the mean of the drug cannot give",
+    "pearson_within_drug": "correlation after each drug's mean is taken out: what the mean of the drug cannot give",
     "cpu_seconds": "processor seconds of one training",
     "MSE lower by, %": "by how many per cent the quantum head's MSE is lower, paired by seed, with its 95 % interval",
     "gain, Pearson within drugs": "the quantum head's minus the other's, paired by seed, with its 95 % interval",
@@ -78,14 +78,17 @@ def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, foun
         f"{done} of {wanted} trainings are finished. Intervals are 95 % t intervals over seeds; differences are paired by "
         "seed. The epoch is chosen on validation pairs. The common test is the same for all training sizes."
     )
-    claims = found["claims"].set_index("claim")
+    short = compact(found["summary"])
+    at = short[(short["split"] == config.splits[0]) & (short["n_train"] == largest)]
     lead = {
-        "texts": [_claims_answer(found["claims"]), how],
-        "tables": [table(claims, best=None)],
+        "texts": [_within_answer(found["summary"], config.splits[0], largest), how],
+        "tables": [table(at[["model", "seeds", *WITHIN, "MSE x 1000"]].set_index("model"), best=BEST, explain=EXPLAIN)],
         "figures": figure_of(
             out / "sizes.png", "error by number of training pairs, 95 % intervals (Fig. 4 of the paper)"
         ),
     }
+    claims = table(found["claims"].set_index("claim"), best=None)
+    sections.append({"title": "Claims of the paper", "texts": [_claims_answer(found["claims"])], "tables": [claims]})
     if len(found["differences"]):
         rows = found["differences"]
         shown = pd.DataFrame({"split": rows["split"], "training pairs": rows["n_train"], "seeds": rows["seeds"]})
@@ -116,6 +119,18 @@ def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, foun
         text = "Pearson correlation within the drugs of a mechanism, mean over seeds with 95 % intervals."
         sections.append({"title": "By mechanism of action", "texts": [text], "tables": strata})
     _write(out, "Drug response: the quantum head against its controls", str(config.tables.ic50), sections, lead)
+
+
+def _within_answer(summary: pd.DataFrame, split: str, n_train: int) -> str:
+    rows = summary[(summary["split"] == split) & (summary["n_train"] == n_train)].dropna(subset=WITHIN[0])
+    if not len(rows):
+        return f"No model tells lines apart within drugs at {n_train:,} training pairs."
+    best = rows.loc[rows[WITHIN[0]].idxmax()]
+    text = f"Within drugs, {best['model']} predicts best: Pearson {best[WITHIN[0]]:.3f} at {n_train:,} training pairs, {split} split"
+    own = rows[rows["model"] == "quantum"]
+    if len(own) and best["model"] != "quantum":
+        text += f"; the quantum head has {own[WITHIN[0]].iloc[0]:.3f}"
+    return text + "."
 
 
 def _claims_answer(claims: pd.DataFrame) -> str:
@@ -217,7 +232,9 @@ def by_mechanism(strata: pd.DataFrame, metric: str = "pearson_within_drug") -> p
     pairs = shown.groupby(["split", "mechanism"], sort=False)["pairs"].mean().round().astype(int)
     wide = shown.pivot(index=["split", "mechanism"], columns="model", values="value")
     wide.insert(0, "pairs", pairs)
-    return wide.sort_values("pairs", ascending=False).sort_index(level="split", sort_remaining=False).reset_index()
+    place = {split: k for k, split in enumerate(strata["split"].unique())}
+    wide = wide.sort_values("pairs", ascending=False, kind="stable").reset_index()
+    return wide.sort_values("split", key=lambda c: c.map(place), kind="stable", ignore_index=True)
 
 
 def markdown(frame: pd.DataFrame) -> str:

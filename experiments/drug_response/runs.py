@@ -77,9 +77,12 @@ def train_run(config: TrainConfig, out: Path, *, progress: Callable[[str], None]
     model = DrugResponse(data, config.network, seed=config.seed)
     run_folder.create(out, asdict(config), started=(out / CHECKPOINT).is_file())
 
+    remaining = run_folder.Remaining(epochs)
+
     def line(loop: Loop) -> None:
         train_mse, validation_mse = (loop.history[f"mse_{part}"][-1][1] for part in ("train", "validation"))
-        progress(f"epoch {loop.epoch}/{epochs}: MSE {train_mse:.5f}, validation {validation_mse:.5f}")
+        left = remaining.after(loop.epoch)
+        progress(f"epoch {loop.epoch}/{epochs}: MSE {train_mse:.5f}, validation {validation_mse:.5f}{left}")
 
     model.fit(data, parts, training, checkpoint=out / CHECKPOINT, progress=line)
     model.save(out / MODEL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,15 @@ def evaluate_run(
     coordinates = model.get_latent_representation(adata, representation=representation)
     path = run_folder.fresh_folder(out)
     with run_folder.undo_on_error(path, keep_if=lambda: False):
-        say("preparing the cells")
+        stages = 1 + 2 * len(against) + 2
+        counted = itertools.count(1)
+        remaining = run_folder.Remaining(stages, done=0)
+
+        def begin(what: str) -> None:
+            k = next(counted)
+            say(f"[{k}/{stages}] {what}{remaining.after(k - 1)}")
+
+        begin("preparing the cells")
         prepared = prepare(
             adata, batch_key=batch_key, label_key=label_key, layer=setup.get("layer"), n_top_genes=config["n_top_genes"],
             max_cells=max_cells, time_keys=time_keys, root=root, branch_key=branch_key, tasks=tasks, seed=seed,
@@ -113,11 +122,11 @@ def evaluate_run(
         )  # fmt: skip
         embeddings = {OURS: coordinates[scored]}
         for name in against:
-            say(f"fitting {name}")
+            begin(f"fitting {name}")
             embeddings[name] = fit(name, budget).embed(None)[rows]
         results = {}
         for name, x in embeddings.items():
-            say(f"scoring {name}")
+            begin(f"scoring {name}")
             results[name] = embedding.score(x, found, tasks, pairs=pairs, seed=seed)
         seen = _trained_on(run) & set(adata.obs_names[scored].astype(str))
         metrics = {
@@ -136,6 +145,7 @@ def evaluate_run(
             "versions": run_folder.versions(),
         }
         metrics = run_folder.plain(metrics)
+        begin("writing tables and the report")
         write_tables(path, metrics)
         shown = adata[scored[some_cells(len(scored))]]
         more = bits_section(model, shown, shown.obs[label_key].astype(str).to_numpy())

@@ -153,7 +153,8 @@ def _challenge_2026(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         f"{frame['wall_seconds'].iloc[0]:.1f} s ({frame['cpu_seconds'].iloc[0]:.1f} s of CPU); the process held at most "
         f"{frame['peak_gib'].max():.2f} GiB."
     )
-    shown = frame.drop(columns=[*cost])
+    # long names in a column of their own, predictors next to each other
+    shown = frame.drop(columns=[*cost]).T.rename_axis("metric")
     return {"title": "Scores of the 2026 challenge", "texts": [text], "tables": [table(shown, best=None, decimals=4)]}
 
 

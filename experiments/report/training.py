@@ -10,7 +10,8 @@ import pandas as pd
 import yaml
 
 from experiments.report import plots
-from experiments.report.explorer import explorer, some_cells, variable_genes
+from experiments.report.explorer import explorer, variable_genes
+from experiments.report.explorer import some_cells as some_cells
 from experiments.report.page import figure, page
 from experiments.report.prior import sampler_section
 from experiments.report.values import number
@@ -37,7 +38,7 @@ def training_report(
     metrics: Mapping[str, Any],
     history: pd.DataFrame,
     embedding: np.ndarray,
-    adata: AnnData,
+    shown: AnnData,
 ) -> str:
     """Return the page of one training run.
 
@@ -50,20 +51,18 @@ def training_report(
     history
         Curves by epoch.
     embedding
-        `(n_cells, n_dimensions)`, the rows of `adata`.
-    adata
-        The cells.
+        `(n_cells, n_dimensions)`, of the cells that the page shows.
+    shown
+        Those cells, see `explorer.some_cells`.
     """
     setup = config["setup"]
-    rows = some_cells(adata.n_obs)
-    shown = adata[rows]
-    guess = [c for c in TYPE_COLUMNS if c in adata.obs][:1]
+    guess = [c for c in TYPE_COLUMNS if c in shown.obs][:1]
     views = explorer(
-        {"QBM-VAE": plots.plane(embedding[rows], seed=0)},
+        {"QBM-VAE": plots.plane(embedding, seed=0)},
         shown.obs,
         variable_genes(shown, setup.get("layer")),
         [*keys_of(setup.get("labels_key")), *guess, setup.get("batch_key")],
-        f"UMAP of the embedding of {len(rows):,} cells; genes are the most variable ones",
+        f"UMAP of the embedding of {shown.n_obs:,} cells; genes are the most variable ones",
     )
     cards = {
         text: number(int(metrics[key]) if key in ("cells", "genes", "epochs", "active_bits") else metrics[key])

@@ -22,38 +22,20 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from operator import xor
 
 import numpy as np
 
+from qbmvae.cellsim.ordering import ALL_ORDERS, Parents, best_order, circle, good_order
 from qbmvae.cellsim.parity import Observed, Turn, entropy_score, fit, likelihood, packed, table
 
 #: Flips of one gene and condition that are searched together; further ones are added one by one.
 TOGETHER = 2
 #: Most gates of one kind on one gene and condition.
 MOST = 6
-#: Genes in a circle up to which every order is tried, and random orders of more.
-ALL_ORDERS, SOME_ORDERS = 4, 8
 #: Nats by which a gene's own bits may differ between conditions by chance, and the price of each nat beyond.
 ALIKE, UNLIKE = 6.0, 10.0
-
-
-@dataclass(frozen=True)
-class Parents:
-    """What acts on a gene in one condition: genes that flip it, whether one flip is open, and (gene, late) rotations.
-
-    A rotation's control is the gene as measured; `late` says that it acts after the gene's flips.
-    """
-
-    flips: tuple[int, ...] = ()
-    open: bool = False
-    turns: tuple[tuple[int, bool], ...] = ()
-
-    @property
-    def size(self) -> int:
-        """Number of gates."""
-        return len(self.flips) + len(self.turns)
 
 
 @dataclass
@@ -139,17 +121,26 @@ class Search:
         self.train, self.held, self.kinds, self.allowed, self.least_gain = train, held, kinds, allowed, least_gain
         self.n = allowed.shape[0]
         self.banned: list[set[tuple[int, int]]] = [set(), set()]
+        self.known: dict[tuple[int, Parents, Parents], float] = {}
 
-    def value(self, gene: int, parents: Sequence[Parents]) -> float:
+    def value(self, gene: int, parents: Sequence[Parents], least: float = -math.inf) -> float:
         """Return log-likelihood less the price of the gates; a rotation's angle costs what the BIC takes, and 3 nats.
 
-        A flip is one of the rotations: without the price of its angle a rotation would always fit as well.
+        A flip is one of the rotations: without the price of its angle a rotation would always fit as well. Where the value
+        is surely not above `least`, a bound that is not either is returned.
         """
-        angles = sum(len(p.turns) for p in parents) * (0.5 * math.log(self.train.n_cells) + 3)
+        key = (gene, parents[0], parents[1])
+        if key in self.known:
+            return self.known[key]
+        price = self.least_gain * sum(p.size for p in parents)
+        price += sum(len(p.turns) for p in parents) * (0.5 * math.log(self.train.n_cells) + 3)
         together = self.train.fit(gene, parents)[0]
+        if together - price <= least:
+            return together - price
         # own bits that differ between the conditions contradict the model: their likelihood must not be traded for others'
         unlike = max(0.0, self.train.apart(gene, parents) - together - ALIKE)
-        return together - self.least_gain * sum(p.size for p in parents) - angles - UNLIKE * unlike
+        self.known[key] = together - price - UNLIKE * unlike
+        return self.known[key]
 
     def gene(self, gene: int) -> list[Parents]:
         """Return the parents of a gene in both conditions: one condition explained alone first, either one, then both."""
@@ -174,7 +165,7 @@ class Search:
                 best = parents
                 for new in itertools.chain(self.flips(gene, condition, parents), self.turns(gene, condition, parents)):
                     trial = [new if c == condition else p for c, p in enumerate(parents)]
-                    now = self.value(gene, trial)
+                    now = self.value(gene, trial, value + 1e-6)
                     if now > value + 1e-6:
                         best, value, improved = trial, now, True
                 parents = best
@@ -227,27 +218,31 @@ class Search:
     def run(self) -> list[list[Parents]]:
         """Return, for each gene, its parents in both conditions.
 
-        Genes are explained alone first; genes that then explain each other in a circle are explained again in the order
-        in which earlier genes may act on later ones that is best for all of them together.
+        Genes are explained alone first. Genes that then explain each other in a circle are explained again in the order in
+        which earlier genes may act on later ones that is best for all of them together. Where that makes a circle with
+        other genes, all of them are put in order anew: a choice between two genes may be wrong before a third has its place.
         """
         found = [self.gene(g) for g in range(self.n)]
-        for _ in range(self.n):
-            parts = [_circle([p[c] for p in found]) for c in (0, 1)]
+        known = {(g, frozenset[int]()): parents for g, parents in enumerate(found)}
+        ordered: list[list[tuple[int, ...]]] = [[], []]
+        while True:
+            parts = [circle([p[c] for p in found]) for c in (0, 1)]
             condition = 1 if parts[1] else 0
             part = parts[condition]
             if not part:
-                break
-            known: dict[tuple[int, frozenset[int]], list[Parents]] = {}
-            best = -math.inf
-            chosen: tuple[int, ...] = ()
-            for order in _orders(part):
-                value = sum(self.value(g, self.after(g, order, condition, known)) for g in order)
-                if value > best:
-                    best, chosen = value, order
-            for g in chosen:
-                found[g] = self.after(g, chosen, condition, known)
-            self.banned[condition] |= {(c, t) for k, t in enumerate(chosen) for c in chosen[k + 1 :]}
-        return found
+                return found
+            touched = [order for order in ordered[condition] if set(order) & set(part)]
+            ordered[condition] = [order for order in ordered[condition] if order not in touched]
+            self.banned[condition] = {pair for order in ordered[condition] for pair in _against(order)}
+            # genes that were explained alone are known only as long as nothing else is banned
+            memory = {key: p for key, p in known.items() if not key[1]} if not self.banned[0] | self.banned[1] else {}
+            genes = list(dict.fromkeys([*(g for order in touched for g in order), *part]))
+            search = best_order if len(genes) <= ALL_ORDERS else good_order
+            chosen = search(genes, partial(self._value_first, condition=condition, known=memory))
+            for k, g in enumerate(chosen):
+                found[g] = self.after(g, chosen[k:], condition, memory)
+            ordered[condition].append(chosen)
+            self.banned[condition] |= set(_against(chosen))
 
     def after(
         self,
@@ -265,7 +260,13 @@ class Search:
         known
             What was found before, by gene and the set of genes after it; added to.
         """
-        later = frozenset(order[order.index(gene) + 1 :])
+        later = frozenset(order) - {gene}
+        if (gene, later) in known:
+            return known[gene, later]
+        # with fewer genes to choose from, what needs none of the others stays the best
+        for (other, fewer), parents in known.items():
+            if other == gene and fewer <= later and not later & _acting(parents[condition]):
+                return parents
         if (gene, later) not in known:
             extra = {(c, gene) for c in later} - self.banned[condition]
             self.banned[condition] |= extra
@@ -273,8 +274,22 @@ class Search:
             self.banned[condition] -= extra
         return known[gene, later]
 
+    def _value_first(
+        self, order: tuple[int, ...], condition: int, known: dict[tuple[int, frozenset[int]], list[Parents]]
+    ) -> float:
+        return self.value(order[0], self.after(order[0], order, condition, known))
+
     def _controls(self, gene: int, condition: int) -> list[int]:
         return [c for c in range(self.n) if self.allowed[c, gene] and (c, gene) not in self.banned[condition]]
+
+
+def _against(order: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the pairs (control, target) that an order forbids."""
+    return ((c, t) for k, t in enumerate(order) for c in order[k + 1 :])
+
+
+def _acting(parents: Parents) -> frozenset[int]:
+    return frozenset(parents.flips) | {control for control, _ in parents.turns}
 
 
 def _without_one(parents: Parents) -> Iterator[Parents]:
@@ -283,38 +298,3 @@ def _without_one(parents: Parents) -> Iterator[Parents]:
         yield Parents(rest, parents.open and bool(rest), parents.turns)
     for k in range(len(parents.turns)):
         yield Parents(parents.flips, parents.open, (*parents.turns[:k], *parents.turns[k + 1 :]))
-
-
-def _orders(part: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield the orders of a few genes, or some at random of many."""
-    if len(part) <= ALL_ORDERS:
-        yield from itertools.permutations(part)
-        return
-    rng = np.random.default_rng(0)
-    for _ in range(SOME_ORDERS):
-        yield tuple(int(g) for g in rng.permutation(part))
-
-
-def _circle(parents: Sequence[Parents]) -> list[int] | None:
-    """Return genes whose own bits cannot be told from the measured ones: a singular map, or turns in a circle."""
-    import networkx as nx
-
-    graph = nx.DiGraph((c, t) for t, p in enumerate(parents) for c in (*p.flips, *(c for c, _ in p.turns)))
-    for part in nx.strongly_connected_components(graph):
-        if len(part) < 2:
-            continue
-        turned = any(c in part for t in part for c, _ in parents[t].turns)
-        if turned or not _invertible(sorted(part), parents):
-            return sorted(part)
-    return None
-
-
-def _invertible(part: list[int], parents: Sequence[Parents]) -> bool:
-    rows = {t: {t} ^ {c for c in parents[t].flips if c in part} for t in part}
-    for t in part:
-        pivot = next((g for g, row in rows.items() if t in row), None)
-        if pivot is None:
-            return False
-        chosen = rows.pop(pivot)
-        rows = {g: row ^ chosen if t in row else row for g, row in rows.items()}
-    return True

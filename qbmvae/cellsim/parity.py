@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numba
 import numpy as np
 
 #: Cells where a rotation's control turned its target up, and where it turned it down.
@@ -55,16 +56,14 @@ def _patterns(turns: list[Turn], full: int) -> Iterator[tuple[list[float], int]]
     yield from parts
 
 
+@numba.njit(cache=True)
 def likelihood(u: np.ndarray, on: np.ndarray, total: np.ndarray) -> float:
-    """Return the log-likelihood of counts of cells at angles u, P(on) = sin^2(u / 2), kept off 0 and 1.
-
-    Parameters
-    ----------
-    u
-        Angles in radians.
-    """
-    p = np.clip(np.sin(u / 2) ** 2, 1e-4, 1 - 1e-4)
-    return float((on * np.log(p) + (total - on) * np.log1p(-p)).sum())
+    """Return the log-likelihood of counts of cells at angles u, P(on) = sin^2(u / 2), kept off 0 and 1."""
+    value = 0.0
+    for k in range(len(u)):
+        p = min(max(math.sin(u[k] / 2) ** 2, 1e-4), 1 - 1e-4)
+        value += on[k] * math.log(p) + (total[k] - on[k]) * math.log1p(-p)
+    return value
 
 
 def entropy_score(on: int, total: int) -> float:
@@ -73,25 +72,32 @@ def entropy_score(on: int, total: int) -> float:
     return on * math.log(p) + (total - on) * math.log1p(-p)
 
 
+@numba.njit(cache=True)
 def fit(design: np.ndarray, on: np.ndarray, total: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the largest log-likelihood, the angles (n_angles,), and their variances by the Fisher information.
 
     Parameters
     ----------
     design
-        Factor of each angle in each combination, `(n_combinations, n_angles)`.
+        Turns of each pattern, `(n_patterns, n_angles)`.
+    on, total
+        Cells of each pattern that are on, and all of them, `(n_patterns,)`.
     """
     weighted = design.T * total
-    information = weighted @ design + 1e-9 * np.eye(design.shape[1])
-    u = np.linalg.solve(information, weighted @ (2 * np.arcsin(np.sqrt(on / total))))
+    covariance = np.linalg.inv(weighted @ design + 1e-9 * np.eye(design.shape[1]))
+    u = covariance @ (weighted @ (2 * np.arcsin(np.sqrt(on / total))))
     best, value = u, likelihood(design @ u, on, total)
     for _ in range(STEPS):
         angle = design @ u
-        sine = np.sin(angle)
-        sine = np.where(np.abs(sine) < 1e-2, np.copysign(1e-2, sine), sine)
-        u = u + np.linalg.solve(information, design.T @ (2 * (on - total * np.sin(angle / 2) ** 2) / sine))
+        slope = np.empty_like(angle)
+        for k in range(len(angle)):
+            sine = math.sin(angle[k])
+            if abs(sine) < 1e-2:
+                sine = math.copysign(1e-2, sine)
+            slope[k] = 2 * (on[k] - total[k] * math.sin(angle[k] / 2) ** 2) / sine
+        u = u + covariance @ (design.T @ slope)
         now = likelihood(design @ u, on, total)
         if now <= value + 1e-9:
             break
         best, value = u, now
-    return value, best, np.diag(np.linalg.inv(information))
+    return value, best, np.diag(covariance).copy()

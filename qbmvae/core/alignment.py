@@ -22,6 +22,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from qbmvae.core.fused.counts import softmax_rows
+from qbmvae.core.fused.products import linear, mm
+
 #: Rounds, each on the coordinates that the round before corrected.
 ROUNDS = 3
 #: Most clusters, and cells for each of them.
@@ -70,14 +73,22 @@ class Alignment:
         return torch.cat(parts) if parts else x.clone()
 
     def _moved(self, x: Tensor, batch: Tensor) -> Tensor:
-        y = x.clone()
-        for code in batch.unique().tolist():
-            if not 0 <= code < len(self.offsets):
-                continue
-            rows, offsets = batch == code, self.offsets[code]
-            for centres, width, offset in zip(self.centres, self.widths, offsets, strict=True):
-                y[rows] -= assignment(y[rows], centres, width) @ offset
-        return y
+        # batch after batch: each is a slice
+        order = torch.argsort(batch, stable=True)
+        codes, sizes = torch.unique_consecutive(batch[order], return_counts=True)
+        y = x[order]
+        parts = [
+            (part, self.offsets[code])
+            for code, part in zip(codes.tolist(), y.split(sizes.tolist()), strict=True)
+            if 0 <= code < len(self.offsets)
+        ]
+        for i, (centres, width) in enumerate(zip(self.centres, self.widths, strict=True)):
+            clusters = _clusters(centres, width)
+            for part, offsets in parts:
+                part -= mm(_shares(part, *clusters), offsets[i])
+        moved = torch.empty_like(y)
+        moved[order] = y
+        return moved
 
 
 def assignment(x: Tensor, centres: Tensor, width: Tensor | float) -> Tensor:
@@ -92,8 +103,21 @@ def assignment(x: Tensor, centres: Tensor, width: Tensor | float) -> Tensor:
     width
         Of the clusters: shares are a softmax of minus the squared distance over this width.
     """
+    return _shares(x, *_clusters(centres, width))
+
+
+def _clusters(centres: Tensor, width: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Return a weight and a bias: the linear map to each cell's logits of the clusters."""
     # the cell's own squared norm is the same for every cluster
-    return torch.softmax((2 * x @ centres.T - centres.square().sum(1)) / width, 1)
+    return (2 * centres / width).T, -centres.square().sum(1) / width
+
+
+def _shares(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    logits = linear(x, weight, bias)
+    if logits.device.type != "cpu" or logits.dtype != torch.float32:
+        return logits.softmax(1)
+    softmax_rows(logits.numpy())
+    return logits
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -70,6 +71,20 @@ class CsrBlock:
         return out.to(device)
 
 
+def stack(blocks: Sequence[CsrBlock]) -> CsrBlock:
+    """Return blocks of rows, one below the other."""
+    if len(blocks) == 1:
+        return blocks[0]
+    shifts = np.concatenate([[0], np.cumsum([len(b.data) for b in blocks])])
+    indptr = np.concatenate([[0], *(b.indptr[1:] + s for b, s in zip(blocks, shifts, strict=False))]).astype(np.int64)
+    return CsrBlock(
+        indptr,
+        np.concatenate([b.indices for b in blocks]),
+        np.concatenate([b.data for b in blocks]),
+        blocks[0].n_columns,
+    )
+
+
 def take_rows(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, rows: np.ndarray, n_columns: int) -> CsrBlock:
     """Return the given rows of a CSR matrix as a block.
 
@@ -91,13 +106,13 @@ def take_rows(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, rows: n
     return CsrBlock(block, columns, values, n_columns)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _copy(theirs, mine):
     for k in range(len(mine)):
         mine[k] = theirs[k]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _gather(indptr, indices, data, rows, block, columns, values):
     for i in range(len(rows)):
         start, first, size = indptr[rows[i]], block[i], block[i + 1] - block[i]
@@ -106,13 +121,13 @@ def _gather(indptr, indices, data, rows, block, columns, values):
         _copy(data[start : start + size], values[first : first + size])
 
 
-@numba.njit(error_model="numpy", fastmath=FAST, cache=True)
+@numba.njit(error_model="numpy", fastmath=FAST, cache=True, nogil=True)
 def _log1p(values, out):
     for k in range(len(values)):
         out[k] = log1p32(values[k])
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _scatter(indptr, indices, data, out):
     for i in range(len(indptr) - 1):
         for k in range(indptr[i], indptr[i + 1]):

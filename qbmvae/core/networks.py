@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused.hidden_layer import hidden_layer
-from qbmvae.core.fused.products import mm
+from qbmvae.core.fused.products import linear, mm
 from qbmvae.core.fused.sparse_linear import sparse_linear
 
 
@@ -200,10 +200,25 @@ class Hidden(nn.Module):
             if isinstance(norm, nn.BatchNorm1d) and self.training and len(x) > 1 and _single_on_cpu(x):
                 design = layer.design(covariates, len(x))
                 x = hidden_layer(x, layer.weight, layer.table(), design, norm, self.dropout.p)
+            elif isinstance(norm, nn.BatchNorm1d) and not self.training and not torch.is_grad_enabled():
+                x = _normalised_by_what_it_has_seen(x, layer, norm, covariates)
             else:
                 x = self.dropout(F.relu(norm(layer(x, covariates))))
         assert isinstance(x, Tensor)
         return x
+
+
+def _normalised_by_what_it_has_seen(
+    x: Tensor | CsrBlock, layer: ConditionalLinear, norm: nn.BatchNorm1d, covariates: Covariates
+) -> Tensor:
+    """Return relu(norm(layer(x))) with the running statistics, the normalisation folded into the product."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    shift = torch.addcmul(norm.bias, layer.shift(covariates) - norm.running_mean, scale)
+    if isinstance(x, CsrBlock):
+        # a sparse product costs less than scaling its weight
+        return torch.addcmul(shift, sparse_linear(x, layer.weight), scale).relu_()
+    return linear(x, layer.weight * scale, shift, relu=True)
 
 
 def _single_on_cpu(x: Tensor | CsrBlock) -> bool:

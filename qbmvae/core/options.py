@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
-from qbmvae.core import relaxations
 from samplers.checks import integer, one_of
-from samplers.errors import InputError
+from samplers.errors import InputError, nearest, require
 
 Options = TypeVar("Options")
 
@@ -19,6 +18,8 @@ Dispersion = Literal["gene", "gene-batch"]
 PriorName = Literal["boltzmann", "bernoulli", "uniform", "random-couplings", "gaussian", "gaussian-mixture", "vamp"]
 Estimator = Literal["straight-through", "gumbolt", "spike-exponential", "overlapping-exponential", "reinmax", "disarm"]
 Normalisation = Literal["batch", "layer", "none"]
+#: Topologies with a name; a networkx graph will do too.
+TOPOLOGIES = ("dense", "bipartite", "pegasus", "zephyr", "chimera")
 
 
 def pick(kind: type[Options], values: Mapping[str, Any], **changes: Any) -> Options:
@@ -104,4 +105,11 @@ class ModelOptions:
         for name in ("dropout_rate", "decoder_dropout_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must be in [0, 1), not {getattr(self, name)}")
-        relaxations.check(self.estimator)
+        require(self.estimator, get_args(Estimator), "there is no gradient estimator")
+        require(self.prior, get_args(PriorName), "there is no prior")
+        if isinstance(self.topology, str) and self.topology not in TOPOLOGIES:
+            raise InputError(
+                f"there is no topology {self.topology!r}{nearest(self.topology, TOPOLOGIES)} (or give a networkx graph)"
+            )
+        if self.n_hidden_units is not None and not (self.prior == "boltzmann" and self.topology == "bipartite"):
+            raise InputError('n_hidden_units goes with prior="boltzmann", topology="bipartite"')

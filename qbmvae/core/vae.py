@@ -16,6 +16,7 @@ from qbmvae.core.batch import Batch, Losses
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused.bits import straight_through
 from qbmvae.core.fused.count_output import count_output
+from qbmvae.core.fused.products import linear
 from qbmvae.core.networks import ConditionalLinear, Covariates, Hidden
 from qbmvae.core.options import ModelOptions
 from qbmvae.core.penalties import batch_mean_gap
@@ -111,7 +112,10 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor | CsrBlock, covariates: Covariates) -> Tensor:
         """Return the posterior's parameters: bit logits, or location and log variance side by side."""
-        return self.posterior(self.encoder(self.transform(x), covariates))
+        hidden = self.encoder(self.transform(x), covariates)
+        if torch.is_grad_enabled():
+            return self.posterior(hidden)
+        return linear(hidden, self.posterior.weight.T, self.posterior.bias)
 
     def _encode_pseudo(self, inputs: Tensor) -> Normal:
         codes = tuple(torch.zeros(len(inputs), dtype=torch.long, device=inputs.device) for _ in self.n_categories)

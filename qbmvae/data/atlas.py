@@ -12,10 +12,11 @@ import scipy.sparse as sp
 from anndata import AnnData
 from anndata.io import read_elem
 
+from qbmvae.core.csr import stack
 from qbmvae.data import align
 from qbmvae.data.counts import ON_DISK
 from qbmvae.data.sources import expand
-from qbmvae.data.stores import ConcatenatedRows, RowStore, columns_of, matrix_key, open_group, open_matrix, stack
+from qbmvae.data.stores import ConcatenatedRows, RowStore, columns_of, matrix_key, open_group, open_matrix
 from samplers.errors import InputError, nearest
 
 #: Rows read at once.

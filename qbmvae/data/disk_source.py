@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from qbmvae.core.csr import CsrBlock
+from qbmvae.core.csr import CsrBlock, stack
 from qbmvae.core.vae import Batch
 from qbmvae.data.row_source import RowSource
-from qbmvae.data.stores import RowStore, stack
+from qbmvae.data.stores import RowStore
 
 
 class BlockSource(RowSource):
@@ -23,7 +23,7 @@ class BlockSource(RowSource):
     categories, continuous, library, rows
         As in `RowSource`.
     block_size
-        Rows read at once.
+        Rows read at once, about: blocks begin where the store's chunks do.
     group_size
         Rows shuffled together: the memory that a shuffle may take.
     shard
@@ -45,6 +45,8 @@ class BlockSource(RowSource):
         super().__init__(store.shape[0], library, categories, continuous, rows, shard)
         self.store = store
         self.block_size, self.group_size = block_size, max(group_size, block_size)
+        # rows at which the blocks begin, and the end
+        self._edges = store.blocks(block_size)
 
     def subset(self, rows: np.ndarray, shard: tuple[int, int] | None = None) -> BlockSource:
         """Return a view of some cells (indices into the whole)."""
@@ -85,7 +87,7 @@ class BlockSource(RowSource):
 
     def _groups(self, seed: int | None, epoch: int) -> list[np.ndarray]:
         """Return the rows of each group in the order of the epoch."""
-        block_of = self.rows // self.block_size
+        block_of = self._block_of(self.rows)
         if seed is None:
             # in order, for evaluation: group after group of consecutive rows
             rank, world = self.shard
@@ -96,7 +98,7 @@ class BlockSource(RowSource):
         blocks = rng.permutation(np.unique(block_of))[rank::world]
         by_block = np.argsort(block_of, kind="stable")
         edges = np.searchsorted(block_of[by_block], [blocks, blocks + 1])
-        per_group = max(1, self.group_size // self.block_size)
+        per_group = max(1, self.group_size * (len(self._edges) - 1) // max(1, int(self._edges[-1])))
         rng = np.random.default_rng([seed, epoch, rank])
         groups = []
         for first in range(0, len(blocks), per_group):
@@ -113,13 +115,18 @@ class BlockSource(RowSource):
         """Read `rows`, block by block, and return them in ascending order: few cells of many blocks stay few."""
         wanted = np.unique(rows)
         parts = []
-        for mine in np.split(wanted, np.flatnonzero(np.diff(wanted // self.block_size)) + 1):
-            first = int(mine[0]) // self.block_size * self.block_size
-            part = self.store.read(first, min(first + self.block_size, self.store.shape[0]))
+        block_of = self._block_of(wanted)
+        for mine in np.split(wanted, np.flatnonzero(np.diff(block_of)) + 1):
+            k = int(np.searchsorted(self._edges, mine[0], side="right")) - 1
+            first, last = int(self._edges[k]), int(self._edges[k + 1])
+            part = self.store.read(first, last)
             if len(mine) < len(part):
                 part = part.take(mine - first)
             parts.append(part)
         return wanted, stack(parts)
+
+    def _block_of(self, rows: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self._edges, rows, side="right") - 1
 
     @property
     def n_columns(self) -> int:

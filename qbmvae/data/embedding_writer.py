@@ -69,6 +69,19 @@ def writer(path: Path, obs: pd.DataFrame, n_columns: int, n_bits: int = 0) -> It
             raise InputError(f"{path}: {done} rows for {len(obs)} cells")
 
 
+def read_rows(path: Path, rows: np.ndarray) -> np.ndarray:
+    """Return some rows, in ascending order, of a `.parquet` that `writer` wrote; it is read in pieces."""
+    import pyarrow.parquet as pq
+
+    parts, start = [], 0
+    for piece in pq.ParquetFile(path).iter_batches():
+        mine = rows[(rows >= start) & (rows < start + len(piece))] - start
+        values = [c for c, name in zip(piece.columns, piece.schema.names, strict=True) if name != "obs_names"]
+        parts.append(np.stack([v.to_numpy()[mine] for v in values], axis=1))
+        start += len(piece)
+    return np.concatenate(parts)
+
+
 def check(path: Path) -> None:
     """Raise InputError where the file's name ends in no format that can be written.
 

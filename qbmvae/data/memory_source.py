@@ -42,6 +42,7 @@ class MemorySource(RowSource):
         counts: Any = x
         self.x: Any = counts if sp.issparse(counts) and counts.format == "csr" else sp.csr_matrix(counts)
         self._indptr = self.x.indptr.astype(np.int64, copy=False)
+        self._plain = self.x.indices.dtype == np.int32 and self.x.data.dtype == np.float32
         super().__init__(x.shape[0], library, categories, continuous, rows, shard)
 
     def subset(self, rows: np.ndarray, shard: tuple[int, int] | None = None) -> MemorySource:
@@ -75,6 +76,10 @@ class MemorySource(RowSource):
 
     def block(self, rows: np.ndarray) -> CsrBlock:
         """Return the counts of the given cells."""
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all() and self._plain:
+            # neighbours: no copy
+            first, last = int(rows[0]), int(rows[-1]) + 1
+            return CsrBlock(self._indptr, self.x.indices, self.x.data, self.n_columns)[first:last]
         return take_rows(self._indptr, self.x.indices, self.x.data, rows, self.n_columns)
 
     def take(self, rows: np.ndarray, device: str | torch.device = "cpu") -> Batch:

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from qbmvae.core import alignment
 from qbmvae.core.alignment import Alignment
+from qbmvae.core.fused.products import linear
 
 #: Axes of expression, at most; a narrow code leaves a quarter of the columns to the code.
 AXES = 20
@@ -113,7 +114,8 @@ class AlignedSpace(nn.Module):
 
     def blocks(self, code: Tensor, expression: Tensor) -> Tensor:
         """Return the two blocks of cells before alignment, `(n_cells, n_latent)`; parameters as in `fit_blocks`."""
-        first = (code - self.code_mean.cpu()) @ self.code_map.cpu().T
+        code_map = self.code_map.cpu().T
+        first = linear(code, code_map, -(self.code_mean.cpu() @ code_map))
         return torch.cat([first, expression[:, : len(self.scales)] * self.scales.cpu()], 1)
 
     def fit_alignment(self, blocks: Tensor, batch: Tensor, n_batches: int, seed: int = 0) -> None:

@@ -21,6 +21,7 @@ from scvi.model.base import BaseMinifiedModeModelClass as Model
 from qbmvae import fingerprint
 from qbmvae.core.batch import Batch
 from qbmvae.core.options import ModelOptions
+from qbmvae.core.workers import in_order, threads
 from qbmvae.data import audit, counts, label_names
 from qbmvae.data.categories import text_of
 from qbmvae.data.counts import Counts
@@ -33,8 +34,10 @@ from qbmvae.model import fields
 from qbmvae.model.door import Cells, check_columns, check_object
 from samplers.errors import InputError
 
-#: Cells encoded at once, and training cells whose library sizes are kept for generation.
-BATCH_SIZE, LIBRARIES = 1024, 5000
+#: Cells encoded at once, about, and those for which a thread is worth while.
+BATCH_SIZE, SMALL = 2048, 512
+#: Training cells whose library sizes are kept for generation.
+LIBRARIES = 5000
 
 
 def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: dict | None, extend: bool) -> None:
@@ -239,7 +242,11 @@ def batches(
     if not len(cells):
         return iter(())
     model.module.eval()
-    return cells.epoch(batch_size or BATCH_SIZE, None, device=model.device)
+    if batch_size is None:
+        # as many parts as keep every thread busy to the end
+        working = max(1, min(threads(model.device), len(cells) // SMALL))
+        batch_size = -(-len(cells) // (working * max(1, round(len(cells) / (working * BATCH_SIZE)))))
+    return cells.epoch(batch_size, None, device=model.device)
 
 
 def posteriors(
@@ -256,8 +263,9 @@ def posteriors(
     """
     vae, cells = model.module.vae, enter(model, adata)
     if cells.counts is not None:
-        for batch in batches(model, cells, indices, batch_size):
-            yield vae.encode(batch.x, batch.covariates).cpu(), batch
+        found = batches(model, cells, indices, batch_size)
+        encoded = lambda batch: (vae.encode(batch.x, batch.covariates).cpu(), batch)  # noqa: E731
+        yield from in_order(encoded, found, threads(model.device))
         return
     manager = cells.manager
     q = torch.from_numpy(np.asarray(manager.get_from_registry("latent_qzm"), dtype=np.float32))

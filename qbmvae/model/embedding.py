@@ -15,6 +15,7 @@ from torch import Tensor
 
 from qbmvae.core.batch import Batch
 from qbmvae.core.vae import VAE
+from qbmvae.core.workers import in_order, threads
 from qbmvae.data import embedding_writer
 from qbmvae.model import expression_space
 from qbmvae.model.aligned_space import COUNTS_WEIGHT, AlignedSpace
@@ -124,13 +125,9 @@ def stream(module: QBMVAEModule, parts: Parts, wanted: Wanted) -> Iterator[tuple
         yield from ((parameters, wanted.kept[:, : wanted.width]) for parameters, _ in parts())
     elif chosen == "aligned":
         aligned = module.aligned if module.aligned.fitted else fitted_space(module, parts, align=wanted.align)
-        for parameters, batch, blocks in _blocks(module, parts, aligned):
-            moved = (
-                blocks if batch is None or not wanted.align else aligned.align(blocks, batch.covariates.categories[0])
-            )
-            yield parameters, moved.numpy()
+        yield from ((p, x.numpy()) for p, _, x in _blocks(module, parts, aligned, wanted.align))
     elif chosen in IN_EXPRESSION_SPACE:
-        yield from ((p, x.numpy()[:, : wanted.width]) for p, _, x in _coordinates(module, parts, chosen))
+        yield from ((p, x.numpy()[:, : wanted.width]) for p, _, _, x in _coordinates(module, parts, chosen))
     else:
         yield from ((parameters, _represent(module.vae, parameters, chosen)) for parameters, _ in parts())
 
@@ -222,8 +219,8 @@ def fitted_space(
     """
     aligned = AlignedSpace(module.n_latent)
     found = [
-        (module.vae.code(parameters), x, None if batch is None else batch.covariates.categories[0].cpu())
-        for parameters, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes)
+        (code, x, None if batch is None else batch.covariates.categories[0].cpu())
+        for _, code, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes)
     ]
     code, coordinates = torch.cat([c for c, _, _ in found]), torch.cat([x for _, x, _ in found])
     aligned.fit_blocks(code, coordinates)
@@ -264,21 +261,39 @@ def fix_new_batches(module: QBMVAEModule, parts: Parts) -> None:
     module.aligned.extend_alignment(blocks, batch, module.n_batch)
 
 
-def _blocks(module: QBMVAEModule, parts: Parts, aligned: AlignedSpace) -> Iterator[tuple[Tensor, Batch | None, Tensor]]:
-    for parameters, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes):
-        yield parameters, batch, aligned.blocks(module.vae.code(parameters), x)
+def _blocks(
+    module: QBMVAEModule, parts: Parts, aligned: AlignedSpace, align: bool = False
+) -> Iterator[tuple[Tensor, Batch | None, Tensor]]:
+    """Yield the posterior's parameters of a part of the cells, the part, and its two blocks, aligned where asked for."""
+
+    def finish(code: Tensor, batch: Batch | None, x: Tensor) -> Tensor:
+        blocks = aligned.blocks(code, x)
+        return blocks if batch is None or not align else aligned.align(blocks, batch.covariates.categories[0])
+
+    found = _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes, finish)
+    yield from ((parameters, batch, x) for parameters, _, batch, x in found)
 
 
 def _coordinates(
-    module: QBMVAEModule, parts: Parts, representation: str, counts_weight: float = 1.0, n_axes: int | None = None
-) -> Iterator[tuple[Tensor, Batch | None, Tensor]]:
-    """Yield the posterior's parameters of a part of the cells, the part, and its leading coordinates in expression space."""
+    module: QBMVAEModule,
+    parts: Parts,
+    representation: str,
+    counts_weight: float = 1.0,
+    n_axes: int | None = None,
+    finish: Callable[[Tensor, Batch | None, Tensor], Tensor] | None = None,
+) -> Iterator[tuple[Tensor, Tensor, Batch | None, Tensor]]:
+    """Yield parameters and codes of a part of the cells, the part, and its coordinates, or what `finish` makes of them."""
     space, (mean, components) = _space_and_axes(module, parts)
     components = components[:n_axes]
-    for parameters, batch in parts():
+
+    def placed(part: tuple[Tensor, Batch | None]) -> tuple[Tensor, Tensor, Batch | None, Tensor]:
+        parameters, batch = part
         code = module.vae.code(parameters)
         near = None if representation == "denoised" else batch
-        yield parameters, batch, space.coordinates(code, near, mean, components, counts_weight)
+        x = space.coordinates(code, near, mean, components, counts_weight)
+        return parameters, code, batch, x if finish is None else finish(code, batch, x)
+
+    yield from in_order(placed, parts(), threads(module.device))
 
 
 def _space(module: QBMVAEModule, library: float) -> ExpressionSpace:

@@ -13,7 +13,7 @@ the Fisher-Rao distance between negative binomials of one dispersion), at the tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from qbmvae.core.batch import Batch
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused import rates
-from qbmvae.core.fused.products import mm
+from qbmvae.core.fused.products import linear, mm, rounded, rounded_mm
 from qbmvae.core.networks import Covariates
 from qbmvae.core.vae import VAE
 
@@ -59,7 +59,7 @@ class ExpressionSpace:
 
         The rows of the covariates' categories are averaged in every layer: one decoding a cell, however many batches.
         """
-        parts = [self._decoded(part) for part in code.split(CHUNK)]
+        parts = [self._decoded(part) * self._unit for part in code.split(CHUNK)]
         return torch.cat(parts) if parts else torch.zeros(0, self.vae.n_input)
 
     @torch.inference_mode()
@@ -77,7 +77,8 @@ class ExpressionSpace:
         -----
         Equal to `decoded` for a likelihood without a rate of its own in each cell (Poisson, Gaussian).
         """
-        parts = [self._expected(code[rows], batch, rows, counts_weight) for rows in _chunks(len(code))]
+        rates_of = self._expected_of(code, batch, counts_weight)
+        parts = [rates_of(rows) * self._unit for rows in _chunks(len(code))]
         return torch.cat(parts) if parts else torch.zeros(0, self.vae.n_input)
 
     @torch.inference_mode()
@@ -96,46 +97,68 @@ class ExpressionSpace:
             As in `expected`.
         """
         components = components.cpu()
-        offset = components @ mean.cpu()
+        offset, axes = components @ mean.cpu(), (components * self._unit).T
+        rates_of = None if batch is None else self._expected_of(code, batch, counts_weight)
         found = torch.empty(len(code), len(components))
         for rows in _chunks(len(code)):
-            part = code[rows]
-            near = self._decoded(part) if batch is None else self._expected(part, batch, rows, counts_weight)
-            found[rows] = mm(near, components.T)
+            found[rows] = mm(self._decoded(code[rows]) if rates_of is None else rates_of(rows), axes)
         return found.sub_(offset)
 
     def _decoded(self, code: Tensor) -> Tensor:
+        """Return `decoded` in units of `_unit`."""
         if not self._fused:
-            return self._stabilise(
-                self.vae.scale(self.vae.decode_logits(code.to(self.device), self._averaged)[0])
-            ).cpu()
-        logits, shift = self._product(code)
-        rates.decoded(logits.numpy(), shift, np.float32(self.library), *self._scale)
+            return self._stabilise(self.vae.scale(self.vae.decode_logits(code.to(self.device), self._averaged)[0]))
+        logits = self._logits(self.vae.decode_hidden(code, self._averaged))
+        rates.decoded(logits.numpy(), np.float32(self.library), self._inverse)
         return logits
 
-    def _expected(self, code: Tensor, batch: Batch, rows: slice, counts_weight: float) -> Tensor:
-        """Return `expected` of the rows of a batch, whose codes are given."""
+    def _expected_of(self, code: Tensor, batch: Batch, counts_weight: float) -> Callable[[slice], Tensor]:
+        """Return a function of rows of a batch, whose codes are given, that returns their `expected` in units of `_unit`."""
         if self.vae.gene_likelihood not in ("nb", "zinb"):
-            return self._decoded(code)
-        covariates, library = batch.covariates.rows(rows), batch.library[rows].to(self.device)
-        own, hidden = self.vae.decode_logits(code.to(self.device), covariates)
+            return lambda rows: self._decoded(code[rows])
+        if self._fused and isinstance(batch.x, CsrBlock):
+            return self._fused_expected(code, batch, batch.x, counts_weight)
         inflated = self.vae.gene_likelihood == "zinb"
-        dropout = self.vae.dropout_output(hidden, covariates) if inflated else own
-        x = batch.x[rows]
-        if not (self._fused and isinstance(x, CsrBlock)):
+
+        def plain(rows: slice) -> Tensor:
+            part, covariates = code[rows].to(self.device), batch.covariates.rows(rows)
+            own, hidden = self.vae.decode_logits(part, covariates)
+            dropout = self.vae.dropout_output(hidden, covariates) if inflated else None
+            x = batch.x[rows]
             x = x.dense(self.device) if isinstance(x, CsrBlock) else x.to(self.device)
             theta = self.vae.log_dispersions(covariates).exp() / counts_weight
-            scale = self.vae.scale(self.vae.decode_logits(code.to(self.device), self._averaged)[0])
-            return self._stabilise(scale * _ratio(own, dropout if inflated else None, x, library, theta)).cpu()
-        logits, shift = self._product(code)
-        theta = self.vae.log_dispersion.exp() / counts_weight
-        dispersion_rows = covariates.categories[0].numpy() if len(theta) > 1 else np.zeros(len(code), dtype=np.int64)
-        rates.expected(
-            logits.numpy(), shift, own.numpy(), dropout.numpy(), inflated, np.float32(self.library),
-            library.float().numpy(), *self._scale, dispersion_rows, (1 / theta).numpy(), theta.numpy(),
-            x.indptr, x.indices, x.data,
-        )  # fmt: skip
-        return logits
+            scale = self.vae.scale(self.vae.decode_logits(part, self._averaged)[0])
+            return self._stabilise(scale * _ratio(own, dropout, x, batch.library[rows].to(self.device), theta))
+
+        return plain
+
+    def _fused_expected(
+        self, code: Tensor, batch: Batch, x: CsrBlock, counts_weight: float
+    ) -> Callable[[slice], Tensor]:
+        vae, covariates = self.vae, batch.covariates
+        inflated = vae.gene_likelihood == "zinb"
+        middle, own = (vae.decode_hidden(code, c) for c in (self._averaged, covariates))
+        # what a cell's own covariates change is small: it may be rounded
+        change, design = (own - middle).bfloat16(), vae.output.design(covariates, len(code))
+        table, n_biased = vae.output.table(), vae.output.n_biased
+        table = torch.cat([table[:n_biased] - self._shift, table[n_biased:]]).numpy()
+        dropout_table = vae.dropout_output.table().numpy() if inflated else table
+        theta = vae.log_dispersion.exp() / counts_weight
+        which = covariates.categories[0].numpy() if len(theta) > 1 else np.zeros(len(code), dtype=np.int64)
+        library, inverse, theta = batch.library.float().numpy(), (1 / theta).numpy(), theta.numpy()
+
+        def fused(rows: slice) -> Tensor:
+            logits, edges = self._logits(middle[rows]), slice(rows.start, rows.stop + 1)
+            dropout = mm(own[rows], vae.dropout_output.weight) if inflated else logits
+            rates.expected(
+                logits.numpy(), rounded_mm(change[rows], self._rounded).view(torch.uint16).numpy(),
+                design.indptr[edges], design.indices, design.data, table, dropout.numpy(), dropout_table, inflated,
+                np.float32(self.library), library[rows], self._inverse, which[rows], inverse, theta,
+                x.indptr[edges], x.indices, x.data,
+            )  # fmt: skip
+            return logits
+
+        return fused
 
     @cached_property
     def _averaged(self) -> Covariates:
@@ -148,14 +171,17 @@ class ExpressionSpace:
             self.vae.gene_likelihood in ("nb", "zinb") and weight.device.type == "cpu" and weight.dtype == torch.float32
         )
 
-    def _product(self, code: Tensor) -> tuple[Tensor, np.ndarray]:
-        """Return the decoder's logits, the covariates averaged out, without the shift that all cells share; and this."""
-        hidden = self.vae.decode_hidden(code, self._averaged)
-        return mm(hidden, self.vae.output.weight), self._shift
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """Return the output layer's logits, the covariates averaged out."""
+        return linear(hidden, self.vae.output.weight, self._shift)
 
     @cached_property
-    def _shift(self) -> np.ndarray:
-        return self.vae.output.shift(self._averaged).numpy()
+    def _shift(self) -> Tensor:
+        return self.vae.output.shift(self._averaged)
+
+    @cached_property
+    def _rounded(self) -> Tensor:
+        return rounded(self.vae.output.weight)
 
     @cached_property
     def _theta(self) -> Tensor:
@@ -163,18 +189,22 @@ class ExpressionSpace:
         return self.vae.log_dispersion[: self.categories[0]].mean(0).exp()
 
     @cached_property
-    def _scale(self) -> tuple[np.ndarray, np.ndarray]:
-        return (1 / self._theta).numpy(), self._theta.sqrt().numpy()
+    def _inverse(self) -> np.ndarray:
+        return (1 / self._theta).numpy()
+
+    @cached_property
+    def _unit(self) -> Tensor | float:
+        """What `_stabilise` and the kernels leave out: 2 sqrt(theta) of the negative binomials, on the CPU."""
+        return 2 * self._theta.sqrt().cpu() if self.vae.gene_likelihood in ("nb", "zinb") else 1.0
 
     def _stabilise(self, scale: Tensor) -> Tensor:
         likelihood = self.vae.gene_likelihood
         if likelihood == "gaussian":
-            return scale
+            return scale.cpu()
         mean = self.library * scale
         if likelihood == "poisson":
-            return 2 * mean.sqrt()
-        root = self._theta.sqrt()
-        return 2 * root * torch.asinh(mean.sqrt() / root)
+            return 2 * mean.sqrt().cpu()
+        return torch.asinh((mean / self._theta).sqrt()).cpu()
 
 
 def _chunks(n: int) -> list[slice]:

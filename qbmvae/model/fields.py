@@ -205,7 +205,8 @@ class Genes(LayerField):
         state = {
             self.N_OBS_KEY: adata.n_obs,
             self.N_VARS_KEY: adata.n_vars,
-            self.COLUMN_NAMES_KEY: np.asarray(adata.var_names),
+            # as text, not objects: scvi-tools copies the registry deeply, name by name
+            self.COLUMN_NAMES_KEY: np.asarray(adata.var_names).astype(str),
         }
         return state | {self.DROPPED_KEY: np.asarray([] if self._dropped is None else self._dropped, dtype=object)}
 

@@ -85,3 +85,18 @@ def test_embeddings_are_keyed_by_cell(tmp_path):
 
     read = pd.read_parquet(tmp_path / "e.parquet")
     assert read.loc["a"].tolist() == [3.0, 4.0] and list(read.columns) == ["z0", "z1"]
+
+
+def test_the_time_that_is_left(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(run_folder.time, "monotonic", lambda: now[0])
+    from_now, from_first = run_folder.Remaining(10, done=0), run_folder.Remaining(10)
+    assert from_now.after(0) == from_first.after(4) == ""
+    now[0] += 20
+    # two parts took 20 s: eight are left; of the other, one part took as long
+    assert from_now.after(2) == ", about 80 s left"
+    assert from_first.after(5) == ", about 2 min left"
+    assert from_now.after(10) == "", "nothing is left"
+    now[0] += 5000
+    assert from_first.after(6).endswith(" h left")
+    assert [run_folder.duration(s) for s in (7, 600, 7200)] == ["7 s", "10 min", "2.0 h"]

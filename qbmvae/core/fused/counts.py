@@ -12,24 +12,20 @@ from qbmvae.core.fused.elementary import FAST, exp32, log1p32, log32
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
-def _row_max(values):
-    # 64 lanes by hand: a float maximum does not vectorise otherwise
-    n = len(values)
-    lanes = np.full(64, -np.inf, dtype=np.float32)
-    whole = n - n % 64
-    for start in range(0, whole, 64):
-        for k in range(64):
-            lanes[k] = max(lanes[k], values[start + k])
-    top = np.float32(-np.inf)
-    for k in range(64):
-        top = max(top, lanes[k])
-    for k in range(whole, n):
-        top = max(top, values[k])
-    return top
+def row_max(values):
+    """Return the largest value."""
+    # as integers, which order as the floats do once the negative ones are flipped: a float maximum does not vectorise
+    top = np.int32(-(2**31))
+    for k in range(len(values)):
+        bits = np.int32(np.float32(values[k]).view(np.int32))
+        ordered = np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
+        top = ordered if ordered > top else top
+    return np.int32(top ^ ((top >> np.int32(31)) & np.int32(0x7FFFFFFF))).view(np.float32)
 
 
 @numba.njit(error_model="numpy", fastmath=FAST | {"reassoc"}, cache=True)
-def _sum(values):
+def row_sum(values):
+    """Return the sum of the values."""
     total = np.float32(0.0)
     for k in range(len(values)):
         total += values[k]
@@ -37,7 +33,14 @@ def _sum(values):
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
-def _exponentials(values, top, out):
+def exponentials(values, top, out):
+    """Write exp(value - top).
+
+    Parameters
+    ----------
+    values, top, out
+        `(n,)`, a number, and where to, `(n,)`.
+    """
     for k in range(len(values)):
         out[k] = exp32(values[k] - top)
 
@@ -61,8 +64,18 @@ def softmax(logits, library, mean):
     mean
         `(n_genes,)`; written.
     """
-    _exponentials(logits, _row_max(logits), mean)
-    _scale(mean, library / _sum(mean), mean)
+    exponentials(logits, row_max(logits), mean)
+    _scale(mean, library / row_sum(mean), mean)
+
+
+@numba.njit(error_model="numpy", cache=True, nogil=True)
+def softmax_rows(logits):
+    """Replace each row by its softmax."""
+    # through an array of its own: a loop that reads what it writes does not vectorise
+    row = np.empty(logits.shape[1], dtype=np.float32)
+    for i in range(len(logits)):
+        softmax(logits[i], np.float32(1.0), row)
+        logits[i] = row
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, inline="always")
@@ -121,8 +134,18 @@ def _finish(out, mean, residual, factor):
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)
-def _pick(first, last, columns, values, table, out):
-    """Add the rows of a table that a cell's design picks."""
+def add_rows(first, last, columns, values, table, out):
+    """Add the rows of a table that a cell's design picks.
+
+    Parameters
+    ----------
+    first, last
+        Where the cell's entries of the design lie.
+    columns, values
+        The design's entries.
+    table, out
+        `(n_rows, n_genes)`, and what they are added to, `(n_genes,)`.
+    """
     for k in range(first, last):
         row, value = table[columns[k]], values[k]
         for g in range(len(out)):
@@ -175,11 +198,11 @@ def negative_binomial(
     shares, thetas, means, log_odds = _buffers(n_genes)
     for i in range(n_cells):
         r, out = rows[i], logits[i]
-        _pick(picked[i], picked[i + 1], columns, values, table_of_logits, out)
+        add_rows(picked[i], picked[i + 1], columns, values, table_of_logits, out)
         softmax(out, library[i], mean)
         _zeros(mean, inverse[r], theta32[r], part, slopes[r])
         _residuals(mean, inverse[r], out)
-        total, residual = np.float64(_sum(part)), np.float64(_sum(out))
+        total, residual = np.float64(row_sum(part)), np.float64(row_sum(out))
         first, last = indptr[i], indptr[i + 1]
         stored = last - first
         if stored > len(means):
@@ -261,12 +284,12 @@ def zero_inflated(
     kept = np.empty(n_genes, dtype=np.float32)
     for i in range(n_cells):
         r, out = rows[i], logits[i]
-        _pick(picked[i], picked[i + 1], columns, values, table_of_logits, out)
-        _pick(picked[i], picked[i + 1], columns, values, table_of_dropout, dropout[i])
+        add_rows(picked[i], picked[i + 1], columns, values, table_of_logits, out)
+        add_rows(picked[i], picked[i + 1], columns, values, table_of_dropout, dropout[i])
         softmax(out, library[i], mean)
         _inflate(mean, inverse[r], theta32[r], dropout[i], part, slopes[r], kept)
         _inflate_residuals(mean, inverse[r], kept, out)
-        total, residual = np.float64(_sum(part)), np.float64(_sum(out))
+        total, residual = np.float64(row_sum(part)), np.float64(row_sum(out))
         for k in range(indptr[i], indptr[i + 1]):
             x = np.float64(data[k])
             if x <= 0.0:

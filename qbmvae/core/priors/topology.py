@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
+from qbmvae.core.options import TOPOLOGIES
 from samplers.errors import InputError
 
 HARDWARE = ("pegasus", "zephyr", "chimera")
-NAMES = ("dense", "bipartite", *HARDWARE)
+NAMES = TOPOLOGIES
 
 
 def mask(topology: Any, n: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from typing import Any
@@ -13,6 +14,9 @@ from torch import Tensor
 from qbmvae.core.priors.base import DiscretePrior
 from samplers.draws import Draws
 from samplers.sampler import Sampler
+
+#: Seconds of draws in an epoch that are announced, and those that come with advice.
+LONG, VERY_LONG = 20.0, 120.0
 
 
 class NegativePhase:
@@ -42,6 +46,7 @@ class NegativePhase:
         self._started = False
         self.effective_sample_size = float(num_reads)
         self.seconds = 0.0
+        self._announced_steps = 0
         if sampler.kind == "optimiser":
             warnings.warn(
                 f"{sampler.name!r} seeks low energies instead of sampling at beta 1: the prior it trains is not the "
@@ -49,14 +54,30 @@ class NegativePhase:
                 stacklevel=2,
             )
 
+    def announce(self, steps: int) -> None:
+        """Say on stderr, once, how long an epoch of so many steps will take where the draws alone make it long."""
+        self._announced_steps = steps
+
+    def _announce(self, seconds: float) -> None:
+        epoch, self._announced_steps, steps = seconds * self._announced_steps, 0, self._announced_steps
+        if epoch < LONG:
+            return
+        cure = "; fewer steps (batch_size) or reads (num_chains) shorten it" if epoch >= VERY_LONG else ""
+        line = f"qbmvae: a draw of {self.sampler.name!r} takes {seconds:.2g} s: {epoch / 60:.1f} min an epoch of {steps} steps"
+        print(f"\n{line}{cure}", file=sys.stderr, flush=True)
+
     def draw(self, prior: DiscretePrior) -> Draws:
         """Draw reads of the prior as it is now."""
         start = time.perf_counter()
         # an integer starts the chains of a sampler that keeps them: none are inherited from an earlier training
         seed = self.rng if self._started else int(self.rng.integers(2**31))
         draws = self.sampler.draw(prior.problem(), self.num_reads, 1.0, seed=seed)
+        taken = time.perf_counter() - start
+        # a local sampler compiles in this process's first draw
+        if self._announced_steps and (self.seconds or self.sampler.remote):
+            self._announce(taken)
         self._started = True
-        self.seconds += time.perf_counter() - start
+        self.seconds += taken
         self.effective_sample_size = len(draws) if draws.log_weights is None else draws.effective_sample_size
         return draws
 

@@ -93,6 +93,8 @@ class Trainer:
         # chains of different ranks must differ: their moments are averaged
         chains, seed = -(-config.num_chains // ranks.world), config.seed + 7919 * ranks.rank
         self.negative_phase = NegativePhase(sampler, chains, seed) if sampled else None
+        if self.negative_phase is not None and progress and ranks.rank == 0:
+            self.negative_phase.announce(train.steps(config.batch_size))
         # without the autograd engine, where that is known
         self.supervision = None if supervision is None else supervision.to(device)
         fused = config.fused == "auto" and supervision is None and applies(vae, config.cycle_consistency)

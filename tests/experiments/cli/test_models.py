@@ -9,6 +9,7 @@ import pytest
 
 from experiments.cli.main import run
 from experiments.data.synthetic import synthetic
+from samplers.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -231,8 +232,12 @@ def test_training_takes_one_thread_unless_told_otherwise(trained, tmp_path, monk
     import torch
 
     before = torch.get_num_threads()
-    # the model refuses its topology, after the threads are set
-    words = ["train", trained / "cells.h5ad", "--out", tmp_path / "run", "--topology", "pegasos"]
+
+    def refuse(*_, **__):
+        raise InputError("after the threads are set")
+
+    words = ["train", trained / "cells.h5ad", "--out", tmp_path / "run"]
+    monkeypatch.setattr("experiments.training.train_run", refuse)
     try:
         torch.set_num_threads(3)
         monkeypatch.setenv("OMP_NUM_THREADS", "3")

@@ -54,6 +54,8 @@ def test_within_drug_correlation_ignores_potency():
     observed = 100.0 * drug + line_effect
     assert within_drug_pearson(observed, -500.0 * drug + line_effect, drug) == pytest.approx(1)
     assert math.isnan(within_drug_pearson(observed, 100.0 * drug, drug))
+    # one value for all, whose drugs' means differ by rounding alone
+    assert math.isnan(within_drug_pearson(observed, np.full(len(drug), 0.1), drug))
     assert set(all_metrics(observed, observed, drug)) == {
         "mse", "pearson", "spearman", "concordance", "pearson_within_drug", "spearman_within_drug",
     }  # fmt: skip
@@ -67,6 +69,7 @@ def test_within_drug_spearman_ignores_potency_and_scale():
     assert within_drug_spearman(observed, predicted, drug) == pytest.approx(1)
     assert within_drug_spearman(observed, -predicted, drug) == pytest.approx(-1)
     assert math.isnan(within_drug_spearman(observed, 0.1 * drug, drug))
+    assert math.isnan(within_drug_spearman(observed, np.full(len(drug), 0.1), drug))
 
 
 def test_means_of_drugs_and_lines_recover_an_additive_truth(files):

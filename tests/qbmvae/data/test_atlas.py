@@ -86,7 +86,11 @@ def test_an_atlas_and_a_backed_file_train(adata, files, tmp_path):
     QBMVAE.setup_anndata(backed, batch_key="batch")
     other = QBMVAE(backed, n_latent=8, n_hidden=16)
     other.train(**QUICK)
-    # the same rows in the same order: one file or two makes no difference
+    # the same rows in the same order: who opened the file makes no difference
+    atlas = open_atlas(tmp_path / "whole.h5ad")
+    QBMVAE.setup_anndata(atlas, batch_key="batch")
+    model = QBMVAE(atlas, n_latent=8, n_hidden=16)
+    model.train(**QUICK)
     np.testing.assert_allclose(other.get_latent_representation(), model.get_latent_representation(), atol=1e-6)
 
 
@@ -187,3 +191,14 @@ def test_few_cells_of_many_blocks_take_the_memory_of_few():
         np.testing.assert_array_equal(batch.x.dense().numpy(), x[batch.rows].toarray())
     # once all 500 cells of the blocks were held for these 30
     assert sum(held) == 30
+
+
+def test_some_rows_of_a_written_embedding(tmp_path):
+    from qbmvae.data.embedding_writer import read_rows, writer
+
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    with writer(tmp_path / "z.parquet", pd.DataFrame(index=[f"c{i}" for i in range(50)]), 3) as put:
+        for part in np.array_split(x, 7):
+            put(part)
+    for rows in (np.arange(50), np.array([0, 1, 17, 49]), np.array([8])):
+        np.testing.assert_array_equal(read_rows(tmp_path / "z.parquet", rows), x[rows])

@@ -106,7 +106,7 @@ def test_the_scale_is_the_distance_of_fisher_and_rao():
     vae, *_ = small("nb")
     space = ExpressionSpace(vae, (2,), 1.0, "cpu")
     low, high = torch.full((1, 5), 0.3), torch.full((1, 5), 25.0)
-    found = (space._stabilise(high) - space._stabilise(low))[0].detach().numpy()
+    found = (space._unit * (space._stabilise(high) - space._stabilise(low)))[0].detach().numpy()
     for theta, distance in zip(vae.log_dispersion.detach().exp()[0].tolist(), found, strict=True):
         # the negative binomial's Fisher information about its mean is 1 / (mu (1 + mu / theta))
         length = integrate.quad(lambda mu, theta=theta: 1 / np.sqrt(mu * (1 + mu / theta)), 0.3, 25.0)[0]

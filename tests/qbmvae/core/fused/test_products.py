@@ -23,6 +23,25 @@ def test_products_are_exact_in_any_layout(monkeypatch, onednn, n, k, m):
         for right in (b, b.T.contiguous().T):
             torch.testing.assert_close(products.mm(left, right), exact, atol=tolerance, rtol=1e-5)
     assert torch.equal(products.mm(a, b), products.mm(a.clone(), b.clone())), "the same bits wherever the numbers lie"
+    bias = torch.randn(m)
+    for shift in (bias, bias.expand(n, m).clone()):
+        torch.testing.assert_close(products.linear(a, b, shift), exact + bias, atol=2 * tolerance, rtol=1e-5)
+        torch.testing.assert_close(
+            products.linear(a, b, shift, relu=True), (exact + bias).relu(), atol=2 * tolerance, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_rounded_products_are_within_the_rounding(monkeypatch, fast):
+    if fast and not products.through_onednn():
+        fast = False
+    monkeypatch.setattr(products, "rounds_fast", lambda: fast)
+    torch.manual_seed(0)
+    a, b = torch.randn(50, 64).bfloat16(), torch.randn(64, 200)
+    found = products.rounded_mm(a, products.rounded(b))
+    assert found.dtype == torch.bfloat16 and found.is_contiguous()
+    bound = 2**-8 * (a.double().abs() @ b.double().abs())
+    assert ((found.double() - a.double() @ b.double()).abs() <= bound).all()
 
 
 def test_other_types_and_empty_matrices_are_multiplied_too():
