@@ -216,7 +216,7 @@ METHODS: dict[str, Method] = {
     "qbmvae-labels": Method(
         fit_qbmvae,
         "ours, the encoder trained with the labels as well",
-        {"labels": True, "train": {"label_weight": 20.0}},
+        {"labels": True, "train": {"label_weight": 100.0}},
         uses_labels=True,
         ablation=True,
     ),
