@@ -14,7 +14,7 @@ from experiments.drug_response.config import CompareConfig
 from experiments.drug_response.controls import MEANS
 from experiments.report.page import figure_of, page, settings_sections
 from experiments.report.tables import table
-from experiments.report.values import Spread
+from experiments.report.values import Spread, markdown
 from experiments.run_folder import write_text
 
 #: What the reports call the metrics.
@@ -268,11 +268,8 @@ def by_mechanism(strata: pd.DataFrame, metric: str = "pearson_within_drug") -> p
     return wide.sort_values("split", key=lambda c: c.map(place), kind="stable", ignore_index=True)
 
 
-def markdown(frame: pd.DataFrame) -> str:
+def as_markdown(frame: pd.DataFrame) -> str:
     """Return a table as Markdown, three significant digits; what is not there stays empty."""
-    rows = [
-        ["" if pd.isna(v) else f"{v:.3g}" if isinstance(v, float) else str(v) for v in row]
-        for row in frame.itertuples(index=False)
-    ]
-    lines = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    rows = frame.itertuples(index=False)
+    texts = (["" if pd.isna(v) else f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in rows)
+    return markdown(map(str, frame.columns), texts)
