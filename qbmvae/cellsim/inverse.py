@@ -128,6 +128,11 @@ class Search:
 
         A flip is one of the rotations: without the price of its angle a rotation would always fit as well. Where the value
         is surely not above `least`, a bound that is not either is returned.
+
+        Parameters
+        ----------
+        least
+            The value that is to be exceeded.
         """
         key = (gene, parents[0], parents[1])
         if key in self.known:

@@ -58,7 +58,13 @@ def _patterns(turns: list[Turn], full: int) -> Iterator[tuple[list[float], int]]
 
 @numba.njit(cache=True)
 def likelihood(u: np.ndarray, on: np.ndarray, total: np.ndarray) -> float:
-    """Return the log-likelihood of counts of cells at angles u, P(on) = sin^2(u / 2), kept off 0 and 1."""
+    """Return the log-likelihood of counts of cells at angles u, P(on) = sin^2(u / 2), kept off 0 and 1.
+
+    Parameters
+    ----------
+    u
+        Angles in radians.
+    """
     value = 0.0
     for k in range(len(u)):
         p = min(max(math.sin(u[k] / 2) ** 2, 1e-4), 1 - 1e-4)

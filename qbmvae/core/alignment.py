@@ -5,7 +5,7 @@ For coordinates :math:`x_i` of cells in batches :math:`b(i)`, a round takes K cl
 .. math::
 
     r_{ik} \propto \exp(-\lVert x_i - c_k \rVert^2 / \tau), \quad N_{kb} = \sum_{i \in b} r_{ik}, \quad
-    m_{kb} = \frac{1}{N_{kb}} \sum_{i \in b} r_{ik} x_i, \quad s_{kb} = \frac{N_{kb}}{N_{kb} + 20}, \\
+    m_{kb} = \frac{1}{N_{kb}} \sum_{i \in b} r_{ik} x_i, \quad s_{kb} = \frac{N_{kb}}{N_{kb} + 10}, \\
     m_k = \frac{\sum_b s_{kb} m_{kb}}{\sum_b s_{kb}}, \quad G_{kb} = s_{kb} (m_{kb} - m_k), \quad
     y_i = x_i - \sum_k r_{ik} G_{k, b(i)}.
 
@@ -33,7 +33,7 @@ MAX_CLUSTERS, CELLS_PER_CLUSTER = 100, 30
 WIDTH = 0.4
 #: Cells of a batch in a cluster at which its offset counts half. With 5 the noise of small batches' means folded a process
 #: of 16 weakly differing batches onto itself.
-PRIOR_CELLS = 20.0
+PRIOR_CELLS = 10.0
 #: Cells aligned at once.
 CHUNK = 8192
 

@@ -1,9 +1,9 @@
-r"""The default embedding: the code and the expression that it decodes to, side by side, with the batches aligned.
+r"""The default embedding: the leading axes of expression, then the code, with the batches aligned.
 
-The bits integrate best and the decoded expression keeps shapes: distances between types, and the order of cells along a
-process. So a cell's coordinates are two blocks. The first are the leading principal components of the code (bit
-probabilities q), together of variance :math:`w^2`. The second are the leading axes of expression space, each divided by the
-power p of its standard deviation (the variance of the first axes would else hide the others), together of variance 1.
+A cell's coordinates are two blocks. The last columns are the 20 leading axes of expression space, each divided by the power
+p of its standard deviation (the variance of the first axes would else hide the others), together of variance 1; more axes
+add noise, fewer lose types. The columns before them are the leading principal components of the code (bit probabilities
+q), together of variance :math:`w^2`: a hundredth, so that cells of equal expression are told apart by their code.
 Then every batch is moved onto the others inside soft clusters (`qbmvae.core.alignment`).
 
 Components, scales, clusters and offsets are fixed on training cells: a cell's coordinates do not depend on which other
@@ -32,8 +32,10 @@ from qbmvae.core import alignment
 from qbmvae.core.alignment import Alignment
 from qbmvae.core.fused.products import linear
 
-#: Share of the columns that the code takes, and w, the standard deviation of their sum.
-CODE_SHARE, CODE_WEIGHT = 0.25, 0.3
+#: Axes of expression, at most; a narrow code leaves a quarter of the columns to the code.
+AXES = 20
+#: w, the standard deviation of the code's columns together.
+CODE_WEIGHT = 0.1
 #: p: the power of its standard deviation by which an axis of expression space is divided.
 SCALING = 0.3
 #: Training cells on which clusters and offsets are found, at most.
@@ -62,7 +64,7 @@ class AlignedSpace(nn.Module):
     def __init__(self, n_latent: int):
         super().__init__()
         self.n_latent = n_latent
-        self.n_code = min(n_latent - 1, max(1, round(CODE_SHARE * n_latent)))
+        self.n_code = max(n_latent - AXES, min(n_latent - 1, max(1, round(n_latent / 4))))
         for name in ("code_mean", "code_map", "scales", "centres", "means", "widths", "offsets"):
             self.register_buffer(name, torch.zeros(0))
 
@@ -74,6 +76,11 @@ class AlignedSpace(nn.Module):
             if prefix + name in state_dict:
                 setattr(self, name, torch.zeros_like(state_dict[prefix + name], device=self.code_mean.device))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    @property
+    def n_axes(self) -> int:
+        """Axes of expression that are used; of a loaded model, those that it was saved with."""
+        return len(self.scales) or self.n_latent - self.n_code
 
     @property
     def fitted(self) -> bool:

@@ -220,7 +220,7 @@ def fitted_space(
     aligned = AlignedSpace(module.n_latent)
     found = [
         (code, x, None if batch is None else batch.covariates.categories[0].cpu())
-        for _, code, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT)
+        for _, code, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes)
     ]
     code, coordinates = torch.cat([c for c, _, _ in found]), torch.cat([x for _, x, _ in found])
     aligned.fit_blocks(code, coordinates)
@@ -270,7 +270,7 @@ def _blocks(
         blocks = aligned.blocks(code, x)
         return blocks if batch is None or not align else aligned.align(blocks, batch.covariates.categories[0])
 
-    found = _coordinates(module, parts, "expression", COUNTS_WEIGHT, len(aligned.scales), finish)
+    found = _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes, finish)
     yield from ((parameters, batch, x) for parameters, _, batch, x in found)
 
 

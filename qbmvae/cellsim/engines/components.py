@@ -6,12 +6,8 @@ states halve, and memory never grows by measuring.
 
 Parameters
 ----------
-angles
-    RY angle of each gene, `(n_genes,)`.
-edges
-    The gates in time order.
-finished
-    When each gene is finished, see `qbmvae.cellsim.structure.Structure`.
+angles, edges, finished
+    As in `network`.
 names
     Of the genes, for messages.
 """

@@ -2,12 +2,8 @@
 
 Parameters
 ----------
-program
-    The compiled circuit.
-shared
-    Angles that all samples share, `(n_shared,)`.
-sample
-    Angles of each sample, `(n_sample, batch)`.
+program, shared, sample
+    As in `frame_torch`.
 """
 
 from __future__ import annotations
@@ -30,10 +26,8 @@ class TileProgram:
 
     Parameters
     ----------
-    dtype
-        Of the states.
-    probabilities
-        Whether the program returns probabilities instead of expectation values.
+    dtype, probabilities
+        As in `TorchProgram`.
     """
 
     def __init__(self, program: Program, dtype: torch.dtype, *, probabilities: bool):

@@ -2,14 +2,8 @@
 
 Parameters
 ----------
-circuit
-    The gates.
-observables
-    Pauli strings to measure.
-params
-    `(n_params,)`.
-features
-    `(batch, n_features)`.
+circuit, observables, params, features
+    As in `qbmvae.circuits.engines`.
 """
 
 from __future__ import annotations

@@ -5,12 +5,8 @@ by one state vector with the batch.
 
 Parameters
 ----------
-program
-    The compiled circuit.
-shared
-    Angles that all samples share, `(n_shared,)`.
-sample
-    Angles of each sample, `(n_sample, batch)`.
+program, shared, sample
+    As in `frame_torch`.
 """
 
 from __future__ import annotations
@@ -30,10 +26,8 @@ class ReversibleProgram(TorchProgram):
 
     Parameters
     ----------
-    dtype
-        Of the states.
-    probabilities
-        Whether the program returns probabilities instead of expectation values.
+    dtype, probabilities
+        As in `TorchProgram`.
     """
 
     def __init__(self, program: Program, dtype: torch.dtype, *, probabilities: bool):

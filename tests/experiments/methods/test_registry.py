@@ -172,6 +172,28 @@ def test_an_aligned_baseline_is_the_baseline_moved_batch_by_batch(cells):
     assert fit("pca-aligned", Task(cells)).embed(None).shape == x.shape
 
 
+def test_an_aligned_row_takes_the_model_that_was_just_fitted(cells, monkeypatch):
+    import dataclasses
+
+    from experiments.methods import registry
+
+    pca, calls = METHODS["pca"], []
+
+    def counted(task, **options):
+        calls.append(task.seed)
+        return pca.fit(task, **options)
+
+    monkeypatch.setitem(METHODS, "pca", dataclasses.replace(pca, fit=counted))
+    task = Task(cells, "batch", seed=1)
+    plain, moved = fit("pca", task), fit("pca-aligned", dataclasses.replace(task))
+    assert calls == [1] and moved.cpu_seconds >= plain.cpu_seconds
+    # other cells, another seed or other options are another model
+    fit("pca-aligned", Task(cells.copy(), "batch", seed=1))
+    fit("pca-aligned", dataclasses.replace(registry._latest[0][1], seed=2))
+    fit("pca-aligned", registry._latest[0][1], n_components=5)
+    assert calls == [1, 1, 2, 2]
+
+
 def test_the_successor_preset_couples_the_halves_alone():
     from experiments.methods.published import Preset
 

@@ -39,7 +39,7 @@ def test_one_round_is_the_formula(monkeypatch):
             own = batch.numpy() == b
             weight = r[own, k].sum()
             mean[b] = r[own, k] @ y[own] / weight
-            trust[b] = weight / (weight + 20)
+            trust[b] = weight / (weight + alignment.PRIOR_CELLS)
         common = trust @ mean / trust.sum()
         for b in range(2):
             own = batch.numpy() == b

@@ -40,6 +40,21 @@ def test_narrow_codes(n_latent):
     assert space.blocks(code, expression).isfinite().all()
 
 
+def test_widths_of_the_blocks():
+    assert [(s.n_code, s.n_axes) for s in map(AlignedSpace, (1, 2, 12, 64))] == [(0, 1), (1, 1), (3, 9), (44, 20)]
+
+
+def test_a_saved_space_keeps_the_blocks_that_it_was_saved_with():
+    saved = AlignedSpace(8)
+    saved.code_mean, saved.code_map, saved.scales = torch.rand(8), torch.rand(5, 8), torch.rand(3)
+    loaded = AlignedSpace(8)
+    loaded.load_state_dict(saved.state_dict())
+    code, expression = torch.rand(20, 8), torch.randn(20, 8)
+    assert loaded.n_axes == 3 and loaded.fitted
+    expected = torch.cat([(code - saved.code_mean) @ saved.code_map.T, expression[:, :3] * saved.scales], 1)
+    torch.testing.assert_close(loaded.blocks(code, expression), expected)
+
+
 def test_a_cell_has_the_same_coordinates_in_any_company(trained, adata):
     z = trained.get_latent_representation()
     assert z.shape == (240, 12)
