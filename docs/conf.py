@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.metadata import version as _version
 
 # the tutorials' kernels: one thread a process, figures without a display
@@ -41,3 +42,25 @@ html_css_files = ["custom.css"]
 exclude_patterns = ["_build", "jupyter_execute"]
 suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.unknown_mime_type", "myst-nb.lexer", "mystnb.lexer"]
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+def _errors_stay_with_their_numbers(_app, _page, text):
+    """Make a value +- an error one word, so that a table does not break it."""
+    text[0] = re.sub(r"(?<=[\d.]) (?:\+-|±) (?=[\d.])", "\u00a0±\u00a0", text[0])
+
+
+def _returns_are_sentences(_app, _what, _name, _object, _options, lines):
+    """Write a Returns section of plain sentences as one field; numpydoc would take each of its lines for a type."""
+    heads = [i for i, line in enumerate(lines[:-1]) if line.strip() == "Returns" and set(lines[i + 1].strip()) == {"-"}]
+    for start in heads:
+        end = next((i for i in range(start + 2, len(lines)) if not lines[i].strip()), len(lines))
+        body = lines[start + 2 : end]
+        if not any(line.startswith(" ") for line in body):
+            lines[start:end] = [":returns: " + " ".join(body)]
+
+
+def setup(app):
+    """Connect what the build changes in pages and docstrings."""
+    app.connect("source-read", _errors_stay_with_their_numbers)
+    # before napoleon, which has priority 500
+    app.connect("autodoc-process-docstring", _returns_are_sentences, priority=400)

@@ -297,9 +297,9 @@ def report(folder: Path, /, *, common: Common = DEFAULTS) -> None:
     if not any(grid.read_all(folder)):
         raise InputError(f"{folder} holds no finished run of `qbmvae drug compare`")
     from experiments.drug_response.compare import write_tables
-    from experiments.drug_response.report import by_mechanism, compact, markdown
+    from experiments.drug_response.report import as_markdown, by_mechanism, compact
 
     tables = write_tables(folder)
     short = {"summary": compact, "mechanisms": by_mechanism}
-    text = [f"{n}\n\n{markdown(short[n](t) if n in short else t)}\n" for n, t in tables.items() if len(t)]
+    text = [f"{n}\n\n{as_markdown(short[n](t) if n in short else t)}\n" for n, t in tables.items() if len(t)]
     common.answer({k: t.to_dict(orient="records") for k, t in tables.items()}, "\n".join(text))

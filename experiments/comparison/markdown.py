@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
+from experiments.report.values import markdown
 from samplers.errors import InputError
 
 #: Heading, task and metric of each table.
@@ -57,13 +57,6 @@ def spread(values: pd.Series) -> str:
     return f"{number(known.mean())} ± {number(known.std(ddof=1))}"
 
 
-def grid(rows: Iterable[Iterable[str]], head: Iterable[str]) -> str:
-    """Return a Markdown table."""
-    head = list(head)
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
-    return "\n".join(lines)
-
-
 def tables(results: pd.DataFrame) -> str:
     """Return a section for each headline score: models in rows, data sets in columns, mean ± deviation over seeds."""
     final = results[results.epoch < 0]
@@ -78,14 +71,14 @@ def tables(results: pd.DataFrame) -> str:
             for model in final.model.unique()
             if model in set(chosen.model)
         ]
-        sections.append(f"### {heading}\n\n{grid(rows, ['', *sets])}\n")
+        sections.append(f"### {heading}\n\n{markdown(['', *sets], rows)}\n")
     fits = final.drop_duplicates(["dataset", "model", "seed"])
     sets = list(fits.dataset.unique())
     rows = [
         [m, *(spread(fits[(fits.model == m) & (fits.dataset == d)].cpu_seconds) for d in sets)]
         for m in fits.model.unique()
     ]
-    return "\n".join([*sections, f"### CPU seconds of a fit\n\n{grid(rows, ['', *sets])}\n"])
+    return "\n".join([*sections, f"### CPU seconds of a fit\n\n{markdown(['', *sets], rows)}\n"])
 
 
 def every_seed(results: pd.DataFrame) -> str:
@@ -103,7 +96,7 @@ def every_seed(results: pd.DataFrame) -> str:
                 *(number(scores.get((task, metric), float("nan"))) for _, task, metric in names),
             ]
         )
-    return grid(rows, ["data set", "model", "seed", *(heading for heading, *_ in names)])
+    return markdown(["data set", "model", "seed", *(heading for heading, *_ in names)], rows)
 
 
 def main(arguments: list[str]) -> None:

@@ -27,7 +27,7 @@ from experiments.comparison.config import DataSpec, ModelSpec, load_config
 from experiments.comparison.statistics import mean_and_half
 from experiments.data.datasets import load, select_hvgs
 from experiments.methods.registry import METHODS
-from experiments.report.values import Spread
+from experiments.report.values import Spread, markdown
 from experiments.run_folder import quiet
 from experiments.tasks.arrays import stratified_subsample
 from experiments.tasks.classification import folds
@@ -176,7 +176,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         if "boltzmann" in pairs:
             against = {m: _spread(pairs[m] - pairs["boltzmann"]) for m in pairs if m != "boltzmann"}
             shown["elbo less boltzmann's"] = shown.index.map(lambda m, a=against: a.get(m, ""))
-        lines += [f"### {name}", "", *_markdown(shown), ""]
+        lines += [f"### {name}", "", _markdown(shown), ""]
     if "refinement" in frame and frame["refinement"].notna().any():
         known = frame[frame["refinement"].notna()]
         fits = pd.concat(
@@ -188,7 +188,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         shown["improvement"] = found["improvement"].agg(_spread)
         shown["least"] = found["improvement"].min().round(2)
         shown.index = [f"{model}, {data}" for model, data in shown.index]
-        lines += ["### Refit of the prior alone: held-out KL, nats a cell", "", *_markdown(shown), ""]
+        lines += ["### Refit of the prior alone: held-out KL, nats a cell", "", _markdown(shown), ""]
     return "\n".join(lines)
 
 
@@ -196,13 +196,10 @@ def _spread(differences: pd.Series) -> str:
     return Spread.around(*mean_and_half(differences)).text(2)
 
 
-def _markdown(shown: pd.DataFrame) -> list[str]:
-    head = ["prior", *shown.columns]
-    body = [
-        [str(i), *(v if isinstance(v, str) else "" if pd.isna(v) else f"{v:g}" for v in row)]
-        for i, row in zip(shown.index, shown.to_numpy(dtype=object), strict=True)
-    ]
-    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)]
+def _markdown(shown: pd.DataFrame) -> str:
+    rows = zip(shown.index, shown.to_numpy(dtype=object), strict=True)
+    texts = ([str(i), *(v if isinstance(v, str) else "" if pd.isna(v) else f"{v:g}" for v in row)] for i, row in rows)
+    return markdown(["prior", *shown.columns], texts)
 
 
 def main() -> None:

@@ -34,11 +34,6 @@ COLUMNS = {
 }
 
 
-def is_comparison(folder: Path) -> bool:
-    """Return whether a folder is a comparison's."""
-    return (folder / CONFIG).is_file()
-
-
 def read_comparison(folder: Path) -> Comparison:
     """Return the configuration of a comparison's folder.
 

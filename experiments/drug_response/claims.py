@@ -189,12 +189,16 @@ def _row(
 ) -> dict[str, object]:
     mean, low, high = interval(values)
     if not np.isfinite(low):
-        verdict = "open: fewer than two seeds"
+        verdict = "open: fewer than two values"
     elif above is not None:
-        verdict = "holds" if low > above else "does not hold" if high < above else "open: interval holds the threshold"
+        verdict = (
+            "holds" if low > above else "does not hold" if high < above else "open: the interval contains the threshold"
+        )
     else:
         assert below is not None
-        verdict = "holds" if high < below else "does not hold" if low > below else "open: interval holds the threshold"
+        verdict = (
+            "holds" if high < below else "does not hold" if low > below else "open: the interval contains the threshold"
+        )
     return {
         "claim": claim,
         "paper": paper,

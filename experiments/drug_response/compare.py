@@ -49,8 +49,8 @@ def compare(
         Where a training failed; the others are finished first, and the same command tries the failed ones again.
     """
     entries = [Entry(cell.key, (config, cell)) for cell in cells.grid(config)]
-    cells.run_grid(config, out, entries, train, say=say, workers=workers, ray=ray)
-    found = write_tables(out)
+    done = cells.run_grid(config, out, entries, train, say=say, workers=workers, ray=ray)
+    found = write_tables(out) if done else {}
     require_all(out, entries)
     return found
 

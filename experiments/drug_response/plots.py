@@ -53,6 +53,7 @@ def curves(histories: Mapping[str, Sequence[Sequence[float]]], path: Path, *, ti
     if level is not None:
         axes.axhline(level, color="black", linestyle="--", linewidth=1, label="mean of the drug")
     axes.set(xlabel="epoch", ylabel="MSE", title=title, yscale="log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(fontsize=8)
     save(figure, path)
 
@@ -72,6 +73,18 @@ def sizes(summary: pd.DataFrame, path: Path) -> None:
     axes.set_xticks(range(len(counts)), [f"{n:,}" for n in counts])
     axes.set(xlabel="training pairs", ylabel="MSE on the common test", yscale="log")
     axes.legend(fontsize=7, ncol=2)
+    save(figure, path)
+
+
+def settings(names: Sequence[str], errors: Sequence[float], path: Path) -> None:
+    """Draw the validation error of every setting of a sweep, the best on top."""
+    figure, grid = new_figure(7.2, 1.2 + 0.28 * len(names))
+    axes = grid[0, 0]
+    axes.plot(errors, range(len(names)), "o", color=COLOURS["quantum"])
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set(xlabel="MSE on the validation pairs", xscale="log")
+    axes.grid(axis="y", linewidth=0.4)
     save(figure, path)
 
 

@@ -14,20 +14,26 @@ from experiments.drug_response.config import CompareConfig
 from experiments.drug_response.controls import MEANS
 from experiments.report.page import figure_of, page, settings_sections
 from experiments.report.tables import table
-from experiments.report.values import Spread
+from experiments.report.values import Spread, markdown
 from experiments.run_folder import write_text
 
+#: What the reports call the metrics.
+NAMES = {
+    "mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R2", "pearson": "Pearson", "spearman": "Spearman",
+    "concordance": "concordance", "pearson_within_drug": "Pearson within drugs",
+    "spearman_within_drug": "Spearman within drugs", "cpu_seconds": "CPU seconds",
+}  # fmt: skip
 EXPLAIN = {
     "mse": "mean squared error of the response on its scale from 0 to 1; less is better",
     "MSE x 1000": "mean squared error of the response on its scale from 0 to 1, in thousandths; less is better",
-    "rmse": "its square root",
+    "rmse": "square root of the mean squared error",
     "mae": "mean absolute error",
     "r2": "share of the variance that is predicted",
     "pearson": "correlation of prediction and response over all pairs",
     "spearman": "correlation of their ranks over all pairs",
     "concordance": "Lin's concordance: correlation that also punishes wrong scale and offset",
-    "spearman_within_drug": "the same by ranks",
     "pearson_within_drug": "correlation after each drug's mean is taken out: what the mean of the drug cannot give",
+    "spearman_within_drug": "the same correlation by ranks",
     "cpu_seconds": "processor seconds of one training",
     "MSE lower by, %": "by how many per cent the quantum head's MSE is lower, paired by seed, with its 95 % interval",
     "gain, Pearson within drugs": "the quantum head's minus the other's, paired by seed, with its 95 % interval",
@@ -39,9 +45,11 @@ DIFFERENCES = {
     "spearman_within_drug_gain": "gain, Spearman within drugs",
     "lower_by_percent": "MSE lower by, %",
 }
+EXPLAIN = {NAMES.get(name, name): text for name, text in EXPLAIN.items()}
 BEST = {"MSE x 1000": "min", "mse": "min", "rmse": "min", "mae": "min"} | dict.fromkeys(
     ("pearson", "spearman", "concordance", "pearson_within_drug", "spearman_within_drug", "r2"), "max"
 )
+BEST = {NAMES.get(name, name): direction for name, direction in BEST.items()}
 
 
 def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> None:
@@ -103,7 +111,7 @@ def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, foun
         sections.append({"title": title, "tables": [table(shown, best=None, explain=EXPLAIN)]})
     scores = [
         table(
-            rows.drop(columns=["split", "n_train"]).set_index("model"),
+            rows.drop(columns=["split", "n_train"]).set_index("model").rename(columns=NAMES),
             f"{n:,} training pairs, {split} split",
             best=BEST,
             explain=EXPLAIN,
@@ -172,7 +180,7 @@ def train_report(out: Path, metrics: Mapping[str, Any], history: Mapping[str, Se
             f"Split {metrics['split']!r}: {metrics['n_train']:,} training, {metrics['n_validation']:,} validation, "
             f"{metrics['n_test']:,} test pairs; epoch {metrics['best_epoch']} of {metrics['epochs']} chosen by validation.",
         ],
-        "tables": [table(rows, best=BEST, explain=EXPLAIN, decimals=4)],
+        "tables": [table(rows.rename(columns=NAMES), best=BEST, explain=EXPLAIN, decimals=4)],
         "figures": figure_of(out / "scatter.png", "test pairs; on the line the prediction is right"),
     }
     sections = [
@@ -180,7 +188,10 @@ def train_report(out: Path, metrics: Mapping[str, Any], history: Mapping[str, Se
             "title": "Training",
             "figures": figure_of(out / "curves.png", "the dashed line is the mean of the drug on the test"),
         },
-        {"title": "Validation", "tables": [table(validation, best=None, explain=EXPLAIN, decimals=4)]},
+        {
+            "title": "Validation",
+            "tables": [table(validation.rename(columns=NAMES), best=None, explain=EXPLAIN, decimals=4)],
+        },
         {"title": "Notes on the data", "list": metrics.get("notes", [])},
     ]
     _write(out, f"Drug response, head {metrics['head']!r}", f"target {metrics['target']}", sections, lead)
@@ -198,15 +209,35 @@ def sweep_report(out: Path, ranked: pd.DataFrame, chosen: Mapping[str, Any]) -> 
     chosen
         "setting", "validation_mse" and "test_mse" of the best.
     """
+    names = [setting_name(row) for row in ranked.to_dict("records")]
+    plots.settings(names, ranked["validation_mse"].tolist(), out / "settings.png")
     lead = {
         "texts": [
             f"Chosen on validation pairs: {chosen['setting']}. Its test error (MSE) is {chosen['test_mse']:.5f}; no other "
             "setting has seen the test."
-        ]
+        ],
+        "figures": figure_of(out / "settings.png", "every setting by its error on the validation pairs"),
     }
-    shown = ranked.set_index(pd.Index(range(1, len(ranked) + 1), name="rank"))
-    sections = [{"title": "All settings", "tables": [table(shown, best={"validation_mse": "min"})]}]
+    shown = pd.DataFrame(
+        {
+            "rank": range(1, len(ranked) + 1),
+            "setting": names,
+            "validation MSE x 1000": 1000 * ranked["validation_mse"],
+            "angles": ranked["angles"],
+            "CPU seconds": ranked["cpu_seconds"].round(1),
+        }
+    ).set_index("rank")
+    sections = [{"title": "All settings", "tables": [table(shown, best={"validation MSE x 1000": "min"})]}]
     _write(out, "Sweep of the quantum head", f"{len(ranked)} settings", sections, lead)
+
+
+def setting_name(setting: Mapping[str, Any]) -> str:
+    """Return a setting of the sweep in words."""
+    qubits, layers = (
+        "1 " + what if n == 1 else f"{n} {what}s"
+        for n, what in ((setting["n_qubits"], "qubit"), (setting["n_layers"], "layer"))
+    )
+    return f"{qubits}, {layers}, learning rate {setting['learning_rate']:g}, {setting['optimiser']}"
 
 
 def _write(out: Path, title: str, subtitle: str, sections: list[dict[str, Any]], lead: dict[str, Any]) -> None:
@@ -237,11 +268,8 @@ def by_mechanism(strata: pd.DataFrame, metric: str = "pearson_within_drug") -> p
     return wide.sort_values("split", key=lambda c: c.map(place), kind="stable", ignore_index=True)
 
 
-def markdown(frame: pd.DataFrame) -> str:
+def as_markdown(frame: pd.DataFrame) -> str:
     """Return a table as Markdown, three significant digits; what is not there stays empty."""
-    rows = [
-        ["" if pd.isna(v) else f"{v:.3g}" if isinstance(v, float) else str(v) for v in row]
-        for row in frame.itertuples(index=False)
-    ]
-    lines = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    rows = frame.itertuples(index=False)
+    texts = (["" if pd.isna(v) else f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in rows)
+    return markdown(map(str, frame.columns), texts)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import run_folder as run_folder
+from experiments import run_folder
 from experiments.config import build
 from experiments.drug_response import plots
 from experiments.drug_response.config import Tables, read_data

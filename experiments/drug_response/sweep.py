@@ -15,7 +15,7 @@ from experiments.comparison.grid import Entry, require_all
 from experiments.drug_response import cells
 from experiments.drug_response.config import SweepConfig
 from experiments.drug_response.metrics import all_metrics
-from experiments.drug_response.report import sweep_report
+from experiments.drug_response.report import setting_name, sweep_report
 from qbmvae.drug_response import DrugData, DrugResponse, NetworkOptions, Split, TrainingOptions, sized_split
 
 AXES = ("n_qubits", "n_layers", "learning_rate", "optimiser")
@@ -65,7 +65,7 @@ def sweep(
     model, parts = _fit(config, data, best, config.seeds[0])
     test = all_metrics(data.response[parts.test], model.predict_pairs(data, parts.test), data.drug[parts.test])
     chosen = {
-        "setting": ", ".join(f"{axis.replace('_', ' ')} {value}" for axis, value in best.items()),
+        "setting": setting_name(best),
         "validation_mse": float(ranked.iloc[0]["validation_mse"]),
         "test_mse": test["mse"],
         "test": test,

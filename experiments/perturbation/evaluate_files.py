@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from experiments import run_folder as run_folder
+from experiments import run_folder
 from experiments.perturbation.challenge import control_cells
 from experiments.perturbation.runs import read_data
 from qbmvae.perturbation.files import load_model

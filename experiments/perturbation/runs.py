@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from experiments import run_folder as run_folder
+from experiments import run_folder
 from experiments.perturbation.config import TrainConfig
 from experiments.perturbation.distribution_table import MIN_CELLS, cells_of, controls, distribution_scores, summary
 from experiments.perturbation.distribution_table import verdict as distribution_verdict

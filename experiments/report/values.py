@@ -28,6 +28,12 @@ def number(value: Any, decimals: int = 3) -> str:
     return f"{int(value):,}" if isinstance(value, int | np.integer) else str(value)
 
 
+def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
+    head = list(head)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
+
+
 @dataclass(frozen=True)
 class Spread:
     """An estimate and the range that it is given with.

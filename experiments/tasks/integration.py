@@ -8,10 +8,8 @@ import numpy as np
 
 from experiments.tasks.arrays import as_codes, check_embedding, finite_mean, nearest_neighbors
 from experiments.tasks.kbet import kbet_per_label
-from experiments.tasks.metrics import METRICS, in_group
-from experiments.tasks.mixing import cilisi, closest_pair, kni, rare_recall, separated
+from experiments.tasks.metrics import METRICS, View, in_group
 from experiments.tasks.silhouette import silhouette_batch, silhouette_samples
-from experiments.tasks.within_type import within_type
 
 BIO, BATCH = in_group("bio"), in_group("batch")
 # not part of the total: other views of the same questions
@@ -85,34 +83,16 @@ def integration(
         if crossed:
             scores["Silhouette batch"] = silhouette_batch(x, y, b)
         scores["PCR comparison within type"] = pcr_within_type(before, x, b, y)
-        scores |= _more(x, b, y, before, graph, labels_differ, batches_differ)
+        if labels_differ:
+            scores |= kmeans(x, y)
+        view = View(x, before, b, y, graph)
+        scores |= {m.name: m.compute(view) for m in METRICS.values() if m.compute is not None and view.has(m.several)}
     scores = {name: float(value) if np.isfinite(value) else float("nan") for name, value in scores.items()}
     means = aggregate(scores)
     if not batches_differ:
         # graph connectivity alone says nothing of batches that are not there
         means |= {n: float("nan") for n in means if not n.startswith("Bio")}
     return {**scores, **means}
-
-
-def _more(
-    x: np.ndarray,
-    b: np.ndarray,
-    y: np.ndarray,
-    before: np.ndarray,
-    graph: Any,
-    labels_differ: bool,
-    batches_differ: bool,
-) -> dict[str, float]:
-    """Return the single scores of the group "more"; those that the data do not define are left out."""
-    found = {"Within-type conservation": within_type(x, before, b, y), "Rare types": rare_recall(y, graph)}
-    if labels_differ:
-        found |= kmeans(x, y)
-        pair = closest_pair(before, y, b)
-        if pair is not None:
-            found["Closest types"] = separated(x, y, pair)
-    if batches_differ and labels_differ:
-        found |= {"CiLISI": cilisi(x, b, y), "KNI": kni(b, y, graph)}
-    return found
 
 
 def kmeans(x: np.ndarray, label: np.ndarray, n_starts: int = 10, seed: int = 0) -> dict[str, float]:

@@ -1,17 +1,48 @@
 """Every score once: its task, name, label, direction, what it means, and how the composition of the batches moves it.
 
-Tables, reports, verdicts and documentation read this list; a new metric is one function in a task and one entry here.
+Tables, reports, verdicts and documentation read this list, and integration computes what its entries say; a new metric of
+integration is one function and one entry here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+
+from experiments.tasks.mixing import cilisi, closest_pair, kni, rare_recall, separated
+from experiments.tasks.within_type import within_type
 
 Group = Literal["", "bio", "batch", "total", "extra", "more"]
 #: What happens to a score of a perfect integration when the batches hold the types in unequal shares.
 Bias = Literal["none", "lowers", "raises"]
+
+
+@dataclass(frozen=True)
+class View:
+    """What a score of integration sees.
+
+    Attributes
+    ----------
+    x, before
+        The embedding, `(n_cells, n_dimensions)`, and principal components before integration.
+    batch, label
+        Codes of each cell, `(n_cells,)`.
+    graph
+        The 90 nearest neighbours in the embedding, `scib_metrics.nearest_neighbors.NeighborsResults`.
+    """
+
+    x: np.ndarray
+    before: np.ndarray
+    batch: np.ndarray
+    label: np.ndarray
+    graph: Any
+
+    def has(self, several: Iterable[Literal["batch", "label"]]) -> bool:
+        """Return whether the cells are of several batches, or types, but not each of its own."""
+        return all(1 < len(np.unique(getattr(self, name))) < len(self.x) for name in several)
 
 
 @dataclass(frozen=True)
@@ -40,6 +71,10 @@ class Metric:
         See `Bias`.
     count
         Whether it is a count, printed as an integer.
+    compute
+        Integration only: what computes it from a `View`, where no other score is computed on the way.
+    several
+        What there must be several of, "batch" or "label", for `compute`; NaN where there are not.
     """
 
     task: str
@@ -52,6 +87,8 @@ class Metric:
     group: Group = ""
     composition: Bias = "none"
     count: bool = False
+    compute: Callable[[View], float] | None = None
+    several: tuple[Literal["batch", "label"], ...] = ()
 
 
 def _integration() -> Iterable[Metric]:
@@ -132,15 +169,21 @@ def _court() -> Iterable[Metric]:
     ):
         yield Metric(task, name, name, text, group=more)
     yield Metric(task, "Within-type conservation", "conservation inside types", "rank correlation of cells' distances before and after, inside "
-                 "each type of each batch", headline=True, group=more)  # fmt: skip
+                 "each type of each batch", headline=True, group=more,
+                 compute=lambda v: within_type(v.x, v.before, v.batch, v.label))  # fmt: skip
     yield Metric(task, "CiLISI", "CiLISI", "how many batches a cell's neighbourhood holds, inside its type, 0 to 1", headline=True, group=more,
-                 composition="lowers")  # fmt: skip
+                 composition="lowers", several=("batch", "label"), compute=lambda v: cilisi(v.x, v.batch, v.label))  # fmt: skip
     yield Metric(task, "KNI", "KNI", "share of cells in a mixed neighbourhood whose type its cells of other batches tell", headline=True, group=more,
-                 composition="lowers")  # fmt: skip
+                 composition="lowers", several=("batch", "label"), compute=lambda v: kni(v.batch, v.label, v.graph))  # fmt: skip
     yield Metric(task, "Rare types", "rare types", "share of the nearest neighbours of the rare types' cells (5 % or less of all) that are of their "
-                 "type", headline=True, group=more)  # fmt: skip
+                 "type", headline=True, group=more, compute=lambda v: rare_recall(v.label, v.graph))  # fmt: skip
     yield Metric(task, "Closest types", "closest two types", "how well neighbours tell the two types apart that lie closest before integration, .5 "
-                 "by chance", headline=True, group=more)  # fmt: skip
+                 "by chance", headline=True, group=more, several=("label",), compute=_closest)  # fmt: skip
+
+
+def _closest(v: View) -> float:
+    pair = closest_pair(v.before, v.label, v.batch)
+    return float("nan") if pair is None else separated(v.x, v.label, pair)
 
 
 def _others() -> Iterable[Metric]:

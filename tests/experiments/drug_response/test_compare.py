@@ -81,6 +81,15 @@ def test_blind_splits_and_strata_by_mechanism(config, files, tmp_path):
     assert "By mechanism of action" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_a_comparison_of_failures_says_the_first(config, tmp_path, monkeypatch):
+    def fails(*arguments):
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(cells, "run_cell", fails)
+    with pytest.raises(RuntimeError, match="16 of 16 fits failed, the first, .*no luck"):
+        compare(config, tmp_path)
+
+
 def test_the_test_never_chooses(config):
     cell = next(c for c in cells.grid(config) if c.name == "twin" and c.size.train == 60)
     data = read_data(config.tables)

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.perturbation.challenge import read_gene_list, read_perturbations
-from experiments.perturbation.evaluate import verdict
 from experiments.perturbation.splits import split
 from samplers.errors import InputError
 
 LABELS = np.array(["c"] * 10 + ["A"] * 6 + ["B"] * 6 + ["A+B"] * 4 + ["D"] * 6)
+
+
 CONTEXTS = np.array(["r1", "r2"] * 16)
 
 
@@ -54,31 +54,3 @@ def test_no_hold_out():
 def test_wrong_hold_outs_are_named(how, options, words):
     with pytest.raises(InputError, match=words):
         split(LABELS, "c", how, **options)
-
-
-def test_files_of_the_challenge(tmp_path):
-    path = tmp_path / "x.csv"
-    path.write_text("A1BG\nA2M\n")
-    assert read_gene_list(path) == ["A1BG", "A2M"]
-    path.write_text("gene_name\nA1BG\n")
-    assert read_gene_list(path) == ["A1BG"]
-    path.write_text("target_gene,n_cells,median_umi_per_cell\nSTAT1,120,5000.0\nJAK2,7,1.0\n")
-    assert read_perturbations(path) == {"STAT1": 120, "JAK2": 7}
-    path.write_text("STAT1\nJAK2\n")
-    assert read_perturbations(path, 9) == {"STAT1": 9, "JAK2": 9}
-    path.write_text("STAT1,4\n")
-    assert read_perturbations(path) == {"STAT1": 4}
-    path.write_text("STAT1,0\n")
-    with pytest.raises(InputError, match="give at least 1"):
-        read_perturbations(path)
-    path.write_text("")
-    with pytest.raises(InputError, match="is empty"):
-        read_perturbations(path)
-
-
-def test_the_verdict_uses_paired_differences():
-    own, other = {"pds": [0.9, 0.8, 0.7], "mae": [0.1, 0.1, 0.1]}, {"pds": [0.8, 0.7, 0.6], "mae": [0.09, 0.09, 0.09]}
-    lines = verdict({"baselines": {"b": {}}, "per_perturbation": {"model": own, "b": other}})
-    assert lines[0].endswith("at least as good") and lines[1].endswith("WORSE")
-    one = {k: v[:1] for k, v in own.items()}
-    assert "one perturbation" in verdict({"baselines": {"b": {}}, "per_perturbation": {"model": one, "b": one}})[0]
