@@ -101,7 +101,11 @@ def test_unknown_models_and_options_are_named(cells):
         fit("sysvi", Task(cells))
     with pytest.raises(InputError, match="labels"):
         fit("scanvi", Task(cells, "batch", max_epochs=1))
-    assert {m.removesuffix("-aligned") for m, v in METHODS.items() if v.uses_labels} == {"scanvi", "scanvi-zinb"}
+    assert {m.removesuffix("-aligned") for m, v in METHODS.items() if v.uses_labels} == {
+        "scanvi",
+        "scanvi-zinb",
+        "qbmvae-labels",
+    }
 
 
 def test_smoothed_bits_have_the_right_distribution():
