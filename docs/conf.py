@@ -49,14 +49,22 @@ def _errors_stay_with_their_numbers(_app, _page, text):
     text[0] = re.sub(r"(?<=[\d.]) (?:\+-|±) (?=[\d.])", "\u00a0±\u00a0", text[0])
 
 
+_NO_TYPE = "\\"
+
+
 def _returns_are_sentences(_app, _what, _name, _object, _options, lines):
-    """Write a Returns section of plain sentences as one field; numpydoc would take each of its lines for a type."""
+    """Write a Returns section of plain sentences under an empty type; numpydoc would take each of its lines for a type."""
     heads = [i for i, line in enumerate(lines[:-1]) if line.strip() == "Returns" and set(lines[i + 1].strip()) == {"-"}]
-    for start in heads:
+    for start in heads[::-1]:
         end = next((i for i in range(start + 2, len(lines)) if not lines[i].strip()), len(lines))
         body = lines[start + 2 : end]
         if not any(line.startswith(" ") for line in body):
-            lines[start:end] = [":returns: " + " ".join(body)]
+            lines[start + 2 : end] = [_NO_TYPE, "    " + " ".join(body)]
+
+
+def _no_empty_types(_app, _what, _name, _object, _options, lines):
+    """Leave out the empty types of `_returns_are_sentences`."""
+    lines[:] = [line for line in lines if line.strip() != f":rtype: {_NO_TYPE}"]
 
 
 def setup(app):
@@ -64,3 +72,4 @@ def setup(app):
     app.connect("source-read", _errors_stay_with_their_numbers)
     # before napoleon, which has priority 500
     app.connect("autodoc-process-docstring", _returns_are_sentences, priority=400)
+    app.connect("autodoc-process-docstring", _no_empty_types, priority=600)
