@@ -40,8 +40,10 @@ tasks: [clustering, trajectory, classification, held-out-batches, generation, no
 
 def test_where_every_fit_fails_the_reason_is_said(config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "harmonypy", None)
-    with pytest.raises(InputError, match=r"1 of 1 fits failed, the first, .*qbmvae\[experiments\]"):
-        run_comparison(load_config(config, {"models": ["harmony"], "ours": "harmony"}), tmp_path / "out", say=lambda _: None)
+    with pytest.raises(InputError, match=r"2 of 2 fits failed, the first, .*qbmvae\[experiments\]"):
+        run_comparison(
+            load_config(config, {"models": ["harmony"], "ours": "harmony"}), tmp_path / "out", say=lambda _: None
+        )
 
 
 def test_a_grid_runs_resumes_and_reports(config, tmp_path):
