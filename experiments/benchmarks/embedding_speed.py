@@ -7,6 +7,7 @@ what counts. Run with `python -m experiments.benchmarks.embedding_speed`.
 from __future__ import annotations
 
 import statistics
+from functools import partial
 
 from experiments.benchmarks.report import arguments, cpu_seconds, finish, in_turn, one_quiet_thread, ratios
 from experiments.benchmarks.training_speed import synthetic
@@ -31,10 +32,10 @@ def main() -> None:
     theirs = scvi.model.SCVI(adata, n_layers=2, n_hidden=128)
     theirs.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
     calls = {
-        name or "default": lambda name=name: cpu_seconds(lambda: ours.get_latent_representation(representation=name))
+        name or "default": partial(cpu_seconds, partial(ours.get_latent_representation, representation=name))
         for name in REPRESENTATIONS
     }
-    calls["scVI"] = lambda: cpu_seconds(theirs.get_latent_representation)
+    calls["scVI"] = partial(cpu_seconds, theirs.get_latent_representation)
     # the first round compiles
     seconds = {name: found[1:] for name, found in in_turn(calls, REPEATS + 1).items()}
     rows = [

@@ -6,6 +6,7 @@ Each pair runs in turn; the median ratio is what counts. Run with `python -m exp
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from typing import Literal
 
 from experiments.benchmarks.report import arguments, finish, in_turn, one_quiet_thread, ratios
@@ -26,10 +27,9 @@ def main() -> None:
     rows = []
     for batch_size in BATCH_SIZES:
         calls = {
-            fused: lambda fused=fused, n=batch_size: train_ours(adata, n, EPOCHS, BITS, SWEEPS, fused=fused)[0]
-            for fused in ways
+            str(fused): partial(train_ours, adata, batch_size, EPOCHS, BITS, SWEEPS, fused=fused) for fused in ways
         }
-        seconds = in_turn(calls, REPEATS)
+        seconds = {way: [cpu for cpu, _ in found] for way, found in in_turn(calls, REPEATS).items()}
         rows.append(
             {
                 "batch size": batch_size,

@@ -151,7 +151,8 @@ def main() -> None:
         __doc__, data=(Path(), "folder of the data sets"), sets=(list(SETS), "files in that folder"), epochs=400, seeds=[0],
         models=(["ours", "scVI"], "models whose name starts so"), picture=(Path(), "picture of the curves to write"),
     )  # fmt: skip
-    rows, curves = [], {}
+    rows: list[dict[str, Any]] = []
+    curves: dict[Any, Any] = {}
     one_quiet_thread()
     for path in args.sets:
         adata = cells_of(path, args.data)

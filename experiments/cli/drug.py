@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -15,6 +16,9 @@ from experiments.cli.common import DEFAULTS, MODEL, TRAINING, Common, Injected, 
 from experiments.cli.drug_tables import TableFiles
 from experiments.cli.grids import Grid, configuration
 from samplers.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 drug = App(
     name="drug",
@@ -300,6 +304,6 @@ def report(folder: Path, /, *, common: Common = DEFAULTS) -> None:
     from experiments.drug_response.report import as_markdown, by_mechanism, compact
 
     tables = write_tables(folder)
-    short = {"summary": compact, "mechanisms": by_mechanism}
+    short: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {"summary": compact, "mechanisms": by_mechanism}
     text = [f"{n}\n\n{as_markdown(short[n](t) if n in short else t)}\n" for n, t in tables.items() if len(t)]
     common.answer({k: t.to_dict(orient="records") for k, t in tables.items()}, "\n".join(text))

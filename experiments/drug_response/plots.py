@@ -77,7 +77,15 @@ def sizes(summary: pd.DataFrame, path: Path) -> None:
 
 
 def settings(names: Sequence[str], errors: Sequence[float], path: Path) -> None:
-    """Draw the validation error of every setting of a sweep, the best on top."""
+    """Draw the validation error of every setting of a sweep, the best on top.
+
+    Parameters
+    ----------
+    names, errors
+        Settings in words, and their MSE on the validation pairs, best first.
+    path
+        PNG to write.
+    """
     figure, grid = new_figure(7.2, 1.2 + 0.28 * len(names))
     axes = grid[0, 0]
     axes.plot(errors, range(len(names)), "o", color=COLOURS["quantum"])

@@ -70,7 +70,7 @@ def train(adata: Any, batch_key: str | None, seed: int, epochs: int) -> Bits:
     model.train(max_epochs=epochs, seed=seed, progress_bar=False, accelerator="cpu")
     q = np.asarray(model.get_latent_representation(representation="probabilities"), dtype=np.float64)
     rows = np.flatnonzero(q.std(0) > VARIES)
-    W = model.module.vae.prior.W.detach().numpy()
+    W: np.ndarray = model.module.vae.prior.get_parameter("W").detach().numpy()
     return Bits(q[:, rows], model.bit_effects().to_numpy()[rows], W[np.ix_(rows, rows)])
 
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import torch
 
-Part, Result = TypeVar("Part"), TypeVar("Result")
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 def threads(device: torch.device | str = "cpu") -> int:

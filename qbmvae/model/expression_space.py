@@ -141,19 +141,19 @@ class ExpressionSpace:
         # what a cell's own covariates change is small: it may be rounded
         change, design = (own - middle).bfloat16(), vae.output.design(covariates, len(code))
         table, n_biased = vae.output.table(), vae.output.n_biased
-        table = torch.cat([table[:n_biased] - self._shift, table[n_biased:]]).numpy()
-        dropout_table = vae.dropout_output.table().numpy() if inflated else table
+        shifted = torch.cat([table[:n_biased] - self._shift, table[n_biased:]]).numpy()
+        dropout_table = vae.dropout_output.table().numpy() if inflated else shifted
         theta = vae.log_dispersion.exp() / counts_weight
         which = covariates.categories[0].numpy() if len(theta) > 1 else np.zeros(len(code), dtype=np.int64)
-        library, inverse, theta = batch.library.float().numpy(), (1 / theta).numpy(), theta.numpy()
+        library, inverse, dispersion = batch.library.float().numpy(), (1 / theta).numpy(), theta.numpy()
 
         def fused(rows: slice) -> Tensor:
             logits, edges = self._logits(middle[rows]), slice(rows.start, rows.stop + 1)
             dropout = mm(own[rows], vae.dropout_output.weight) if inflated else logits
             rates.expected(
                 logits.numpy(), rounded_mm(change[rows], self._rounded).view(torch.uint16).numpy(),
-                design.indptr[edges], design.indices, design.data, table, dropout.numpy(), dropout_table, inflated,
-                np.float32(self.library), library[rows], self._inverse, which[rows], inverse, theta,
+                design.indptr[edges], design.indices, design.data, shifted, dropout.numpy(), dropout_table, inflated,
+                np.float32(self.library), library[rows], self._inverse, which[rows], inverse, dispersion,
                 x.indptr[edges], x.indices, x.data,
             )  # fmt: skip
             return logits

@@ -38,5 +38,5 @@ def count_matrix(adata: AnnData, which: str = "data") -> AnnData:
 
 def normalised(counts: sp.csr_matrix | np.ndarray, target_sum: float) -> np.ndarray:
     """Return log1p expression of counts `(n_cells, n_genes)`, each cell's total scaled to `target_sum`, dense float64."""
-    x = np.asarray(counts.todense() if sp.issparse(counts) else counts, dtype=np.float64)
+    x = np.asarray(counts if isinstance(counts, np.ndarray) else counts.todense(), dtype=np.float64)
     return np.log1p(x * (target_sum / np.maximum(x.sum(1, keepdims=True), 1e-12)))

@@ -78,9 +78,10 @@ def fit(
     target_sum = audit.median_total(counts) or 1.0
     with torch.random.fork_rng(devices=[]):
         QBMVAE.setup_anndata(counts)
-        prior = "boltzmann" if options.latent == "bits" else "gaussian"
-        sizes = {"n_latent": options.width, "n_hidden": options.n_hidden, "n_layers": options.n_layers}
-        vae = QBMVAE(counts, prior=prior, **sizes)
+        vae = QBMVAE(
+            counts, prior="boltzmann" if options.latent == "bits" else "gaussian", n_latent=options.width,
+            n_hidden=options.n_hidden, n_layers=options.n_layers,
+        )  # fmt: skip
         epochs = options.epochs or int(np.clip(round(VISITS / counts.n_obs), 20, 200))
         vae.train(max_epochs=epochs, kl_weight=options.kl_weight, seed=seed, progress_bar=False)
         q = encoded(vae, counts, options)

@@ -191,7 +191,7 @@ class BoltzmannPerturbation:
         """
         import anndata as ad
 
-        how = how or self.options.how
+        how = how or self.options.how or ""
         mean = mean or self.options.mean or ("ridge" if how == "transport" else "decoder")
         one_of("how", how, HOWS)
         one_of("mean", mean, MEANS)

@@ -53,6 +53,7 @@ def test_every_method_labels_the_hidden_cells(tmp_path, monkeypatch, capsys):
         "0",
         "1",
     ]
+    words += ["--cases", "5 a type", "20, other batches"]
     monkeypatch.setattr(sys, "argv", words)
     transfer.main()
     rows = [json.loads(line) for line in out.read_text().splitlines()]

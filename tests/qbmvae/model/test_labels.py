@@ -428,7 +428,7 @@ def test_a_label_weight_needs_labels(adata, labelled):
     QBMVAE.setup_anndata(adata, batch_key="batch", labels_key="cell_type")
     with pytest.raises(InputError, match="no label units"):
         QBMVAE(adata, **SHAPE).train(**QUICK, label_weight=1.0)
-    with pytest.raises(InputError, match="label_weight must be >= 0"):
+    with pytest.raises(InputError, match="label_weight must be a finite number >= 0"):
         QBMVAE(adata, **SHAPE).train(**QUICK, label_weight=-1.0)
     model, _, _ = labelled
     query = model.adata[:30].copy()

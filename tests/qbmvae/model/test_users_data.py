@@ -412,7 +412,7 @@ def test_a_third_chemistry_maps_at_the_first_try(adata, maker):
 
     rng = np.random.default_rng(0)
     adata.X[:, [4, 5]] = 0
-    reference = fitted(adata, train={**QUICK, "max_epochs": 30}, batch_key="batch", labels_key="cell_type")
+    reference = fitted(adata, train={**QUICK, "max_epochs": 100}, batch_key="batch", labels_key="cell_type")
     query = maker(seed=0)[:, rng.permutation(60)].copy()
     query.X[:, :3] = 0
     query = beside(query, [f"new{i}" for i in range(20)], 2.0)
@@ -422,7 +422,7 @@ def test_a_third_chemistry_maps_at_the_first_try(adata, maker):
     model.train(**QUICK)
     z = model.get_latent_representation()
     knn = KNeighborsClassifier(5).fit(reference.get_latent_representation(), adata.obs["cell_type"])
-    assert (knn.predict(z) == query.obs["truth"].to_numpy()).mean() > 0.8
+    assert (knn.predict(z) == query.obs["truth"].to_numpy()).mean() > 0.95
     pd.testing.assert_frame_equal(query.obs, before)
 
 
@@ -446,7 +446,8 @@ def test_models_saved_before_the_door_load(data, old_cells):
         QBMVAE.from_export(folder / "model.safetensors", cells if data else None),
     ]
     for model in models:
-        np.testing.assert_allclose(model.get_latent_representation(None if data else cells), z, atol=1e-5)
+        # what covariates change is decoded in bfloat16 since
+        np.testing.assert_allclose(model.get_latent_representation(None if data else cells), z, atol=1e-4)
         assert model.generate(10, seed=0).shape == (10, 20)
         query = cells.copy()
         query.obs["batch"] = "new"
