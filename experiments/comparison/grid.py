@@ -168,7 +168,9 @@ def require_all(out: Path, entries: Sequence[Entry]) -> None:
     if failed:
         error = json.loads(entry_path(out, failed[0].key).read_text(encoding="utf-8"))["error"]
         text = f"{len(failed)} of {len(entries)} fits failed, the first, {failed[0].key}: {error}"
-        raise (InputError if error.startswith("failed: InputError") else RuntimeError)(text)
+        raise (InputError if error.startswith(("failed: InputError", "failed: MissingExtraError")) else RuntimeError)(
+            text
+        )
 
 
 def _compute_and_write(compute: Compute, out: Path, entry: Entry) -> tuple[str, str | None]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from experiments import run_folder
 from experiments.comparison.config import Comparison, DataSpec, ModelSpec
-from experiments.comparison.grid import run_entries
+from experiments.comparison.grid import read_entry, require_all, run_entries
 from experiments.comparison.report import write_report
 from experiments.comparison.results import CELLS, CONFIG, entries, results_table
 from experiments.data.datasets import NAMED, load
@@ -62,7 +62,9 @@ def run_comparison(
     Raises
     ------
     InputError
-        For a folder that holds something else, or a data set without its file.
+        For a folder that holds something else, a data set without its file, or input that was wrong for every fit.
+    RuntimeError
+        Where every fit failed otherwise.
     """
     out = Path(out).resolve()
     if out.exists() and not (out / CONFIG).is_file():
@@ -71,7 +73,11 @@ def run_comparison(
     out.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(out / CONFIG, asdict(comparison))
     run_folder.write_json(out / run_folder.VERSIONS, run_folder.versions())
-    summary = run_entries(out, entries(comparison), compute_fit, workers=workers, ray=ray, say=say)
+    wanted = entries(comparison)
+    summary = run_entries(out, wanted, compute_fit, workers=workers, ray=ray, say=say)
+    if not any(read_entry(out, entry) is not None for entry in wanted):
+        # nothing to report: say why the first one failed
+        require_all(out, wanted)
     run_folder.write_table(out / "results.parquet", results_table(out, comparison))
     write_report(out, out / "report.html")
     return {**summary, "out": str(out)}

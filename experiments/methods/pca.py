@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.data.datasets import log_normalised
 from experiments.methods.base import Fitted, Task
-from samplers.errors import InputError
+from samplers.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -44,7 +44,10 @@ def fit_components(task: Task, n_components: int = 30, scale: bool = False, harm
     pca = PCA(min(n_components, min(prepared.shape) - 1), random_state=task.seed).fit(prepared)
     fitted_on = pca.transform(prepared).astype(np.float32)
     if harmony and task.batch_key is not None and task.adata.obs[task.batch_key].nunique() > 1:
-        import harmonypy
+        try:
+            import harmonypy
+        except ImportError:
+            raise MissingExtraError("harmonypy", "experiments") from None
 
         batch = pd.DataFrame({"batch": task.adata.obs[task.batch_key].astype(str).to_numpy()})
         corrected = harmonypy.run_harmony(fitted_on, batch, "batch", random_state=task.seed, ncores=1, verbose=False)

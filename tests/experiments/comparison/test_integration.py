@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,14 @@ tasks: [clustering, trajectory, classification, held-out-batches, generation, no
 """
     )
     return path
+
+
+def test_where_every_fit_fails_the_reason_is_said(config, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "harmonypy", None)
+    with pytest.raises(InputError, match=r"2 of 2 fits failed, the first, .*qbmvae\[experiments\]"):
+        run_comparison(
+            load_config(config, {"models": ["harmony"], "ours": "harmony"}), tmp_path / "out", say=lambda _: None
+        )
 
 
 def test_a_grid_runs_resumes_and_reports(config, tmp_path):
