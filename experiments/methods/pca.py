@@ -28,6 +28,11 @@ def fit_components(task: Task, n_components: int = 30, scale: bool = False, harm
         Give every gene unit variance first (values beyond 10 standard deviations are cut), as Harmony's users do.
     harmony
         Correct the components for the batch; cells that were not fitted on cannot be embedded then.
+
+    Raises
+    ------
+    MissingExtraError
+        Where Harmony is asked for and not installed.
     """
     from sklearn.decomposition import PCA
 
