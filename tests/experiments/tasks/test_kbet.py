@@ -7,17 +7,6 @@ from experiments.tasks.arrays import nearest_neighbors
 from experiments.tasks.kbet import acceptance, kbet_per_label
 
 
-@pytest.fixture(scope="module")
-def cells():
-    generator = np.random.default_rng(0)
-    label, batch = generator.integers(0, 3, 700), generator.integers(0, 4, 700)
-    x = generator.normal(size=(700, 5)).astype(np.float32)
-    x[:, 0] += 2 * label
-    x[:, 1] += 0.6 * batch
-    label[0], batch[1] = 7, 9
-    return x, batch, label
-
-
 def test_kbet_equals_scib_metrics(cells):
     import scib_metrics
 

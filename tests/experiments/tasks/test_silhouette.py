@@ -6,17 +6,6 @@ import pytest
 from experiments.tasks.silhouette import silhouette_batch, silhouette_samples
 
 
-@pytest.fixture(scope="module")
-def cells():
-    generator = np.random.default_rng(0)
-    label, batch = generator.integers(0, 3, 700), generator.integers(0, 4, 700)
-    x = generator.normal(size=(700, 5)).astype(np.float32)
-    x[:, 0] += 2 * label
-    x[:, 1] += 0.6 * batch
-    label[0], batch[1] = 7, 9
-    return x, batch, label
-
-
 def test_silhouettes_equal_scib_metrics(cells):
     import scib_metrics
     from sklearn.metrics import silhouette_samples as oracle

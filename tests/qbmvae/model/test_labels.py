@@ -150,25 +150,30 @@ def test_a_query_is_unlabelled_whatever_its_column_says(labelled, column):
     assert all(torch.equal(value, units[name]) for name, value in mapped.module.labels.state_dict().items())
 
 
-def test_an_interrupted_training_ends_with_the_same_units(adata, tmp_path):
-    _hide(adata)
-    QBMVAE.setup_anndata(adata, batch_key="batch", labels_key="known", unlabeled_category="Unknown")
+def _ends_the_same_after_an_interruption(adata, options, folder, epoch):
+    """Train to the end, and again with an interruption at an epoch: both models have the same weights to the bit."""
     whole, again = QBMVAE(adata, **SHAPE), QBMVAE(adata, **SHAPE)
-    whole.train(**QUICK)
+    whole.train(**options)
 
     class Stop(Exception):
         pass
 
     def stop(trainer):
-        if trainer.epoch == 5:
+        if trainer.epoch == epoch:
             raise Stop
 
     with pytest.raises(Stop):
-        again.train(**QUICK, checkpoint_dir=tmp_path, on_epoch=stop)
+        again.train(**options, checkpoint_dir=folder, on_epoch=stop)
     again = QBMVAE(adata, **SHAPE)
-    again.train(**QUICK, resume_from=tmp_path)
+    again.train(**options, resume_from=folder)
     one, other = whole.module.state_dict(), again.module.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_interrupted_training_ends_with_the_same_units(adata, tmp_path):
+    _hide(adata)
+    QBMVAE.setup_anndata(adata, batch_key="batch", labels_key="known", unlabeled_category="Unknown")
+    _ends_the_same_after_an_interruption(adata, QUICK, tmp_path, epoch=5)
 
 
 @pytest.mark.parametrize("options", [{"topology": "bipartite", "n_hidden_units": 6}, {"prior": "bernoulli"}])
@@ -406,22 +411,7 @@ def test_supervised_training_goes_on_where_it_stopped(adata, tmp_path):
     _hide(adata)
     _setup(adata)
     options = {**QUICK, "max_epochs": 8, "label_weight": 1.0}
-    whole, again = QBMVAE(adata, **SHAPE), QBMVAE(adata, **SHAPE)
-    whole.train(**options)
-
-    class Stop(Exception):
-        pass
-
-    def stop(trainer):
-        if trainer.epoch == 4:
-            raise Stop
-
-    with pytest.raises(Stop):
-        again.train(**options, checkpoint_dir=tmp_path, on_epoch=stop)
-    again = QBMVAE(adata, **SHAPE)
-    again.train(**options, resume_from=tmp_path)
-    one, other = whole.module.state_dict(), again.module.state_dict()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    _ends_the_same_after_an_interruption(adata, options, tmp_path, epoch=4)
 
 
 def test_a_label_weight_needs_labels(adata, labelled):
