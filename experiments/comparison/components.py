@@ -74,9 +74,9 @@ class Settings:
     drugs: str = "gdsc"
     n_bits: int = 10
     n_genes: int = 1000
-    epochs: int = 40
-    seconds: float = 3.0
-    pairs: int = 1500
+    epochs: int = 30
+    seconds: float = 1.0
+    pairs: int = 1000
     drug_epochs: int = 10
 
 
