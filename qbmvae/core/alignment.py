@@ -76,7 +76,7 @@ class Alignment:
         # batch after batch: each is a slice of columns
         order = torch.argsort(batch, stable=True)
         codes, sizes = torch.unique_consecutive(batch[order], return_counts=True)
-        y = x[order]
+        y = x.index_select(0, order)
         parts = [
             (part.T.contiguous(), part, self.offsets[code].transpose(1, 2).contiguous())
             for code, part in zip(codes.tolist(), y.split(sizes.tolist()), strict=True)
@@ -88,9 +88,7 @@ class Alignment:
                 columns -= mm(offsets[i], _shares(columns, *clusters))
         for columns, part, _ in parts:
             part.copy_(columns.T)
-        moved = torch.empty_like(y)
-        moved[order] = y
-        return moved
+        return y.index_select(0, torch.argsort(order))
 
 
 def assignment(x: Tensor, centres: Tensor, width: Tensor | float) -> Tensor:

@@ -13,7 +13,7 @@ _LN2 = np.float32(0.6931471805599453)
 
 @numba.njit(fastmath=FAST, inline="always")
 def exp32(x):
-    """Return exp(x) in float32 for x in [-87, 87], relative error below 2e-7."""
+    """Return exp(x) in float32 for x in [-87, 87], relative error below 2e-7 + 8e-8 |x|."""
     t = min(max(x, np.float32(-87.0)), np.float32(87.0)) * np.float32(1.4426950408889634)
     shifted = t + np.float32(12582912.0)  # 1.5 * 2**23: the sum's low bits hold round(t)
     f = (t - (shifted - np.float32(12582912.0))) * _LN2
