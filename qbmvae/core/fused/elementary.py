@@ -54,7 +54,7 @@ def log32(w):
 
 @numba.njit(fastmath=FAST, inline="always")
 def log32_absolute(w):
-    """Return log(w) in float32 for normal w > 0, absolute error below 5e-7 for w in [1, 1000]; cheaper than `log32`."""
+    """Return log(w) in float32 for normal w > 0, absolute error below 6e-7 for w in [1, 1000]; cheaper than `log32`."""
     bits = np.float32(w).view(np.int32)
     shift = np.int32(bits - np.int32(0x3F3504F3))
     exponent = np.int32(shift >> np.int32(23))
