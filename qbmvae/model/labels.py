@@ -120,12 +120,14 @@ def fit(model: Model, seed: int, steps: int = STEPS, num_chains: int = 1024) -> 
     units.constant.copy_(torch.cat([constant for _, constant in plain]))
     reference = np.flatnonzero(np.isin(rows, kept))
     model.label_reference_ = coordinates[reference], own[reference]
-    # library sizes by label: cells of a type are generated at the depth of that type
+    # library sizes by label: cells of a type are generated at the depth of that type and of their code
     source, some = cells.source(model), rng.permutation(len(rows))[: cells.LIBRARIES]
     sizes, covariates = np.asarray(source.library), np.stack(source.categories, axis=1)
     numbers = np.zeros((len(sizes), 0)) if source.continuous is None else np.asarray(source.continuous)
     chosen = rows[some]
-    model.label_libraries_ = sizes[chosen], covariates[chosen], numbers[chosen], targets.numpy().argmax(1)[some]
+    own_labels = targets.numpy().argmax(1)[some]
+    own_posteriors = cells.halved(parameters[some])
+    model.label_libraries_ = sizes[chosen], covariates[chosen], numbers[chosen], own_labels, own_posteriors
 
 
 def supervision(model: Model, weight: float) -> Supervision | None:
