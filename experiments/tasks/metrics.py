@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.tasks.mixing import cilisi, closest_pair, kni, rare_recall, separated
+from experiments.tasks.perturbation_scores import PERTURBATION
 from experiments.tasks.within_type import within_type
 
 Group = Literal["", "bio", "batch", "total", "extra", "more"]
@@ -71,6 +72,8 @@ class Metric:
         See `Bias`.
     count
         Whether it is a count, printed as an integer.
+    decimals
+        With how many it is printed in tables.
     compute
         Integration only: what computes it from a `View`, where no other score is computed on the way.
     several
@@ -87,6 +90,7 @@ class Metric:
     group: Group = ""
     composition: Bias = "none"
     count: bool = False
+    decimals: int = 3
     compute: Callable[[View], float] | None = None
     several: tuple[Literal["batch", "label"], ...] = ()
 
@@ -266,7 +270,15 @@ def _others() -> Iterable[Metric]:
     )
 
 
-METRICS: dict[tuple[str, str], Metric] = {(m.task, m.name): m for m in (*_integration(), *_court(), *_others())}
+METRICS: dict[tuple[str, str], Metric] = {
+    (m.task, m.name): m
+    for m in (
+        *_integration(),
+        *_court(),
+        *_others(),
+        *(Metric("perturbation", *entry, decimals=digits) for *entry, digits in PERTURBATION),
+    )
+}
 HEADLINES = tuple(m for m in METRICS.values() if m.headline)
 #: Columns of short tables.
 SHORT = tuple(m for m in METRICS.values() if m.short)

@@ -54,6 +54,8 @@ def test_a_column_of_a_metric_knows_its_direction_its_label_and_its_meaning():
     assert made["columns"][1]["explain"] == find("trajectory", "score").explain
     # counts are integers although pandas keeps them as floats
     assert [row[3]["text"] for row in made["rows"]] == ["30", "4,000"]
+    rows = table(frame[["score"]].T, task="trajectory")["rows"]
+    assert rows[0][0]["text"] == label and rows[0][0]["explain"] == find("trajectory", "score").explain
     biased = table(pd.DataFrame({"iLISI": [0.1]}), task="integration")["columns"][1]["explain"]
     assert "composition of the batches lowers" in biased
 
