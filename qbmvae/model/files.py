@@ -18,7 +18,7 @@ from anndata import AnnData, read_h5ad
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
 from qbmvae import archive
-from qbmvae.model.cells import Libraries
+from qbmvae.model.library_sizes import Libraries
 from samplers import files as atomic
 from samplers.errors import InputError
 
@@ -133,7 +133,7 @@ def write_export(path: Path, model: Model, libraries: Libraries) -> None:
     model
         The trained model.
     libraries
-        Of the training cells, see `qbmvae.model.cells.libraries`.
+        Of the training cells, see `qbmvae.model.library_sizes.libraries`.
     """
     tensors = {f"module.{name}": value for name, value in model.module.state_dict().items()}
     sizes, codes, numbers, posteriors = libraries

@@ -15,11 +15,9 @@ import samplers
 from qbmvae.core.labels.machine import with_bit_fields
 from qbmvae.core.networks import Covariates
 from qbmvae.core.priors.base import DiscretePrior
-from qbmvae.core.vae import VAE
 from qbmvae.model.bounds import seeded
-from qbmvae.model.cells import Libraries
 from qbmvae.model.module import QBMVAEModule
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError
 from samplers.problem import Ising
 
 #: Draws of independent prior bits: a population cooled from beta 0, then resampled.
@@ -65,74 +63,6 @@ def prior_codes(
     # resampling leaves copies side by side
     states = rng.permutation(draws.resample(n, seed=rng).states)
     return ((states[:, : prior.n_latent] + 1) // 2).astype(np.int8)
-
-
-def training_like(
-    libraries: Libraries, names: Sequence[str], codes: np.ndarray, batch: str | None, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Draw library sizes, `(n_cells,)`, covariate codes and continuous covariates, `(n_cells, ...)`, given codes.
-
-    All three are a training cell's, drawn with probability in proportion to q(code | cell): given the code, the shares of
-    the cells in the mixture of all their posteriors. So depth and batch go with the code as they do in the data.
-
-    Parameters
-    ----------
-    libraries
-        Of some training cells, see `qbmvae.model.cells.libraries`; without posteriors every cell is as likely.
-    names
-        Of the batches.
-    codes
-        `(n_cells, n_latent)`.
-    batch
-        Name of the batch; in the proportions of the training cells by default.
-    rng
-        The generator.
-
-    Raises
-    ------
-    InputError
-        For an unknown batch, one without training cells, or library sizes that are not positive.
-    """
-    sizes, covariates, numbers, posteriors = libraries
-    pool = np.arange(len(sizes))
-    if batch is not None:
-        if str(batch) not in names:
-            raise InputError(f"the model knows no batch {batch!r}{nearest(batch, names)}")
-        pool = np.flatnonzero(covariates[:, 0] == names.index(str(batch)))
-        if not len(pool):
-            raise InputError(f"no training cell belongs to batch {batch!r}: give library_size= and another batch")
-    rows = pool[
-        rng.integers(len(pool), size=len(codes)) if posteriors is None else likely(codes, posteriors[pool], rng)
-    ]
-    return np.asarray(sizes[rows]), covariates[rows], None if numbers is None else numbers[rows]
-
-
-@torch.inference_mode()
-def likely(codes: np.ndarray, posteriors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw for each code a cell, in proportion to the density of its posterior at the code, `(n_cells,)` positions.
-
-    Parameters
-    ----------
-    codes
-        `(n_cells, n_latent)`.
-    posteriors
-        Bit logits, or locations and log variances, of the cells to draw from, `(n, n_latent)` or `(n, 2 * n_latent)`.
-    rng
-        The generator.
-    """
-    own, rows = torch.from_numpy(np.asarray(posteriors, dtype=np.float32)), []
-    for part in np.array_split(np.asarray(codes, dtype=np.float32), max(1, len(codes) // 1024)):
-        z = torch.from_numpy(part)
-        if own.shape[1] == z.shape[1]:
-            log_q = z @ own.T - torch.nn.functional.softplus(own).sum(1)
-        else:
-            normal = VAE.normal(own)
-            precision = normal.scale**-2
-            log_q = z @ (normal.loc * precision).T - (z**2 @ precision.T) / 2
-            log_q -= (normal.loc**2 * precision / 2 + normal.scale.log()).sum(1)
-        reached = torch.softmax(log_q.double(), 1).cumsum(1).numpy()
-        rows.append((reached < rng.random((len(z), 1)) * reached[:, -1:]).sum(1))
-    return np.concatenate(rows)
 
 
 def checked_sizes(library_size: float | np.ndarray, n_cells: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from scvi.model.base import BaseMinifiedModeModelClass as Model
 from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.model import cells
 from qbmvae.model.labels import group_of, units_of
+from qbmvae.model.library_sizes import Libraries
 from samplers.errors import InputError, nearest
 
 #: Which cells are drawn with which combination of labels; None for the prior without labels.
@@ -95,10 +96,10 @@ def given(model: Model, combination: int) -> tuple[DiscretePrior, np.ndarray]:
     return machine.prior, machine.fields()[combination].detach().double().cpu().numpy()
 
 
-def libraries(model: Model, combination: int | None, batch: str | None) -> cells.Libraries | None:
+def libraries(model: Model, combination: int | None, batch: str | None) -> Libraries | None:
     """Return what `training_like` needs of training cells of a combination; None where the batch, if given, has none.
 
-    As `qbmvae.model.cells.libraries` does of all labels.
+    As `qbmvae.model.library_sizes.libraries` does of all labels.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from anndata import AnnData
 
 import samplers
 from qbmvae.core.priors.log_partition import log_partition
-from qbmvae.model import bounds, cells, generation, label_draws, refit
+from qbmvae.model import bounds, cells, generation, label_draws, library_sizes, refit
 from qbmvae.model import labels as label_units
 from qbmvae.model.bits import as_bits
 from qbmvae.model.cell_methods import CellMethods
@@ -216,7 +216,7 @@ class PriorMethods(CellMethods):
         asked = label_draws.drawn(self, label, n_cells, rng)
         codes, order = self._codes(asked, rng, sampler, clamp, bias), label_draws.order(asked)
         like = [
-            generation.training_like(
+            library_sizes.training_like(
                 label_draws.libraries(self, combination, batch) or self._libraries(), names, codes[rows], batch, rng
             )
             for combination, rows in asked
@@ -236,10 +236,10 @@ class PriorMethods(CellMethods):
             generated.obs["label"] = pd.Categorical([str(label)] * n_cells)
         return generated
 
-    def _libraries(self) -> cells.Libraries:
+    def _libraries(self) -> library_sizes.Libraries:
         """Return library sizes, covariates and posteriors of some training cells, read once a training."""
         if self.library_table_ is None:
-            self.library_table_ = cells.libraries(self, self.train_indices_)
+            self.library_table_ = library_sizes.libraries(self, self.train_indices_)
         # models saved before their continuous covariates and posteriors were kept have none
         sizes, codes, numbers, posteriors = (*self.library_table_, None, None)[:4]
         n = cells.sizes(self)["n_continuous"]

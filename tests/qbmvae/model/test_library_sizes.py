@@ -8,7 +8,7 @@ from anndata import AnnData
 from scipy.stats import chisquare
 
 from qbmvae import QBMVAE
-from qbmvae.model.generation import likely, training_like
+from qbmvae.model.library_sizes import likely, training_like
 
 NAMES = ["a", "b"]
 
