@@ -147,7 +147,7 @@ def best_auroc(found: Bits, treated: np.ndarray) -> float:
     from sklearn.metrics import roc_auc_score
 
     each = [roc_auc_score(treated, column) for column in found.q.T]
-    return float(max((max(value, 1 - value) for value in each), default=0.5)
+    return float(max((max(value, 1 - value) for value in each), default=0.5))
 
 
 def match(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
