@@ -61,7 +61,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [*command, "--condition", "batch", "--control", "batch 1"])
     bit_stability.main()
     out = capsys.readouterr().out
-    assert '"seeds": "0, 1"' in out and "explained" in out and "couplings" in out and "best AUROC" in out
+    assert '"seeds": "0, 1"' in out and "explained" in out and "best AUROC" in out
     monkeypatch.setattr(sys, "argv", [*command, "--condition", "batch", "--control", "batch1"])
     with pytest.raises(InputError, match="no value 'batch1'.*'batch 1'"):
         bit_stability.main()
