@@ -69,6 +69,7 @@ class TrainingMethods(BitMethods):
         """
         if weights is not None:
             self.module.load_state_dict(weights)
+            self.library_table_ = None
         self.module.eval()
         self._drawn, self.is_trained_ = False, trained
 
@@ -81,7 +82,7 @@ class TrainingMethods(BitMethods):
         try:
             yield
         finally:
-            self.is_trained_ = before
+            self.is_trained_, self.library_table_ = before, None
 
     def train(
         self,
@@ -224,6 +225,7 @@ class TrainingMethods(BitMethods):
         self.train_indices_, self.validation_indices_, self.test_indices_ = run.split
         if self.reference_categories_ is not None:
             query.freeze(self.module.vae, self.reference_categories_)
+        self.library_table_ = None
         self.history_, verdict = run.fit()
         self.verdict_ = {**asdict(verdict), "text": str(verdict)}
         fit.measure(self, run.config)
