@@ -167,14 +167,14 @@ def at_means(model: Any, n: int, seed: int) -> Any:
     seed
         Of draws, library sizes and counts.
     """
-    from qbmvae.model import cells, generation
+    from qbmvae.model import cells, generation, library_sizes
 
     prior, rng = model.module.vae.prior, np.random.default_rng(seed)
     W, bias = prior.W.detach().numpy(), prior.bias.detach().numpy()
-    means = 1 / (1 + np.exp(-(model.sample_prior(n, seed=rng) @ W + bias)))
-    known = cells.libraries(model, model.train_indices)
-    like = generation.training_like(known, cells.batch_names(model.registry_), n, None, rng)
-    return generation.decoded(model.module, means, *like, seed)
+    draws = model.sample_prior(n, seed=rng)
+    known = library_sizes.libraries(model, model.train_indices)
+    like = library_sizes.training_like(known, cells.batch_names(model.registry_), draws, None, rng)
+    return generation.decoded(model.module, 1 / (1 + np.exp(-(draws @ W + bias))), *like, seed)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
