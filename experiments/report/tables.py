@@ -39,7 +39,7 @@ def table(
     explain
         Column name to its meaning, for columns that are no metrics.
     decimals
-        Of numbers that are no counts; None: what the column's `Metric` says, or three.
+        Of numbers that are no counts; None: what the column's `Metric` says, else see `number`.
 
     Returns
     -------
@@ -63,9 +63,7 @@ def table(
         if metric is not None and metric.composition != "none":
             text += f"; unequal composition of the batches {metric.composition} it"
         columns.append({"name": name, "explain": (explain or {}).get(name, text), "rule": rule, "kind": _kind(values)})
-        cells.append(
-            _column(values, rule, decimals if decimals is not None else 3 if metric is None else metric.decimals)
-        )
+        cells.append(_column(values, rule, metric.decimals if metric is not None and decimals is None else decimals))
     scores = [find(task, str(label)) for label in frame.index]
     names = [str(label) if m is None else m.label for label, m in zip(frame.index, scores, strict=True)]
     rows = [
@@ -75,7 +73,12 @@ def table(
         ]
         for i, (name, m) in enumerate(zip(names, scores, strict=True))
     ]
-    head = {"name": frame.index.name or "", "explain": "", "rule": None, "kind": _kind(names)}
+    head = {
+        "name": frame.index.name or "",
+        "explain": "",
+        "rule": None,
+        "kind": "short" if max(map(len, names), default=0) <= 14 else _kind(names),
+    }
     spreads = any(isinstance(v, Spread) and v.high > v.low for column in frame for v in frame[column])
     marked = any(cell["best"] for row in rows for cell in row)
     named = [*((c["name"], c["explain"]) for c in columns), *((row[0]["text"], row[0]["explain"]) for row in rows)]
@@ -97,7 +100,7 @@ def _with_spreads(frame: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def _column(values: list[Any], rule: str | None, decimals: int) -> list[dict[str, Any]]:
+def _column(values: list[Any], rule: str | None, decimals: int | None) -> list[dict[str, Any]]:
     parts = [ends(v) for v in values]
     marked = [False] * len(values)
     known = [i for i, p in enumerate(parts) if np.isfinite(p[0])]
