@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,11 @@ def read_all(out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             continue
 
 
+def read_rows(out: Path) -> list[dict[str, Any]]:
+    """Return the rows of all results whose entries compute rows of a table, `{"rows": [...]}`."""
+    return [row for _, result in read_all(out) for row in result.get("rows", ())]
+
+
 def run_entries(
     out: Path,
     entries: Sequence[Entry],
@@ -101,7 +107,17 @@ def run_entries(
     dict
         "fits" with a result, "ran" now, "failed". A failure is written too, and tried again next time, so that one entry
         cannot stop a grid.
+
+    Raises
+    ------
+    InputError
+        Where the folder is a file, or two entries would share a result file.
     """
+    if out.is_file():
+        raise InputError(f"{out} is a file: --out names a folder")
+    repeated = [key for key, count in Counter(e.key for e in entries).items() if count > 1]
+    if repeated:
+        raise InputError(f"{repeated[0]} is in the grid twice: give its parts names of their own")
     out.mkdir(parents=True, exist_ok=True)
     adopt(out)
     missing = [e for e in entries if read_entry(out, e) is None]

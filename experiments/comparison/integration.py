@@ -69,7 +69,7 @@ def run_comparison(
     out = Path(out).resolve()
     if out.exists() and not (out / CONFIG).is_file():
         run_folder.fresh_folder(out)
-    comparison = _with_files(comparison, say)
+    comparison = with_files(comparison, say)
     out.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(out / CONFIG, asdict(comparison))
     run_folder.write_json(out / run_folder.VERSIONS, run_folder.versions())
@@ -83,7 +83,14 @@ def run_comparison(
     return {**summary, "out": str(out)}
 
 
-def _with_files(comparison: Comparison, say: Callable[[str], None]) -> Comparison:
+def with_files(comparison: Comparison, say: Callable[[str], None]) -> Comparison:
+    """Return a comparison without the optional data sets whose file is not there.
+
+    Raises
+    ------
+    InputError
+        Where another set's file is not there, or no set is left.
+    """
     kept = []
     for data in comparison.datasets:
         there = data.source in NAMED or (Path(comparison.data_root) / data.source).exists()

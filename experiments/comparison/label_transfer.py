@@ -1,7 +1,7 @@
 """Few labelled cells of each type, the rest to be labelled: label units of the machine against plain and published methods.
 
-    python -m experiments.comparison.label_transfer DIR/integration/kang_pbmc_ifnb_1975.h5ad --seeds 0 1 2 --out labels.jsonl
-    python -m experiments.comparison.label_transfer --table labels.jsonl
+    python -m experiments.comparison.label_transfer DIR/integration/kang_pbmc_ifnb_1975.h5ad --seeds 0 1 2 --out labels
+    python -m experiments.comparison.label_transfer --table labels
 
 The encoder is trained once a seed on all cells without labels. For 5, 20 and 100 labelled cells a type (half of a type at most)
 the label units are fitted, and all other cells are scored: macro-F1, mean negative log probability of the true type ("nll")
@@ -14,9 +14,8 @@ the same targets and cells; neighbours, logistic regression and XGBoost on 30 pr
 from __future__ import annotations
 
 import argparse
-import json
+import hashlib
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.comparison.grid import Entry, read_rows, require_all, run_entries
 from experiments.comparison.statistics import mean_and_half
 from experiments.data.datasets import load, select_hvgs, unintegrated_pca
 from experiments.methods.base import one_thread
@@ -189,6 +189,20 @@ def columns(
         yield OTHERS, hidden_column(truth, 20, seed, ~held_out), held_out
 
 
+def compute(path: Path, source: str, seed: int, *settings: Any) -> dict[str, Any]:
+    """Compute an entry of the grid.
+
+    Parameters
+    ----------
+    path
+        Its result file.
+    source, seed, settings
+        Arguments of `run`.
+    """
+    with quiet(), one_thread():
+        return {"rows": run(source, seed, *settings)}
+
+
 def run(
     path: str,
     seed: int,
@@ -281,22 +295,24 @@ def main() -> None:
         "--scanvi", nargs="+", choices=SETTINGS, default=[], help="run scANVI in these settings instead of ours"
     )
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, help="how many labels are shown")
-    parser.add_argument("--out", type=Path, default=Path("labels.jsonl"))
-    parser.add_argument("--table", type=Path, help="print the table of a file and do nothing else")
+    parser.add_argument("--out", type=Path, default=Path("labels"), help="folder of the results")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--table", type=Path, help="print the table of a folder and do nothing else")
     options = parser.parse_args()
-    lines = options.out.read_text().splitlines() if options.out.is_file() else []
-    done = {(r["dataset"], r["seed"], r["method"]) for r in map(json.loads, lines)}
-    first = f"scANVI, {options.scanvi[0]} epochs" if options.scanvi else "machine"
-    for path in options.paths if options.table is None else []:
-        for seed in options.seeds:
-            if (Path(path).stem, seed, first) in done:
-                continue
-            given = options.max_epochs, options.scanvi, options.n_cells, options.cases
-            with quiet(), warnings.catch_warnings(), one_thread():
-                rows = run(path, seed, options.batch_key, options.label_key, *given)
-            with options.out.open("a") as file:
-                file.writelines(json.dumps(row) + "\n" for row in rows)
-    print(table([json.loads(line) for line in (options.table or options.out).read_text().splitlines()]))
+    given = options.batch_key, options.label_key, options.max_epochs, options.scanvi, options.n_cells, options.cases
+    grid = [
+        Entry(
+            f"{Path(path).stem}/{'-'.join(['scanvi', *options.scanvi]) if options.scanvi else 'ours'}__{seed}",
+            (path, seed, *given),
+            hashlib.sha256(repr((path, given)).encode()).hexdigest()[:16],
+        )
+        for seed in options.seeds
+        for path in (options.paths if options.table is None else [])
+    ]
+    if options.table is None:
+        run_entries(options.out, grid, compute, workers=options.workers)
+    print(table(read_rows(options.table or options.out)))
+    require_all(options.out, grid)
 
 
 if __name__ == "__main__":

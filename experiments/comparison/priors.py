@@ -1,7 +1,7 @@
 """What the prior is worth, in the quantities that a prior controls: nats of held-out cells, and cells generated from it.
 
-    python -m experiments.comparison.priors experiments/configs/priors.yaml --data-root DIR --out priors.jsonl
-    python -m experiments.comparison.priors --table priors.jsonl
+    python -m experiments.comparison.priors experiments/configs/priors.yaml --data-root DIR --out priors
+    python -m experiments.comparison.priors --table priors
 
 A fifth of the cells, stratified by type, is held out. Of them: the ELBO at hard bits and KL weight 1, the importance-weighted
 bound (50 draws) and the rate, KL(q || p). Generated cells against the training cells: two-sample accuracy of 5 nearest
@@ -14,8 +14,7 @@ the refit is worth is a table of its own, held-out KL before and after. The same
 from __future__ import annotations
 
 import argparse
-import json
-import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,10 @@ import numpy as np
 import pandas as pd
 
 import samplers
-from experiments.comparison.config import DataSpec, ModelSpec, load_config
+from experiments.comparison.config import Comparison, DataSpec, ModelSpec, load_config
+from experiments.comparison.grid import read_rows, require_all, run_entries
+from experiments.comparison.integration import with_files
+from experiments.comparison.results import entries
 from experiments.comparison.statistics import mean_and_half
 from experiments.data.datasets import load, select_hvgs
 from experiments.methods.registry import METHODS
@@ -45,8 +47,9 @@ def ground_annealing(num_sweeps: int = 20) -> Any:
     return samplers.from_dimod(SimulatedAnnealingSampler(), num_sweeps=num_sweeps)
 
 
+@lru_cache(maxsize=1)
 def prepared(data: DataSpec, root: str) -> Any:
-    """Return a data set's cells: a subsample where asked for, variable genes, cells with a batch."""
+    """Return a data set's cells, read once in a row: a subsample where asked for, variable genes, cells with a batch."""
     adata = load(data.source, root)
     adata.obs_names = adata.obs_names.astype(str)
     if data.n_cells is not None:
@@ -57,6 +60,21 @@ def prepared(data: DataSpec, root: str) -> Any:
     if data.n_top_genes is not None:
         adata = select_hvgs(adata, data.n_top_genes, data.batch_key, data.layer)
     return adata[np.asarray(adata.X.sum(1)).ravel() > 0].copy()
+
+
+def compute(path: Path, comparison: Comparison, data: DataSpec, model: ModelSpec, seed: int) -> dict[str, Any]:
+    """Compute an entry of the grid.
+
+    Parameters
+    ----------
+    path
+        Its result file.
+    comparison, data, model, seed
+        The entry.
+    """
+    with quiet():
+        adata = prepared(data, comparison.data_root)
+        return {"rows": run(adata, data, model, seed, data.max_epochs or comparison.max_epochs)}
 
 
 def run(adata: Any, data: DataSpec, model: ModelSpec, seed: int, max_epochs: int) -> list[dict[str, Any]]:
@@ -149,14 +167,14 @@ def at_means(model: Any, n: int, seed: int) -> Any:
     seed
         Of draws, library sizes and counts.
     """
-    from qbmvae.model import cells, generation
+    from qbmvae.model import cells, generation, library_sizes
 
     prior, rng = model.module.vae.prior, np.random.default_rng(seed)
     W, bias = prior.W.detach().numpy(), prior.bias.detach().numpy()
-    means = 1 / (1 + np.exp(-(model.sample_prior(n, seed=rng) @ W + bias)))
-    known = cells.libraries(model, model.train_indices)
-    like = generation.training_like(known, cells.batch_names(model.registry_), n, None, rng)
-    return generation.decoded(model.module, means, *like, seed)
+    draws = model.sample_prior(n, seed=rng)
+    known = library_sizes.libraries(model, model.train_indices)
+    like = library_sizes.training_like(known, cells.batch_names(model.registry_), draws, None, rng)
+    return generation.decoded(model.module, 1 / (1 + np.exp(-(draws @ W + bias))), *like, seed)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -207,36 +225,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", default="priors")
     parser.add_argument("--data-root")
-    parser.add_argument("--out", type=Path, default=Path("priors.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path("priors"), help="folder of the results")
     parser.add_argument("--datasets", nargs="+")
     parser.add_argument("--models", nargs="+")
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--max-epochs", type=int)
-    parser.add_argument("--table", type=Path, help="print the table of a file and do nothing else")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--table", type=Path, help="print the table of a folder and do nothing else")
     options = parser.parse_args()
-    if options.table is not None:
-        print(table([json.loads(line) for line in options.table.read_text().splitlines()]))
-        return
     wanted = {name: getattr(options, name) for name in ("datasets", "models", "seeds", "max_epochs", "data_root")}
     if options.models:
         # a part of the table has no model of ours to lead it
         wanted["ours"] = options.models[0]
     comparison = load_config(options.config, {name: value for name, value in wanted.items() if value is not None})
-    done = set()
-    if options.out.is_file():
-        done = {(r["dataset"], r["model"], r["seed"]) for r in map(json.loads, options.out.read_text().splitlines())}
-    cells: dict[str, Any] = {}
-    for data, model, seed in comparison.fits():
-        if (data.name, model.name, seed) in done:
-            continue
-        if data.name not in cells:
-            cells = {data.name: prepared(data, comparison.data_root)}
-        with quiet(), warnings.catch_warnings():
-            rows = run(cells[data.name], data, model, seed, comparison.max_epochs)
-        with options.out.open("a") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-        print(f"{data.name} {model.name} {seed}: elbo {rows[-1]['elbo']:.1f}", flush=True)
-    print(table([json.loads(line) for line in options.out.read_text().splitlines()]))
+    grid = []
+    if options.table is None:
+        grid = entries(with_files(comparison, print))
+        run_entries(options.out, grid, compute, workers=options.workers)
+    # in the configuration's order
+    known = [spec.name for spec in (*comparison.datasets, *comparison.models)]
+    places = {name: place for place, name in enumerate(known)}
+    rows = read_rows(options.table or options.out)
+    print(
+        table(
+            sorted(
+                rows,
+                key=lambda r: [places.get(r[k].removesuffix(", unrefined"), len(places)) for k in ("dataset", "model")],
+            )
+        )
+    )
+    require_all(options.out, grid)
 
 
 if __name__ == "__main__":

@@ -100,12 +100,16 @@ def write_report(folder: str | Path, target: str | Path) -> None:
     n = len(entries(comparison))
     progress = f"all {n} fits" if len(done) == n else f"{len(done)} of {n} fits so far"
     subtitle = (
-        f"{progress}; {len(comparison.datasets)} data sets, {len(comparison.models)} models, "
+        f"{progress}; {_count(len(comparison.datasets), 'data set')}, {_count(len(comparison.models), 'model')}, "
         f"seeds {', '.join(map(str, comparison.seeds))}; {comparison.max_epochs} epochs, "
         f"{comparison.n_layers} layers of {comparison.n_hidden}, batch size {comparison.batch_size}"
     )
     lead = {"texts": _answers(verdicts, ours), "figures": verdict_figure(verdicts, ours)}
     run_folder.write_text(target, page(comparison.name, subtitle, sections, lead))
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def label_free(results: pd.DataFrame) -> pd.DataFrame:
@@ -206,9 +210,9 @@ def score_sections(results: pd.DataFrame, ours: str) -> list[dict[str, Any]]:
         shown = statistics.spread_table(grid)
         shown.index = pd.Index([f"{m} (sees labels)" if m in labels else m for m in shown.index], name="model")
         section: dict[str, Any] = {
-            "title": metric.label[0].upper() + metric.label[1:],
+            "title": metric.label if metric.label[:2] == "sc" else metric.label[0].upper() + metric.label[1:],
             "texts": [metric.explain[0].upper() + metric.explain[1:] + ". " + _composition(metric)],
-            "tables": [table(shown, best="max" if metric.more else "min")],
+            "tables": [table(shown, best="max" if metric.more else "min", decimals=metric.decimals)],
         }
         if ours in grid and len(grid.columns) > 1:
             section |= _differences(grid if metric.more else -grid, ours)

@@ -100,7 +100,7 @@ def evaluation_report(
     lead = {"texts": answers(metrics), "explorer": [views], "tables": [table(short_table(metrics))]}
     sections: list[dict[str, Any]] = []
     if "integration" in tables:
-        sections.append(_integration(tables["integration"]))
+        sections.append(integration_section(tables["integration"]))
         sections += bounds_sections({"": metrics["ceilings"]})
     for task, text in TEXTS.items():
         if task in tables:
@@ -165,7 +165,8 @@ def _list(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _integration(frame: pd.DataFrame) -> dict[str, Any]:
+def integration_section(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return the section of the integration scores, models in rows, a table for each group of scores."""
     groups: tuple[tuple[Group, str], ...] = (
         ("total", "the means"),
         ("more", "further scores, none part of the means"),

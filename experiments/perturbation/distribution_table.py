@@ -158,16 +158,20 @@ def verdict(table: pd.DataFrame, own: str) -> list[str]:
     """Say for MMD and energy distance whether `own` is level with or better than each control, paired by perturbation."""
     lines = []
     wide = table.pivot_table(index="perturbation", columns="predictor", values=["mmd", "energy"], sort=False)
-    for score in ("mmd", "energy"):
+    for score, label in (("mmd", "kernel distance (MMD)"), ("energy", "energy distance")):
         for other in wide[score].columns:
             if other in (own, CEILING):
                 continue
             gain = wide[score][other] - wide[score][own]
             half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else float("nan")
             better = (
-                "better" if gain.mean() >= 0 else "level within the interval" if gain.mean() + half >= 0 else "WORSE"
+                "at least as good"
+                if gain.mean() >= 0
+                else "within the interval"
+                if gain.mean() + half >= 0
+                else "WORSE"
             )
-            lines.append(f"{score} against {other}: {gain.mean():+.4f} +- {half:.4f}: {better}")
+            lines.append(f"{label} against {other}: {gain.mean():+.4f} ± {half:.4f}, {better}")
     return lines
 
 

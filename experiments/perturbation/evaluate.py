@@ -220,7 +220,7 @@ def verdict(result: dict[str, Any]) -> list[str]:
     own = result["per_perturbation"]["model"]
     for name in result["baselines"]:
         other = result["per_perturbation"][name]
-        for metric, sign, words in (("pds", 1, "higher"), ("mae", -1, "lower")):
+        for metric, label, sign in (("pds", "discrimination (PDS)", 1), ("mae", "error (MAE)", -1)):
             gain = sign * (np.asarray(own[metric]) - np.asarray(other[metric]))
             half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else float("nan")
             if len(gain) < 2:
@@ -229,7 +229,5 @@ def verdict(result: dict[str, Any]) -> list[str]:
                 word = "at least as good"
             else:
                 word = "within the interval" if gain.mean() + half >= 0 else "WORSE"
-            lines.append(
-                f"{metric.upper()} against {name}: {gain.mean():+.4f} +- {half:.4f} ({words} is better): {word}"
-            )
+            lines.append(f"{label} against {name}: {gain.mean():+.4f} ± {half:.4f}, {word}")
     return lines

@@ -153,7 +153,11 @@ def score_bars(scores: Mapping[str, Mapping[str, float]], path: Path) -> None:
     names = list(scores)
     for axis, (metric, title) in zip(
         axes[0],
-        (("pds", "PDS (higher is better)"), ("mae", "MAE (lower is better)"), ("des", "DES (higher is better)")),
+        (
+            ("pds", "discrimination (PDS), more is better"),
+            ("mae", "error (MAE), less is better"),
+            ("des", "gene recovery (DES), more is better"),
+        ),
         strict=True,
     ):
         values = [scores[n][metric] for n in names]
@@ -166,6 +170,7 @@ def score_bars(scores: Mapping[str, Mapping[str, float]], path: Path) -> None:
         )
         axis.set_yticks(range(len(names)), names if axis is axes[0, 0] else [])
         axis.invert_yaxis()
+        axis.locator_params(axis="x", nbins=6)
         axis.set_title(title, fontsize=9)
         if metric == "pds":
             axis.axvline(0.5, color="#888", lw=0.8, ls=":")

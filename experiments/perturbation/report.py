@@ -31,35 +31,12 @@ PUBLISHED = {
     "overall": 28.18,
 }
 COLUMNS = ("des", "pds", "mae", "fdr", "des_scaled", "pds_scaled", "mae_scaled", "overall")
-EXPLAIN = {
-    "des": "differential expression score: overlap of predicted and observed genes; more is better",
-    "pds": "perturbation discrimination score: is a prediction nearest to its own perturbation? .5 is chance",
-    "mae": "mean absolute error of the perturbations' mean expression; less is better",
-    "fdr": "share of the significant genes of the prediction that are not significant in the truth; less is better",
-    "des_scaled": "0: as the mean response; 1: perfect",
-    "pds_scaled": "0: as the mean response; 1: perfect",
-    "mae_scaled": "0: as the mean response; 1: perfect",
-    "overall": "mean of the three scaled scores, times 100",
-    "predicted_participation_ratio": "how many directions the predicted effects spread over; near 1: collapsed",
-    "predicted_similarity": "mean correlation of two predicted effects; near 1: collapsed",
-    "gate": "weight of the circuit next to the bypass",
-    "n_trainable": "trained weights",
-}
+TASK = "perturbation"
+MARGINS = "How far the model is ahead, ± 1.96 standard errors over perturbations; below zero it is behind."
 DISTRIBUTION = (
     "Held-out cells of a perturbation are halved: predictions and the first half (the ceiling) are compared with the "
     "second, in the principal components of the held-out cells. Smaller is better; a two-sample accuracy of .5 cannot be "
     "told apart."
-)
-STRATA = {
-    "solved": "share of the error of no change that the best baseline takes away",
-    "mae": "the model's",
-    "best_mae": "the best baseline's",
-    "pds": "the model's",
-    "best_pds": "the best baseline's",
-    "fdr": "share of the model's significant genes that are not significant in the truth",
-}
-BEST = {"mae": "min", "fdr": "min"} | dict.fromkeys(
-    ("des", "pds", "des_scaled", "pds_scaled", "mae_scaled", "overall"), "max"
 )
 
 
@@ -103,22 +80,29 @@ def train_report(
         scores = score_table(metrics).set_index("predictor").astype(float).dropna(axis=1, how="all")
         lead = {
             "texts": [_answer(metrics), how],
-            "tables": [table(scores, best=BEST, explain=EXPLAIN, decimals=4)],
+            "tables": [table(scores, task=TASK)],
             "figures": figure_of(out / "scores.png", "bars: 1.96 standard errors over perturbations"),
         }
-        diagnostics = pd.Series(metrics["diagnostics"], name="value").to_frame().rename_axis("diagnostic")
+        diagnostics = pd.DataFrame(
+            {
+                f"{side} effects": {
+                    name.removeprefix(f"{side}_"): value
+                    for name, value in metrics["diagnostics"].items()
+                    if name.startswith(f"{side}_")
+                }
+                for side in sides
+            }
+        )
         sections = [
-            {"title": "Against the baselines", "list": metrics["verdict"]},
-            {"title": "Has it collapsed?", "tables": [table(diagnostics, best=None)], "figures":
+            {"title": "Against the baselines", "texts": [MARGINS], "list": metrics["verdict"]},
+            {"title": "Has it collapsed?", "tables": [table(diagnostics, best=None, task=TASK)], "figures":
              figure_of(out / "pca.png", "one dot a perturbation; a collapsed model puts them on one spot")
              + figure_of(out / "similarity.png", "a collapsed model predicts the same effect for all: one red square")},
         ]  # fmt: skip
     if metrics.get("challenge_2026"):
         sections.append(_challenge_2026(metrics["challenge_2026"]))
     if metrics.get("strata"):
-        strata = table(
-            pd.DataFrame(metrics["strata"]).set_index("perturbations"), best=None, explain=STRATA, decimals=4
-        )
+        strata = table(pd.DataFrame(metrics["strata"]).set_index("perturbations"), best=None, task=TASK)
         text = "Thirds of the held-out perturbations, by how far the best simple baseline solves them already."
         sections.append({"title": "Where baselines are not enough", "texts": [text], "tables": [strata]})
     if metrics.get("distribution"):
@@ -137,11 +121,15 @@ def train_report(
 
 def _answer(metrics: dict[str, Any]) -> str:
     own, baselines = metrics["model"], metrics["baselines"]
-    text = f"On {metrics['n_perturbations']} held-out perturbations the model reaches PDS {own['pds']:.3f}, MAE {own['mae']:.4f}"
-    text += f" and DES {own['des']:.3f}."
+    text = (
+        f"On {metrics['n_perturbations']} held-out perturbations the model's discrimination (PDS) is {own['pds']:.3f}, its "
+        f"error (MAE) {own['mae']:.4f} and its gene recovery (DES) {own['des']:.3f}."
+    )
     if baselines:
         pds, mae = max(baselines, key=lambda b: baselines[b]["pds"]), min(baselines, key=lambda b: baselines[b]["mae"])
-        text += f" The best baselines: {pds}, PDS {baselines[pds]['pds']:.3f}; {mae}, MAE {baselines[mae]['mae']:.4f}."
+        text += (
+            f" The best baselines: {pds} (PDS {baselines[pds]['pds']:.3f}) and {mae} (MAE {baselines[mae]['mae']:.4f})."
+        )
     return text
 
 
@@ -155,13 +143,13 @@ def _challenge_2026(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     )
     # long names in a column of their own, predictors next to each other
     shown = frame.drop(columns=[*cost]).T.rename_axis("metric")
-    return {"title": "Scores of the 2026 challenge", "texts": [text], "tables": [table(shown, best=None, decimals=4)]}
+    return {"title": "Scores of the 2026 challenge", "texts": [text], "tables": [table(shown, best=None, task=TASK)]}
 
 
 def _distribution(found: dict[str, Any]) -> dict[str, Any]:
     frame = pd.DataFrame(found["scores"]).set_index("predictor")
-    text = f"{DISTRIBUTION} Means over perturbations ± 1.96 standard errors."
-    tables = [table(frame, best=None, decimals=4)]
+    text = f"{DISTRIBUTION} Means over perturbations ± 1.96 standard errors. The list says how far the model is ahead."
+    tables = [table(frame, best=None, task=TASK)]
     return {"title": "Cells as a distribution", "texts": [text], "tables": tables, "list": found["verdict"]}
 
 
@@ -181,8 +169,8 @@ def seeds_report(out: Path, title: str, note: str, summary: pd.DataFrame) -> Non
     measured = shown.drop(index=PROTOTYPE)
     plots.score_bars(measured.to_dict("index"), out / "scores.png")
     lead = {
-        "texts": [f"The best PDS has: {measured['pds'].idxmax()}.", note],
-        "tables": [table(shown, best=BEST, explain=EXPLAIN, decimals=4)],
+        "texts": [f"Best at telling perturbations apart (PDS): {measured['pds'].idxmax()}.", note],
+        "tables": [table(shown.rename(columns=lambda c: c.removeprefix("predicted_")), task=TASK)],
         "figures": figure_of(out / "scores.png", "bars: 95 % t intervals over seeds"),
     }
     write_text(out / "report.html", page(title, note, settings_sections(out), lead))
@@ -207,10 +195,7 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
     ]
     known = scores.dropna(subset=[c for c in SCORES if c in scores], how="all") if "mmd" in scores else scores.iloc[:0]
     cells = [_run_table(part, tuple(SCORES), str(run)) for run, part in known.groupby("run", sort=False)]
-    against = [
-        table(part.drop(columns="run").dropna(axis=1, how="all").set_index("against"), str(run), best=None, decimals=4)
-        for run, part in margins.groupby("run", sort=False)
-    ]
+    against = [_margin_table(part.drop(columns="run"), str(run)) for run, part in margins.groupby("run", sort=False)]
     verdicts = margins[[c for c in margins if c.endswith(" verdict")]].to_numpy().ravel()
     worse, total = int((verdicts == "WORSE").sum()), int((verdicts != "").sum())
     answer = f"In {total - worse} of {total} comparisons with another predictor the model is at least as good within the interval."
@@ -228,4 +213,15 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
 def _run_table(part: pd.DataFrame, columns: tuple[str, ...], title: str) -> Any:
     kept = [c for c in part if c.removesuffix(" +-") in ("predictor", *columns)]
     shown = part[kept].dropna(subset=[c for c in columns if c in kept], how="all").set_index("predictor")
-    return table(shown, title, best=BEST, explain=EXPLAIN, decimals=4)
+    return table(shown, title, task=TASK)
+
+
+def _margin_table(margins: pd.DataFrame, title: str) -> dict[str, Any]:
+    """Return a table of margins, each followed by its verdict."""
+    shown = margins.dropna(axis=1, how="all").set_index("against")
+    scores = [c.removesuffix(" verdict") for c in shown if c.endswith(" verdict")]
+    order = [column for score in scores for column in (score, f"{score} +-", f"{score} verdict") if column in shown]
+    made = table(shown[order], title, best=None, task=TASK)
+    for column in made["columns"]:
+        column["name"] = "verdict" if column["name"].endswith(" verdict") else column["name"]
+    return made

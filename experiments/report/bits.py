@@ -15,6 +15,16 @@ from samplers.errors import InputError
 
 #: Bits and genes of a heat-map, and bits drawn over the cells, at most.
 BITS, GENES, PANELS = 24, 40, 12
+MEANINGS = {
+    "activity": "share of cells in which the bit is on",
+    "spread": "standard deviation of its probability over cells: 0 says nothing, .5 most",
+    "effect": "root mean square over genes of the change of log expression when the bit turns on",
+    "genes up": "the genes that rise most when it turns on",
+    "genes down": "the genes that fall most",
+    "label": "the type of cell that it distinguishes best",
+    "log odds": "of the bit being on in that type against all others; negative: off in that type",
+    "partners": "bits to which it is coupled, with the coupling; positive: on together",
+}
 
 
 def bits_section(model: Any, cells: Any, labels: Sequence[Any]) -> list[dict[str, Any]]:
@@ -44,11 +54,15 @@ def bits_section(model: Any, cells: Any, labels: Sequence[Any]) -> list[dict[str
         *shown_figure(png(bits_over_cells(plane(q), q, found)), "where bits are on: UMAP of the bits' probabilities"),
     ]
     if graph is not None:
-        pictures += shown_figure(png(coupling_figure(graph)), "couplings beyond three standard errors; red attracts")
+        pictures += shown_figure(
+            png(coupling_figure(graph)),
+            "couplings beyond three standard errors: orange ones turn two bits on together, blue ones keep them apart; larger bits are on in more cells",
+        )
     first = found.sort_values("effect", ascending=False).head(PANELS).drop(columns="name")
-    first = first.rename(columns={"label_log_odds": "log odds"})
-    text = "A bit's effect is the change of expected log expression when it turns on; its label is where it tells most."
-    return [{"title": "What the bits mean", "texts": [text], "figures": pictures, "tables": [shown_table(first)]}]
+    first = first.rename(columns={"label_log_odds": "log odds", "up": "genes up", "down": "genes down"})
+    text = f"The {len(first)} bits with the largest effects, and the type of cell that each of them distinguishes best."
+    made = shown_table(first, explain=MEANINGS)
+    return [{"title": "What the bits mean", "texts": [text], "figures": pictures, "tables": [made]}]
 
 
 def effect_heatmap(effects: pd.DataFrame, n_bits: int = BITS, n_genes: int = GENES) -> Any:
@@ -76,7 +90,7 @@ def effect_heatmap(effects: pd.DataFrame, n_bits: int = BITS, n_genes: int = GEN
 
 
 def coupling_figure(graph: Any, seed: int = 0) -> Any:
-    """Return a matplotlib figure of `QBMVAE.coupling_graph`: red couplings attract, blue ones repel; size is activity."""
+    """Return a matplotlib figure of `QBMVAE.coupling_graph`: orange couplings attract, blue ones repel; size is activity."""
     import networkx as nx
 
     coupled = graph.subgraph([node for node in graph if graph.degree(node)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,13 +31,14 @@ def page(title: str, subtitle: str, sections: Sequence[Mapping[str, Any]], answe
         What the reader wants to know, in a sentence; or a section without a title that leads the page.
     """
     from jinja2 import Environment, FileSystemLoader
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     import qbmvae
 
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["code"] = lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
     shown = [s for s in sections if any(s.get(k) for k in s if k not in ("title", "details_title"))]
     lead = {"texts": [answer]} if isinstance(answer, str) and answer else answer or None
     interactive = [s for s in (lead, *shown) if s and s.get("explorer")]

@@ -11,7 +11,6 @@ import pandas as pd
 
 from experiments.report import plots
 from experiments.report.page import figure
-from experiments.report.values import number
 
 PANELS = {"effective sample size of the chains": ("sampler_ess",), "log Z of the prior": ("log_partition",)}
 
@@ -99,6 +98,6 @@ def sampler_section(history: pd.DataFrame, metrics: Mapping[str, Any], sampler: 
         error = metrics.get("log_partition_error", 0)
         cards["log Z of the prior, nats"] = f"{metrics['log_partition']:.2f} ± {error:.1g}"
     if "sampler_ess" in metrics:
-        cards["effective sample size at the end"] = number(metrics["sampler_ess"])
+        cards["effective sample size at the end"] = f"{metrics['sampler_ess']:,.0f}"
     texts = ["log Z comes from a fresh estimate that never sees the training chains."]
     return [{"title": "Sampler", "texts": texts, "cards": cards, "figures": figure(image, "by epoch")}]

@@ -47,6 +47,7 @@ def simulation_report(adata: AnnData, path: Path) -> str:
     conditions = list(truth["joint_bits"])
     edges = pd.DataFrame(truth["edges"])
     edges = edges[[c for c in EDGES if c in edges]].reset_index(drop=True)
+    edges.columns = [c.replace("control_type", "of cells").replace("target_type", "in cells") for c in edges]
     bits = {c: np.asarray(truth["joint_bits"][c]) for c in conditions}
     genes = [str(g) for g in adata.var_names[adata.var["kind"] == "regulated"]]
     outcomes = [
@@ -62,7 +63,10 @@ def simulation_report(adata: AnnData, path: Path) -> str:
             found = correlations(adata, cells=cells, condition=condition)
             known = [g for g in genes if g in found.index]
             graphs[f"{condition}\n{cells} cells"] = coexpression_network(found.loc[known, known], 0.1)
-    networks = figure(plots.png(draw_networks(graphs)), "edges of |r| > .1; thicker is stronger, red positive")
+    networks = figure(
+        plots.png(draw_networks(graphs)),
+        "pairs of genes with |r| > .1; thicker is stronger, orange positive, blue negative",
+    )
     noun = "condition" if len(conditions) == 1 else "conditions"
     types = adata.obs["cell_type"].nunique()
     lead: dict[str, Any] = {
@@ -74,7 +78,7 @@ def simulation_report(adata: AnnData, path: Path) -> str:
     }
     sections = [
         {"title": "What was programmed: edges", "tables": [_plain_table(edges)] if len(edges) else []},
-        {"title": "What was programmed: share of cells in which each gene is on", "tables": [_plain_table(pd.DataFrame(truth["marginals"]))]},
+        {"title": "What was programmed: share of cells in which each gene is on", "tables": [_plain_table(pd.DataFrame(truth["marginals"]).rename_axis("gene"))]},
         {"title": "What was drawn", "figures": outcomes},
         {"title": "What correlation finds", "figures": networks,
          "texts": ["Over all cells the difference between types looks like co-expression. Joint: the genes of every type from its "

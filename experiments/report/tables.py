@@ -20,7 +20,7 @@ def table(
     best: Mapping[str, str] | str | None = "auto",
     task: str = "",
     explain: Mapping[str, str] | None = None,
-    decimals: int = 3,
+    decimals: int | None = None,
 ) -> dict[str, Any]:
     """Return a table for `page`.
 
@@ -35,16 +35,16 @@ def table(
         What is marked: "max", "min", None, a column name to one of these, or "auto": what the column's `Metric` says,
         nothing for a column that is none.
     task
-        The task whose scores the column names are.
+        The task whose scores the names of columns or rows are.
     explain
         Column name to its meaning, for columns that are no metrics.
     decimals
-        Of numbers that are no counts.
+        Of numbers that are no counts; None: what the column's `Metric` says, else see `number`.
 
     Returns
     -------
     dict
-        "caption", "columns", "rows", "note".
+        "caption", "columns", "rows", "note", "meanings" of columns and rows.
     """
     columns, cells = [], []
     frame = _with_spreads(frame)
@@ -63,15 +63,32 @@ def table(
         if metric is not None and metric.composition != "none":
             text += f"; unequal composition of the batches {metric.composition} it"
         columns.append({"name": name, "explain": (explain or {}).get(name, text), "rule": rule, "kind": _kind(values)})
-        cells.append(_column(values, rule, decimals))
+        cells.append(_column(values, rule, metric.decimals if metric is not None and decimals is None else decimals))
+    scores = [find(task, str(label)) for label in frame.index]
+    names = [str(label) if m is None else m.label for label, m in zip(frame.index, scores, strict=True)]
     rows = [
-        [{"text": str(label), "sort": str(label), "best": False}, *(column[i] for column in cells)]
-        for i, label in enumerate(frame.index)
+        [
+            {"text": name, "sort": name, "best": False, "explain": m.explain if m else ""},
+            *(column[i] for column in cells),
+        ]
+        for i, (name, m) in enumerate(zip(names, scores, strict=True))
     ]
-    head = {"name": frame.index.name or "", "explain": "", "rule": None, "kind": _kind(list(map(str, frame.index)))}
+    head = {
+        "name": frame.index.name or "",
+        "explain": "",
+        "rule": None,
+        "kind": "short" if max(map(len, names), default=0) <= 14 else _kind(names),
+    }
     spreads = any(isinstance(v, Spread) and v.high > v.low for column in frame for v in frame[column])
     marked = any(cell["best"] for row in rows for cell in row)
-    return {"caption": caption, "columns": [head, *columns], "rows": rows, "note": NOTE if spreads and marked else ""}
+    named = [*((c["name"], c["explain"]) for c in columns), *((row[0]["text"], row[0]["explain"]) for row in rows)]
+    return {
+        "caption": caption,
+        "columns": [head, *columns],
+        "rows": rows,
+        "note": NOTE if spreads and marked else "",
+        "meanings": [(name, text) for name, text in named if text],
+    }
 
 
 def _with_spreads(frame: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +100,7 @@ def _with_spreads(frame: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def _column(values: list[Any], rule: str | None, decimals: int) -> list[dict[str, Any]]:
+def _column(values: list[Any], rule: str | None, decimals: int | None) -> list[dict[str, Any]]:
     parts = [ends(v) for v in values]
     marked = [False] * len(values)
     known = [i for i, p in enumerate(parts) if np.isfinite(p[0])]

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 
-def number(value: Any, decimals: int = 3) -> str:
-    """Return a value as text: some decimals, counts as integers, a dash for what is not defined."""
+def number(value: Any, decimals: int | None = None) -> str:
+    """Return a value as text: counts as integers, a dash for what is not defined, some decimals.
+
+    Without `decimals` there are three, and a value that they would round to 0 is written with its exponent.
+    """
     if isinstance(value, Spread):
         return value.text(decimals)
     if isinstance(value, bool | np.bool_):
@@ -18,8 +21,9 @@ def number(value: Any, decimals: int = 3) -> str:
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             return "–"
-        if decimals == 3 and value != 0 and abs(float(value)) < 0.0005:
+        if decimals is None and value != 0 and abs(float(value)) < 0.0005:
             return f"{value:.1e}"
+        decimals = 3 if decimals is None else decimals
         if abs(float(value)) < 100:
             return f"{value:.{decimals}f}"
         return f"{value:,.0f}" if value % 1 == 0 else f"{value:,.1f}"
@@ -68,7 +72,7 @@ class Spread:
     def __str__(self) -> str:
         return self.text()
 
-    def text(self, decimals: int = 3) -> str:
+    def text(self, decimals: int | None = None) -> str:
         """Return the value with its range, as `value ± half` or `value (low to high)`."""
         text, half = number(self.value, decimals), (self.high - self.low) / 2
         if not np.isfinite(self.value) or not half > 1e-9 * max(1.0, abs(self.value)):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.tasks.mixing import cilisi, closest_pair, kni, rare_recall, separated
+from experiments.tasks.perturbation_scores import PERTURBATION
 from experiments.tasks.within_type import within_type
 
 Group = Literal["", "bio", "batch", "total", "extra", "more"]
@@ -71,6 +72,8 @@ class Metric:
         See `Bias`.
     count
         Whether it is a count, printed as an integer.
+    decimals
+        With how many it is printed in tables.
     compute
         Integration only: what computes it from a `View`, where no other score is computed on the way.
     several
@@ -87,6 +90,7 @@ class Metric:
     group: Group = ""
     composition: Bias = "none"
     count: bool = False
+    decimals: int = 3
     compute: Callable[[View], float] | None = None
     several: tuple[Literal["batch", "label"], ...] = ()
 
@@ -249,6 +253,17 @@ def _others() -> Iterable[Metric]:
     yield Metric("generation", "iwae", "held-out IWAE bound", "a tighter bound on the same")
     yield Metric("generation", "two_sample_knn", "accuracy at telling generated from real cells", "how often neighbours tell generated from real cells; .5 is best",
                  more=False, headline=True)  # fmt: skip
+    for name, label, text, more in (
+        ("mean_r", "means, r", "correlation over genes of the logarithms of the means, generated and real", True),
+        ("variance_r", "variances, r", "correlation over genes of the logarithms of the variances", True),
+        ("zeros_r", "zeros, r", "correlation over genes of the share of cells without a count", True),
+        ("zeros_error", "zeros, error", "mean absolute difference of that share", False),
+        ("depth_ks", "totals, distance", "Kolmogorov-Smirnov distance of the cells' total counts", False),
+        ("correlation_r", "gene pairs, r", "correlation of the correlations between the 50 most variable genes", True),
+        ("mmd", "kernel distance (MMD)", "squared maximum mean discrepancy of generated and real cells", False),
+        ("type_share_error", "types, error", "total variation distance between the shares of the types", False),
+    ):
+        yield Metric("generation", name, label, text, more)
     yield Metric("generation", "marker_overlap", "marker recovery", "share of the types' 20 marker genes that generated cells have too",
                  headline=True)  # fmt: skip
     yield Metric(
@@ -266,7 +281,15 @@ def _others() -> Iterable[Metric]:
     )
 
 
-METRICS: dict[tuple[str, str], Metric] = {(m.task, m.name): m for m in (*_integration(), *_court(), *_others())}
+METRICS: dict[tuple[str, str], Metric] = {
+    (m.task, m.name): m
+    for m in (
+        *_integration(),
+        *_court(),
+        *_others(),
+        *(Metric("perturbation", *entry, decimals=digits) for *entry, digits in PERTURBATION),
+    )
+}
 HEADLINES = tuple(m for m in METRICS.values() if m.headline)
 #: Columns of short tables.
 SHORT = tuple(m for m in METRICS.values() if m.short)

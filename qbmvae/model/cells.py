@@ -34,10 +34,9 @@ from qbmvae.model import fields
 from qbmvae.model.door import Cells, check_columns, check_object
 from samplers.errors import InputError
 
-#: Cells encoded at once, about, and those for which a thread is worth while.
-BATCH_SIZE, SMALL = 2048, 512
-#: Training cells whose library sizes are kept for generation.
-LIBRARIES = 5000
+#: Cells encoded at once, about (each call of a library costs some 20 microseconds, whatever its size), and those for which a
+#: thread is worth while.
+BATCH_SIZE, SMALL = 4096, 512
 
 
 def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: dict | None, extend: bool) -> None:
@@ -290,21 +289,3 @@ def posterior(
     """
     parts = [parameters for parameters, _ in posteriors(model, adata, indices, batch_size)]
     return torch.cat(parts) if parts else torch.zeros(0, model.module.vae.posterior.out_features)
-
-
-def libraries(model: Model, training: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return library sizes, `(n,)`, covariate codes and continuous covariates, `(n, ...)`, of some training cells.
-
-    Parameters
-    ----------
-    model
-        The model.
-    training
-        Rows of the training cells; all cells by default.
-    """
-    cells = source(model)
-    rows = cells.rows if training is None else training
-    # a few thousand cells describe the sizes: an export carries them
-    rows = np.random.default_rng(0).permutation(rows)[:LIBRARIES]
-    codes = np.stack([c[rows] for c in cells.categories], axis=1)
-    return np.asarray(cells.library)[rows], codes, None if cells.continuous is None else cells.continuous[rows]

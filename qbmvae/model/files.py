@@ -18,6 +18,7 @@ from anndata import AnnData, read_h5ad
 from scvi.model.base import BaseMinifiedModeModelClass as Model
 
 from qbmvae import archive
+from qbmvae.model.library_sizes import Libraries
 from samplers import files as atomic
 from samplers.errors import InputError
 
@@ -101,7 +102,7 @@ class Export:
     weights
         State of the module.
     libraries
-        Library sizes, covariate codes and continuous covariates of some training cells.
+        Library sizes, covariates and posteriors of some training cells.
     split
         Rows of the training, validation and test cells, where they are known.
     history
@@ -115,14 +116,14 @@ class Export:
     options: dict[str, Any]
     registry: dict[str, Any]
     weights: dict[str, torch.Tensor]
-    libraries: tuple[np.ndarray, np.ndarray, np.ndarray | None]
+    libraries: Libraries
     split: dict[str, np.ndarray]
     history: dict[str, pd.DataFrame]
     reference_categories: tuple[int, ...] | None = None
     extras: dict[str, Any] = field(default_factory=dict)
 
 
-def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarray, np.ndarray | None]) -> None:
+def write_export(path: Path, model: Model, libraries: Libraries) -> None:
     """Write a trained model into one safetensors file; see `QBMVAE.export`.
 
     Parameters
@@ -132,14 +133,16 @@ def write_export(path: Path, model: Model, libraries: tuple[np.ndarray, np.ndarr
     model
         The trained model.
     libraries
-        Of the training cells, see `qbmvae.model.cells.libraries`.
+        Of the training cells, see `qbmvae.model.library_sizes.libraries`.
     """
     tensors = {f"module.{name}": value for name, value in model.module.state_dict().items()}
-    sizes, codes, numbers = libraries
+    sizes, codes, numbers, posteriors = libraries
     tensors["library_sizes"] = torch.from_numpy(np.asarray(sizes, dtype=np.float32))
     tensors["library_codes"] = torch.from_numpy(np.asarray(codes, dtype=np.int64))
     if numbers is not None:
         tensors["library_continuous"] = torch.from_numpy(np.asarray(numbers, dtype=np.float32))
+    if posteriors is not None:
+        tensors["library_posteriors"] = torch.from_numpy(posteriors)
     for name in SPLIT:
         indices = getattr(model, f"{name}_indices_")
         if indices is not None:
@@ -192,6 +195,7 @@ def _export(path: Path, tensors: archive.Tensors, header: dict[str, Any]) -> Exp
             tensors["library_sizes"].numpy(),
             tensors["library_codes"].numpy(),
             tensors["library_continuous"].numpy() if "library_continuous" in tensors else None,
+            tensors["library_posteriors"].numpy() if "library_posteriors" in tensors else None,
         ),
         split={name: tensors[f"{name}_indices"].numpy() for name in SPLIT if f"{name}_indices" in tensors},
         history={

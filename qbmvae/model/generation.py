@@ -17,7 +17,7 @@ from qbmvae.core.networks import Covariates
 from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.model.bounds import seeded
 from qbmvae.model.module import QBMVAEModule
-from samplers.errors import InputError, nearest
+from samplers.errors import InputError
 from samplers.problem import Ising
 
 #: Draws of independent prior bits: a population cooled from beta 0, then resampled.
@@ -63,46 +63,6 @@ def prior_codes(
     # resampling leaves copies side by side
     states = rng.permutation(draws.resample(n, seed=rng).states)
     return ((states[:, : prior.n_latent] + 1) // 2).astype(np.int8)
-
-
-def training_like(
-    libraries: tuple[np.ndarray, np.ndarray, np.ndarray | None],
-    names: Sequence[str],
-    n_cells: int,
-    batch: str | None,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Draw library sizes, `(n_cells,)`, covariate codes and continuous covariates, `(n_cells, ...)`, of training cells.
-
-    Parameters
-    ----------
-    libraries
-        All three of some training cells, see `qbmvae.model.cells.libraries`.
-    names
-        Of the batches.
-    n_cells
-        How many.
-    batch
-        Name of the batch; in the proportions of the training cells by default.
-    rng
-        The generator.
-
-    Raises
-    ------
-    InputError
-        For an unknown batch, one without training cells, or library sizes that are not positive.
-    """
-    sizes, codes, numbers = libraries
-    if batch is None:
-        rows = rng.integers(len(sizes), size=n_cells)
-    else:
-        if str(batch) not in names:
-            raise InputError(f"the model knows no batch {batch!r}{nearest(batch, names)}")
-        pool = np.flatnonzero(codes[:, 0] == names.index(str(batch)))
-        if not len(pool):
-            raise InputError(f"no training cell belongs to batch {batch!r}: give library_size= and another batch")
-        rows = rng.choice(pool, size=n_cells)
-    return np.asarray(sizes[rows]), codes[rows], None if numbers is None else numbers[rows]
 
 
 def checked_sizes(library_size: float | np.ndarray, n_cells: int) -> np.ndarray:

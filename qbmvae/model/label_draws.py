@@ -10,6 +10,7 @@ from scvi.model.base import BaseMinifiedModeModelClass as Model
 from qbmvae.core.priors.base import DiscretePrior
 from qbmvae.model import cells
 from qbmvae.model.labels import group_of, units_of
+from qbmvae.model.library_sizes import Libraries
 from samplers.errors import InputError, nearest
 
 #: Which cells are drawn with which combination of labels; None for the prior without labels.
@@ -95,12 +96,10 @@ def given(model: Model, combination: int) -> tuple[DiscretePrior, np.ndarray]:
     return machine.prior, machine.fields()[combination].detach().double().cpu().numpy()
 
 
-def libraries(
-    model: Model, combination: int | None, batch: str | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None] | None:
-    """Return library sizes and covariates of training cells of a combination; None where the batch, if given, has none.
+def libraries(model: Model, combination: int | None, batch: str | None) -> Libraries | None:
+    """Return what `training_like` needs of training cells of a combination; None where the batch, if given, has none.
 
-    As `qbmvae.model.cells.libraries` does of all labels.
+    As `qbmvae.model.library_sizes.libraries` does of all labels.
 
     Parameters
     ----------
@@ -113,12 +112,16 @@ def libraries(
     """
     if combination is None or model.label_libraries_ is None:
         return None
-    sizes, codes, numbers, own = model.label_libraries_
+    # models saved before their posteriors were kept have four
+    sizes, codes, numbers, own, posteriors = (*model.label_libraries_, None)[:5]
     rows = own == combination
     if batch is not None:
         names = cells.batch_names(model.registry_)
         rows &= codes[:, 0] == (names.index(str(batch)) if str(batch) in names else -1)
-    return (sizes[rows], codes[rows], numbers[rows] if numbers.shape[1] else None) if rows.any() else None
+    if not rows.any():
+        return None
+    own_posteriors = None if posteriors is None else posteriors[rows]
+    return sizes[rows], codes[rows], numbers[rows] if numbers.shape[1] else None, own_posteriors
 
 
 def _axis(groups: Sequence[int], group: int, code: int) -> np.ndarray:

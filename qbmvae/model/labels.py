@@ -19,7 +19,7 @@ from qbmvae.core.training.config import TrainingConfig
 from qbmvae.core.training.supervision import Supervision
 from qbmvae.data import audit, label_names
 from qbmvae.data.categories import text_of
-from qbmvae.model import cells, embedding, fields
+from qbmvae.model import cells, embedding, fields, library_sizes
 from qbmvae.model.label_units import LabelUnits
 from samplers.errors import InputError, nearest
 
@@ -120,12 +120,14 @@ def fit(model: Model, seed: int, steps: int = STEPS, num_chains: int = 1024) -> 
     units.constant.copy_(torch.cat([constant for _, constant in plain]))
     reference = np.flatnonzero(np.isin(rows, kept))
     model.label_reference_ = coordinates[reference], own[reference]
-    # library sizes by label: cells of a type are generated at the depth of that type
-    source, some = cells.source(model), rng.permutation(len(rows))[: cells.LIBRARIES]
+    # library sizes by label: cells of a type are generated at the depth of that type and of their code
+    source, some = cells.source(model), rng.permutation(len(rows))[: library_sizes.LIBRARIES]
     sizes, covariates = np.asarray(source.library), np.stack(source.categories, axis=1)
     numbers = np.zeros((len(sizes), 0)) if source.continuous is None else np.asarray(source.continuous)
     chosen = rows[some]
-    model.label_libraries_ = sizes[chosen], covariates[chosen], numbers[chosen], targets.numpy().argmax(1)[some]
+    own_labels = targets.numpy().argmax(1)[some]
+    own_posteriors = library_sizes.halved(parameters[some])
+    model.label_libraries_ = sizes[chosen], covariates[chosen], numbers[chosen], own_labels, own_posteriors
 
 
 def supervision(model: Model, weight: float) -> Supervision | None:

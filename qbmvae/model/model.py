@@ -274,13 +274,13 @@ class QBMVAE(TrainingMethods):
         model = cls(None, found.registry, **found.options)
         if adata is not None:
             model._attach(adata)
-        model.library_table_, model.history_ = found.libraries, found.history
-        model.reference_categories_ = found.reference_categories
         for name, indices in found.split.items():
             setattr(model, f"{name}_indices_", indices)
         for name, value in found.extras.items():
             setattr(model, name, value)
         model.set_weights(found.weights, trained=True)
+        model.history_, model.library_table_ = found.history, found.libraries
+        model.reference_categories_ = found.reference_categories
         return model
 
     # -- queries ----------------------------------------------------------------------------------------------------

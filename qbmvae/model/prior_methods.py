@@ -11,7 +11,7 @@ from anndata import AnnData
 
 import samplers
 from qbmvae.core.priors.log_partition import log_partition
-from qbmvae.model import bounds, cells, generation, label_draws, refit
+from qbmvae.model import bounds, cells, generation, label_draws, library_sizes, refit
 from qbmvae.model import labels as label_units
 from qbmvae.model.bits import as_bits
 from qbmvae.model.cell_methods import CellMethods
@@ -28,7 +28,7 @@ class PriorMethods(CellMethods):
     #: coordinates and label codes of labelled training cells
     label_reference_: tuple[np.ndarray, np.ndarray] | None = None
     #: library sizes, covariate codes, continuous covariates and labels of training cells
-    label_libraries_: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None
+    label_libraries_: tuple[np.ndarray, ...] | None = None
     #: of the model of a query: its label units are its reference's
     keeps_labels_: bool = False
     #: library sizes, covariate codes and continuous covariates of training cells, once they have been asked for
@@ -192,13 +192,14 @@ class PriorMethods(CellMethods):
             Label of the cells, of a model with label units: bits are drawn with its unit clamped; a mapping where there are
             several columns, see `sample_prior`. None: of the prior.
         batch
-            Category of the batch to generate; drawn in the proportions of the training data by default.
+            Category of the batch to generate; by default that of the training cell that gives the library size.
         seed
             Seed or generator.
         clamp, bias, sampler
             Of the bits, see `sample_prior`.
         library_size
-            Total counts of each cell; drawn from the training cells of the same batch, and label, by default.
+            Total counts of each cell; by default those of a training cell of the same batch, and label, drawn in proportion to
+            the density of its posterior at the bits: depth, batch and bits go together as in the data.
 
         Returns
         -------
@@ -215,8 +216,8 @@ class PriorMethods(CellMethods):
         asked = label_draws.drawn(self, label, n_cells, rng)
         codes, order = self._codes(asked, rng, sampler, clamp, bias), label_draws.order(asked)
         like = [
-            generation.training_like(
-                label_draws.libraries(self, combination, batch) or self._libraries(), names, len(rows), batch, rng
+            library_sizes.training_like(
+                label_draws.libraries(self, combination, batch) or self._libraries(), names, codes[rows], batch, rng
             )
             for combination, rows in asked
         ]
@@ -235,13 +236,13 @@ class PriorMethods(CellMethods):
             generated.obs["label"] = pd.Categorical([str(label)] * n_cells)
         return generated
 
-    def _libraries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Return library sizes and covariates of some training cells, read once."""
+    def _libraries(self) -> library_sizes.Libraries:
+        """Return library sizes, covariates and posteriors of some training cells, read once a training."""
         if self.library_table_ is None:
-            self.library_table_ = cells.libraries(self, self.train_indices_)
-        # models saved before their continuous covariates were kept have none
-        sizes, codes, numbers = (*self.library_table_, None)[:3]
+            self.library_table_ = library_sizes.libraries(self, self.train_indices_)
+        # models saved before their continuous covariates and posteriors were kept have none
+        sizes, codes, numbers, posteriors = (*self.library_table_, None, None)[:4]
         n = cells.sizes(self)["n_continuous"]
         if numbers is None and n:
             numbers = np.zeros((len(sizes), n), dtype=np.float32)
-        return np.asarray(sizes), np.asarray(codes), None if numbers is None else np.asarray(numbers)
+        return np.asarray(sizes), np.asarray(codes), numbers, posteriors

@@ -69,6 +69,7 @@ class TrainingMethods(BitMethods):
         """
         if weights is not None:
             self.module.load_state_dict(weights)
+            self.library_table_ = None
         self.module.eval()
         self._drawn, self.is_trained_ = False, trained
 
@@ -81,7 +82,7 @@ class TrainingMethods(BitMethods):
         try:
             yield
         finally:
-            self.is_trained_ = before
+            self.is_trained_, self.library_table_ = before, None
 
     def train(
         self,
@@ -139,7 +140,7 @@ class TrainingMethods(BitMethods):
         learning_rate_decay
             Share of the steps, at the end, over which both rates fall linearly to 0.
         kl_weight
-            Weight of the KL once warmed up (2 integrates best; below 1 suits trajectories).
+            Weight of the KL once warmed up: larger ones (2) give tighter clusters, smaller ones connected trajectories.
         kl_warmup
             Share of all steps over which the weight of the KL rises from 0.
         batch_matching
@@ -224,6 +225,7 @@ class TrainingMethods(BitMethods):
         self.train_indices_, self.validation_indices_, self.test_indices_ = run.split
         if self.reference_categories_ is not None:
             query.freeze(self.module.vae, self.reference_categories_)
+        self.library_table_ = None
         self.history_, verdict = run.fit()
         self.verdict_ = {**asdict(verdict), "text": str(verdict)}
         fit.measure(self, run.config)

@@ -99,7 +99,7 @@ def summary(verdict: Verdict) -> str:
     at = f"{verdict.sampler} on this problem of {verdict.num_spins} spins at beta {verdict.beta:g}"
     flagged = {f.name: f for f in verdict.findings if f.status in ("bad", "fair")}
     if not flagged:
-        words = f"{at}: no fault found with {verdict.num_reads} reads."
+        words = f"{at}: no fault found with {verdict.num_reads:,} reads."
         alone = "moment error, random start"
         if alone in verdict and verdict[alone].value <= max(1.2, 1.2 * verdict["moment error"].value):
             words += " The correction sweeps reach the same from random spins: the machine adds nothing here."

@@ -140,7 +140,7 @@ def _distribution(problem: Ising, draws: Draws, rng: np.random.Generator) -> lis
 
 def _residual(problem: Ising, residuals: np.ndarray) -> list[Finding]:
     value, limit = float(np.square(residuals).mean()), callen_limit(problem.n)
-    words = f"mean z^2 of Callen's identity; 1 if Boltzmann at beta, {limit:.2f} by chance once in 1,000"
+    words = f"mean z² of Callen's identity; 1 if Boltzmann at beta, {limit:.2f} by chance once in 1,000"
     return [Finding("Callen residual", value, _grade(value, limit, 3 * limit), words)]
 
 

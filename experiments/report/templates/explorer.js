@@ -76,8 +76,8 @@ document.querySelectorAll(".explorer").forEach((box) => {
       });
     });
     const layout = {
-      height: rows * (narrow ? Math.min(width, 380) : Math.max(300, Math.min(460, width / columns - 40))) + (narrow ? 40 + 22 * Math.ceil(parts.length / 2) : 30),
-      margin: { l: 8, r: 8, t: 28, b: 8 }, hovermode: "closest", dragmode: narrow ? false : "lasso",
+      height: rows * (narrow ? Math.min(width, 380) : Math.max(300, Math.min(460, width / columns - 40))) + (narrow ? 68 + 22 * Math.ceil(parts.length / 2) : 30),
+      margin: { l: 8, r: 8, t: narrow ? 56 : 28, b: 8 }, hovermode: "closest", dragmode: narrow ? false : "lasso",
       paper_bgcolor: "#fff", plot_bgcolor: "#fff", showlegend: parts.length > 1 || !parts[0].values,
       legend: narrow ? { orientation: "h", y: -0.02, yanchor: "top", itemsizing: "constant" } : { itemsizing: "constant" },
       annotations: [],

@@ -31,7 +31,7 @@ class TrainingConfig:
     learning_rate_decay
         Share of the steps, at the end, over which both rates fall linearly to 0.
     kl_weight
-        Weight of the KL once warmed up (2 integrates best; below 1 suits trajectories).
+        Weight of the KL once warmed up: larger ones (2) give tighter clusters, smaller ones connected trajectories.
     kl_warmup
         Share of all steps over which the weight of the KL rises from 0.
     batch_matching

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from experiments.comparison.grid import Entry, entry_path, read_all, read_entry, run_entries
+from samplers.errors import InputError
 
 
 def halve(path, value, log):
@@ -48,6 +49,15 @@ def test_results_of_an_older_version_are_found(tmp_path, log):
     old.parent.mkdir(parents=True)
     old.write_text(json.dumps({"half": 4, "hash": "8"}))
     assert run_entries(tmp_path / "out", entries(log, [8]), halve, say=print) == {"fits": 1, "ran": 0, "failed": 0}
+
+
+def test_a_file_in_the_place_of_the_folder_and_two_entries_of_one_name_are_refused(tmp_path, log):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file: --out names a folder"):
+        run_entries(tmp_path / "file", entries(log, [2]), halve)
+    with pytest.raises(InputError, match="set/number__2 is in the grid twice"):
+        run_entries(tmp_path / "out", entries(log, [2, 4, 2]), halve)
+    assert not log.exists()
 
 
 def test_a_full_memory_and_a_key_stop_the_grid(tmp_path, log):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import sys
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments.comparison import label_transfer as transfer
+from experiments.comparison.grid import read_rows
 from experiments.data.synthetic import synthetic
 
 
@@ -38,25 +38,13 @@ def test_labels_of_other_batches_alone_are_shown():
 
 
 def test_every_method_labels_the_hidden_cells(tmp_path, monkeypatch, capsys):
-    path, out = tmp_path / "cells.h5ad", tmp_path / "labels.jsonl"
+    path, out = tmp_path / "cells.h5ad", tmp_path / "labels"
     synthetic(n_cells=180, n_genes=60, n_types=2, seed=0).write_h5ad(path)
-    words = [
-        "label_transfer",
-        str(path),
-        "--max-epochs",
-        "3",
-        "--n-cells",
-        "150",
-        "--out",
-        str(out),
-        "--seeds",
-        "0",
-        "1",
-    ]
+    words = ["label_transfer", *f"{path} --max-epochs 3 --n-cells 150 --out {out} --seeds 0 1".split()]
     words += ["--cases", "5 a type", "20, other batches"]
     monkeypatch.setattr(sys, "argv", words)
     transfer.main()
-    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    rows = read_rows(out)
     methods = {row["method"] for row in rows}
     assert methods == {"machine", "softmax", "knn", "kNN on PCA", "logistic on PCA", "XGBoost on PCA"}
     assert {row["labels"] for row in rows} == {"5 a type", "20, other batches"}
@@ -65,6 +53,11 @@ def test_every_method_labels_the_hidden_cells(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "| machine | 2 |" in shown
     assert "- softmax: 5 a type: " in shown
-    # the same command has nothing left to do
-    monkeypatch.setattr(transfer, "run", lambda *_: pytest.fail("nothing is left to do"))
+    # the same command has nothing left to do; another number of cells is computed anew
+    asked = []
+    monkeypatch.setattr(transfer, "run", lambda *a: asked.append(a) or rows[:1])
     transfer.main()
+    assert not asked
+    monkeypatch.setattr(sys, "argv", [*words, "--n-cells", "100"])
+    transfer.main()
+    assert [a[1] for a in asked] == [0, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -91,6 +92,11 @@ def test_presets_and_contexts_make_one_table(settings, tmp_path):
     assert found.loc["model (default)", "mae"] == pytest.approx(other - own)
     text = (tmp_path / "report.html").read_text()
     assert "Cells as a distribution" in text and "Margins of the model" in text
+    # a score has a readable name that a hover explains; only what is none (the predictor, a verdict) goes without
+    heads = re.findall(r"<th [^>]*><button type=\"button\"([^>]*)>([^<]*)", text)
+    assert {"error (MAE)", "kernel distance (MMD)", "energy distance"} <= {name for _, name in heads}
+    assert {name for explained, name in heads if not explained} <= {"predictor", "against", "verdict"}
+    assert not [name for _, name in heads if "_" in name or name in ("des", "pds", "mae", "mmd")]
     again = run_seeds(runs, [0], tmp_path).set_index("predictor")
     pd.testing.assert_frame_equal(again, scores)
 

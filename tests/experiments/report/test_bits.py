@@ -60,7 +60,7 @@ def test_the_section_tells_of_each_bit_what_it_does_and_where_it_is_on():
         (section,) = bits_section(model, adata, label)
         assert len(section["figures"]) == pictures
         columns = [column["name"] for column in section["tables"][0]["columns"]]
-        assert {"bit", "up", "down", "label", "log odds"} <= set(columns)
+        assert {"bit", "genes up", "genes down", "label", "log odds"} <= set(columns)
         assert len(section["tables"][0]["rows"]) == 6
     model = QBMVAE(adata, n_latent=6, n_hidden=16, prior="gaussian")
     model.train(max_epochs=1, seed=0, progress_bar=False)

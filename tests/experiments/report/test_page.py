@@ -27,6 +27,8 @@ def test_numbers_read_as_a_reader_wants_them():
     assert shown == ["0.123", "1,234", "1,234", "1,234.6", "–", "–", "x", "1.2e-04", "yes", "-1,171.5"]
     assert str(Spread.of([0.4, 0.6])) == "0.500 ± 0.141" and str(Spread.of([0.5])) == "0.500"
     assert str(Spread.of([0.5, 0.5])) == "0.500" and str(Spread.of([])) == "–"
+    # with decimals asked for, nothing is written with an exponent
+    assert number(0.00012, 3) == "0.000" and Spread.around(0.5, 0.00014).text(3) == "0.500 ± 0.000"
     assert str(Spread(0.99, 0.97, 1.0)) == "0.990 (0.970 to 1.000)"
 
 
@@ -54,6 +56,8 @@ def test_a_column_of_a_metric_knows_its_direction_its_label_and_its_meaning():
     assert made["columns"][1]["explain"] == find("trajectory", "score").explain
     # counts are integers although pandas keeps them as floats
     assert [row[3]["text"] for row in made["rows"]] == ["30", "4,000"]
+    rows = table(frame[["score"]].T, task="trajectory")["rows"]
+    assert rows[0][0]["text"] == label and rows[0][0]["explain"] == find("trajectory", "score").explain
     biased = table(pd.DataFrame({"iLISI": [0.1]}), task="integration")["columns"][1]["explain"]
     assert "composition of the batches lowers" in biased
 
@@ -61,6 +65,12 @@ def test_a_column_of_a_metric_knows_its_direction_its_label_and_its_meaning():
 def test_the_page_leaves_out_empty_sections_and_escapes():
     made = table(pd.DataFrame({"x": [1, 2]}, index=["<b>", "c"]))
     html = page("T <i>", "s", [{"title": "empty", "tables": []}, {"title": "full", "tables": [made]}], "The answer.")
+    words = page("T", "s", [{"title": "t", "texts": ["call `a < b`"], "list": ["`c`"]}])
+    assert (
+        "<code>a &lt; b</code>" in words
+        and "<code>c</code>" in words
+        and "`" not in words.split("<main>")[1].split("<script>")[0]
+    )
     assert "empty" not in html and "full" in html and "&lt;b&gt;" in html and "T &lt;i&gt;" in html
     assert html.index("The answer.") < html.index("full")
     # the library is there only where something needs it

@@ -188,7 +188,7 @@ def test_other_priors_over_bits_have_label_units_too(adata, options):
 
 def test_labels_of_a_label_have_its_depth(labelled):
     model, _, _ = labelled
-    sizes, codes, _numbers, own = model.label_libraries_
+    sizes, codes, _numbers, own, _posteriors = model.label_libraries_
     cells = model.generate(50, label="A", batch="ctrl", seed=0)
     allowed = sizes[(own == 0) & (codes[:, 0] == 0)]
     assert np.isin(cells.obs["library_size"], allowed).all()

@@ -1,0 +1,38 @@
+"""Names, meanings and directions of the scores of perturbation experiments: the challenges' and those of whole distributions."""
+
+SCALED = "0: no better than the mean response; 1: perfect"
+#: Name in results, label, meaning, whether more is better (None: neither), decimals.
+PERTURBATION: tuple[tuple[str, str, str, bool | None, int], ...] = (
+    ("des", "gene recovery (DES)", "differential expression score: share of the truly significant genes that are predicted", True, 3),
+    ("pds", "discrimination (PDS)", "whether a prediction is nearest to its own perturbation; .5 is chance", True, 3),
+    ("mae", "error (MAE)", "mean absolute error of the perturbations' mean expression; less is better", False, 4),
+    ("fdr", "false discoveries", "share of the predicted significant genes that are not significant in the truth; less is better", False, 3),
+    ("des_scaled", "DES, scaled", SCALED, True, 3),
+    ("pds_scaled", "PDS, scaled", SCALED, True, 3),
+    ("mae_scaled", "MAE, scaled", SCALED, True, 3),
+    ("overall", "overall (0-100)", "mean of the three scaled scores, times 100", True, 1),
+    ("mmd", "kernel distance (MMD)", "squared maximum mean discrepancy of predicted and observed cells; less is better", False, 4),
+    ("energy", "energy distance", "of predicted and observed cells; less is better", False, 3),
+    ("frechet", "Fréchet distance", "of Gaussians fitted to predicted and observed cells; less is better", False, 3),
+    ("two_sample", "two-sample accuracy", "how often five neighbours tell predicted from observed cells; .5 is best", False, 3),
+    ("correlation_error", "error of correlations", "mean absolute error of the correlations between genes; less is better", False, 3),
+    ("responders_error", "error of responders", "absolute error of the share of cells that respond; less is better", False, 3),
+    ("solved", "solved by baselines", "share of the error of no change that the best baseline takes away", None, 3),
+    ("best_mae", "error of the best baseline", "its mean absolute error", None, 4),
+    ("best_pds", "PDS of the best baseline", "its discrimination", None, 3),
+    ("participation_ratio", "directions", "over how many directions the effects spread; near 1: collapsed", None, 2),
+    ("similarity", "likeness of predictions", "mean correlation of two perturbations' mean expression; near 1: collapsed", None, 4),
+    ("effect_similarity", "likeness of effects", "mean correlation of two perturbations' effects; near 1: collapsed", None, 3),
+    ("gate", "gate", "weight of the circuit next to the bypass", None, 3),
+    ("n_trainable", "trained weights", "how many numbers were trained", None, 0),
+    ("pds_cosine", "discrimination, by angle", "as PDS, with the angle between effects in place of their distance", True, 3),
+    ("expr_mse_unbiased", "squared error, unbiased", "of mean expression, less what sampling the cells adds; 0 is perfect", None, 4),
+    ("expr_mse_unbiased_capped", "squared error, capped", "the same with a bound on what is taken off for the predicted cells", None, 4),
+    ("expr_distance_unbiased", "size of the true effect", "squared distance of the observed mean from the controls', less what sampling adds", None, 4),
+    ("expr_mse_unbiased_capped_norm", "squared error over effect", "capped squared error over the size of the true effect; 1: as predicting no change; less is better", False, 3),
+    ("expr_real_mass_ratio", "mass of the observed cells", "a check of the normalisation, 1 where it holds; not a score", None, 3),
+    ("de_wilcoxon_lfc_nmae", "error of fold changes", "over the significant genes, relative to their size; 1: as predicting no change; less is better", False, 3),
+    ("de_wilcoxon_direction_fidelity_yield_raw", "direction, precision and recall", "the lower of precision and recall of the significant genes, called with the right sign; more is better", True, 3),
+    ("de_wilcoxon_direction_reach_raw", "direction, reach", "how far down the ranked genes nine in ten have the right sign, as a share of the genes that are certain; more is better", True, 3),
+    ("de_wilcoxon_sig_jaccard", "overlap of significant genes", "genes significant in both over genes significant in either; more is better", True, 3),
+)  # fmt: skip
