@@ -18,7 +18,7 @@ def test_effects_solve_the_penalised_least_squares():
     design = np.hstack([np.eye(5)[drug], np.eye(7)[line]])
     exact = np.linalg.solve(design.T @ design + np.eye(12), design.T @ (response - response.mean()))
     # twenty rounds leave a little in the one direction that moves all drugs against all lines
-    np.testing.assert_allclose(by_drug[drug] + by_line[line], design @ exact, atol=1e-4)
+    np.testing.assert_allclose(by_drug[drug] + by_line[line], design @ exact, atol=5e-4)
     np.testing.assert_allclose(np.r_[by_drug, by_line], exact, atol=2e-3)
     assert centre == response.mean() and by_drug[4] == 0
 
