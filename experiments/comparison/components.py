@@ -173,12 +173,10 @@ def vae_cells(vae: Any, codes: np.ndarray, seed: int) -> Any:
     seed
         Of library sizes and counts.
     """
-    from qbmvae.model import cells, generation
+    from qbmvae.model import cells, generation, library_sizes
 
-    known = cells.libraries(vae, vae.train_indices)
-    like = generation.training_like(
-        known, cells.batch_names(vae.registry_), len(codes), None, np.random.default_rng(seed)
-    )
+    known, rng = library_sizes.libraries(vae, vae.train_indices), np.random.default_rng(seed)
+    like = library_sizes.training_like(known, cells.batch_names(vae.registry_), codes, None, rng)
     return generation.decoded(vae.module, codes.astype(np.float32), *like, seed)
 
 
