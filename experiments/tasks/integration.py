@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.tasks.arrays import as_codes, check_embedding, finite_mean, nearest_neighbors
+from experiments.tasks.jax_cache import drop_compilations
 from experiments.tasks.kbet import kbet_per_label
 from experiments.tasks.metrics import METRICS, View, in_group
 from experiments.tasks.silhouette import silhouette_batch, silhouette_samples
@@ -52,6 +53,7 @@ def integration(
     """
     import scib_metrics
 
+    drop_compilations()
     x = check_embedding(embedding)
     y, types = as_codes(label, len(x), "label")
     b, batches = as_codes(batch, len(x), "batch")
