@@ -14,8 +14,7 @@ report, progress
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +83,7 @@ def train_run(
     adata = _prepared(config)
     made = _model(adata, config)
     path = run_folder.fresh_folder(out)
-    with run_folder.undo_on_error(path, keep_if=lambda: _checkpointed(path)), _says_how_to_go_on(path):
+    with run_folder.undo_on_error(path, keep_if=lambda: _checkpointed(path)):
         run_folder.start(path, {**config, "contents": _contents(made, adata)})
         made.train(checkpoint_dir=path / "checkpoint", progress_bar=progress, **{**train, "seed": seed})
         return finish(path, made, adata, config, report, progress)
@@ -112,20 +111,8 @@ def resume_run(path: str | Path, progress: bool = True, report: bool = True) -> 
     options: dict[str, Any] = {"checkpoint_dir": path / "checkpoint"}
     if _checkpointed(path):
         options = {"resume_from": path / "checkpoint"}
-    with _says_how_to_go_on(path):
-        model.train(**{**config["train"], **options, "seed": config["seed"]}, progress_bar=progress)
-        return finish(path, model, adata, config, report, progress)
-
-
-@contextmanager
-def _says_how_to_go_on(path: Path) -> Iterator[None]:
-    """Let an interruption, of the training or of what follows it, say how to go on, where there is something to go on from."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        if _checkpointed(path):
-            stop.add_note(f"go on with `qbmvae train --resume {path}`")
-        raise
+    model.train(**{**config["train"], **options, "seed": config["seed"]}, progress_bar=progress)
+    return finish(path, model, adata, config, report, progress)
 
 
 def _checkpointed(path: Path) -> bool:
