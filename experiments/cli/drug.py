@@ -157,7 +157,7 @@ def train(
             seed,
         )
     assert out is not None
-    with checks.resumes(f"qbmvae drug train --resume {out}"):
+    with checks.resumes(f"qbmvae drug train --resume {out}", out):
         metrics = train_run(config, out, progress=common.say)
     common.answer(metrics, f"{lines(metrics)}\nreport: {out / 'report.html'}")
 
