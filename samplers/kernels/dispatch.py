@@ -130,7 +130,7 @@ def _field_error(problem: Ising) -> float:
     """Return the standard error of a local field by rounding to 16 bits; infinite where there is no such kernel."""
     if problem.layout not in FIXED_POINT:
         return np.inf
-    unit = int8.largest(np.ascontiguousarray(problem.coupled.values)) / int8.LARGEST
+    unit = int8.largest(problem.coupled.values) / int8.LARGEST
     # each of n couplings is off by up to half a unit, uniformly
     return float(unit * np.sqrt(problem.n / 12))
 
