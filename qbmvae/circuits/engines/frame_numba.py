@@ -168,7 +168,7 @@ class TileFunction(torch.autograd.Function):
         totals = np.zeros((len(parts), p.n_shared, p.size, LANES), p.real)
         by_tile = np.zeros((len(tiled), ctx.n_sample, LANES), p.real)
         arguments = (*ctx.arguments, weights.numpy())
-        work = lambda k: small.backward(parts[k], *arguments, totals[k], by_tile)  # noqa: E731
+        work = lambda k: small.backward(*(parts[k], *arguments, totals[k], by_tile))  # noqa: E731
         list(in_order(work, range(len(parts)), len(parts)))
         grad_shared = torch.zeros(0, dtype=p.dtype)
         if p.n_shared:
