@@ -40,7 +40,7 @@ html_title = "qbmvae"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 exclude_patterns = ["_build", "jupyter_execute"]
-suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.unknown_mime_type", "myst-nb.lexer", "mystnb.lexer"]
+suppress_warnings = ["myst.header", "mystnb.unknown_mime_type", "myst-nb.lexer", "mystnb.lexer"]
 copybutton_exclude = ".linenos, .gp, .go"
 
 

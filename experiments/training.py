@@ -85,7 +85,7 @@ def train_run(
     path = run_folder.fresh_folder(out)
     with run_folder.undo_on_error(path, keep_if=lambda: _checkpointed(path)):
         run_folder.start(path, {**config, "contents": _contents(made, adata)})
-        _fit(made, path, progress, checkpoint_dir=path / "checkpoint", **{**train, "seed": seed})
+        made.train(checkpoint_dir=path / "checkpoint", progress_bar=progress, **{**train, "seed": seed})
         return finish(path, made, adata, config, report, progress)
 
 
@@ -111,18 +111,8 @@ def resume_run(path: str | Path, progress: bool = True, report: bool = True) -> 
     options: dict[str, Any] = {"checkpoint_dir": path / "checkpoint"}
     if _checkpointed(path):
         options = {"resume_from": path / "checkpoint"}
-    _fit(model, path, progress, **{**config["train"], **options, "seed": config["seed"]})
+    model.train(**{**config["train"], **options, "seed": config["seed"]}, progress_bar=progress)
     return finish(path, model, adata, config, report, progress)
-
-
-def _fit(model: Any, path: Path, progress: bool, **options: Any) -> None:
-    """Train; an interruption says how to go on, where there is something to go on from."""
-    try:
-        model.train(**options, progress_bar=progress)
-    except KeyboardInterrupt as stop:
-        if _checkpointed(path):
-            stop.add_note(f"go on with `qbmvae train --resume {path}`")
-        raise
 
 
 def _checkpointed(path: Path) -> bool:

@@ -76,7 +76,8 @@ class RemoteTimeoutError(RemoteError, TimeoutError):
 
 def nearest(name: object, known: Iterable[object]) -> str:
     """Return "; nearest: 'a', 'b'" for the known names closest to `name`, or "; known: ..." where none is close."""
-    names = sorted(str(k) for k in known)
+    # anndata 0.13 keeps X under the name None among the layers
+    names = sorted(str(k) for k in known if k is not None)
     close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     if close:
         return "; nearest: " + ", ".join(repr(c) for c in close)

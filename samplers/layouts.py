@@ -28,10 +28,11 @@ class Coupled:
     def __init__(self, values: np.ndarray | sp.csr_array, n_visible: int | None = None):
         self.values: Any = values
         self.n_visible = n_visible
+        self.layout: Layout = "bipartite"
         if n_visible is None:
+            self.layout = "dense" if isinstance(values, np.ndarray) else "sparse"
             # what is given needs no derivation, which would cost a lock a problem
-            self.__dict__["sparse" if sp.issparse(values) else "dense"] = values
-        self.layout: Layout = "bipartite" if n_visible is not None else "sparse" if sp.issparse(values) else "dense"
+            self.__dict__[self.layout] = values
 
     @cached_property
     def dense(self) -> np.ndarray:

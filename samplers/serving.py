@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
@@ -151,13 +152,14 @@ def checked_reads(draws: Draws, problem: Ising, num_reads: int, who: str) -> np.
         For a wrong number of reads or spins, values other than -1 and +1, weights or energies that are NaN or belong to
         other states.
     """
-    states, weights, energies = checked_spins(draws.states, problem.n, who), draws.log_weights, draws.given_energies
+    states, energies = checked_spins(draws.states, problem.n, who), draws.given_energies
     if len(states) != num_reads:
         raise BadAnswerError(f"{who} {len(states)} reads, asked for {num_reads}")
-    if weights is not None and (
-        np.shape(weights) != (len(states),) or np.isnan(weights).any() or not np.isfinite(np.max(weights))
-    ):
-        raise BadAnswerError(f"{who} weights of shape {np.shape(weights)} that are NaN, infinite, all zero or too few")
+    if draws.log_weights is not None:
+        weights = np.asarray(draws.log_weights)
+        # the largest of weights with a NaN is NaN
+        if weights.shape != (len(states),) or not math.isfinite(weights.max()):
+            raise BadAnswerError(f"{who} weights of shape {weights.shape} that are NaN, infinite, all zero or too few")
     if energies is not None:
         if np.shape(energies) != (len(states),) or not np.isfinite(energies).all():
             raise BadAnswerError(f"{who} energies that are NaN, infinite or of the wrong number")

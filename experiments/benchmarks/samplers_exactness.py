@@ -69,7 +69,7 @@ def tv_over_floor(draws: Draws, problem: Ising, rng: np.random.Generator) -> flo
     return float(np.abs(got - p).sum() / floor)
 
 
-def moment_error(draws: Draws, second: np.ndarray, rows: slice | None = None) -> float:
+def moment_error(draws: Draws, second: np.ndarray) -> float:
     """Return the rms error of the second moments over that of as many independent reads."""
     pairs = np.triu_indices(len(second), 1)
     got, want = draws.second_moments()[pairs], second[pairs]

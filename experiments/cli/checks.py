@@ -247,10 +247,11 @@ def finished(run: Path, needed_file: str, command: str) -> None:
 
 
 @contextmanager
-def resumes(command: str) -> Iterator[None]:
-    """Let an interruption say how to go on."""
+def resumes(command: str, folder: Path) -> Iterator[None]:
+    """Let an interruption say how to go on, where it leaves something in the folder to go on from."""
     try:
         yield
     except KeyboardInterrupt as stop:
-        stop.add_note(f"go on with `{command}`")
+        if folder.is_dir() and any(folder.iterdir()):
+            stop.add_note(f"go on with `{command}`")
         raise

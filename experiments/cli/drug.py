@@ -51,7 +51,7 @@ class Head:
         Dropout in the drug branch.
     """
 
-    head: Literal["quantum", "twin", "fourier", "mlp", "frozen", "no-entanglement"] = "quantum"
+    head: Literal["quantum", "twin", "fourier", "mlp", "boltzmann", "frozen", "no-entanglement"] = "quantum"
     n_qubits: Positive = 8
     n_layers: Positive = 5
     axis: Literal["x", "y"] = "x"
@@ -77,6 +77,8 @@ class Fit:
         Stop after this many epochs without a better validation error; never by default.
     pairs_per_line
         Shuffle in runs of this many pairs of a line: less random, fewer encodings.
+    baseline
+        means: the network learns what the effects of molecule and line leave unexplained; none: it learns the response.
     """
 
     max_epochs: Annotated[int, Parameter(name=("--max-epochs", "--epochs"), validator=Number(gte=1))] | None = None
@@ -85,6 +87,7 @@ class Fit:
     optimiser: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
     patience: Positive | None = None
     pairs_per_line: Positive = 1
+    baseline: Literal["none", "means"] = "none"
 
 
 @drug.command
@@ -154,7 +157,7 @@ def train(
             seed,
         )
     assert out is not None
-    with checks.resumes(f"qbmvae drug train --resume {out}"):
+    with checks.resumes(f"qbmvae drug train --resume {out}", out):
         metrics = train_run(config, out, progress=common.say)
     common.answer(metrics, f"{lines(metrics)}\nreport: {out / 'report.html'}")
 

@@ -131,11 +131,11 @@ def evaluate(
         if len(pair) != 2:
             raise InputError(f'--pair takes two types, as in "A,B", not {given!r}')
     use_threads()
-    from experiments.evaluation.run import evaluate_run
+    from experiments.evaluation.run import Annotation, evaluate_run
 
+    found = Annotation(columns.batch_key, columns.label_key, None, columns.time_key, columns.root, columns.branch_key)
     metrics = evaluate_run(
-        run, data, out, columns.label_key, batch_key=columns.batch_key, time_keys=columns.time_key, root=columns.root,
-        branch_key=columns.branch_key, tasks=scoring.tasks, pairs=pairs, against=scoring.against,
+        run, data, out, found, tasks=scoring.tasks, pairs=pairs, against=scoring.against,
         representation=scoring.representation, max_cells=scoring.max_cells, seed=scoring.seed, say=common.say,
     )  # fmt: skip
     common.answer(metrics, f"metrics: {out / 'metrics.json'}\nreport: {out / 'report.html'}")

@@ -95,13 +95,14 @@ def train(
 
     path = resume or out
     assert path is not None
-    if resume is not None:
-        metrics = resume_run(path, progress=common.shows_progress, report=report)
-    else:
-        metrics = train_run(
-            path, data, parts["setup"], parts["model"], parts["train"], seed=seed, n_top_genes=n_top_genes, in_memory=in_memory,
-            progress=common.shows_progress, report=report,
-        )  # fmt: skip
+    with checks.resumes(f"qbmvae train --resume {path}", path):
+        if resume is not None:
+            metrics = resume_run(path, progress=common.shows_progress, report=report)
+        else:
+            metrics = train_run(
+                path, data, parts["setup"], parts["model"], parts["train"], seed=seed, n_top_genes=n_top_genes,
+                in_memory=in_memory, progress=common.shows_progress, report=report,
+            )  # fmt: skip
     common.answer({"run": str(path), **metrics}, trained_text(path, metrics, report))
 
 

@@ -160,7 +160,7 @@ def train(
     from experiments.perturbation.evaluate import lines
     from experiments.perturbation.runs import train_run
 
-    with checks.resumes(f"qbmvae perturb train --resume {out}"):
+    with checks.resumes(f"qbmvae perturb train --resume {out}", out):
         metrics = train_run(config, out, common.say)
     text = f"report: {out / 'report.html'}"
     if "model" in metrics:

@@ -20,6 +20,7 @@ from experiments.data.datasets import NAMED, load
 from experiments.evaluation import embedding
 from experiments.evaluation.cpu_clock import Clock
 from experiments.evaluation.prepare import Prepared, prepare
+from experiments.evaluation.reference import Annotation
 from experiments.methods.base import Fitted, Task
 from experiments.methods.registry import METHODS, fit
 from experiments.report.explorer import variable_genes
@@ -153,11 +154,8 @@ def prepared(data: DataSpec, data_root: str, tasks: tuple[str, ...], max_cells: 
         Score a subsample above this size.
     """
     adata = load(data.source, data_root)
-    return prepare(
-        adata, batch_key=data.batch_key, label_key=data.label_key, layer=data.layer, n_top_genes=data.n_top_genes,
-        n_cells=data.n_cells, max_cells=max_cells, time_keys=data.time_keys, root=data.root, branch_key=data.branch_key,
-        tasks=tasks,
-    )  # fmt: skip
+    columns = Annotation(data.batch_key, data.label_key, data.layer, data.time_keys, data.root, data.branch_key)
+    return prepare(adata, columns, n_top_genes=data.n_top_genes, n_cells=data.n_cells, max_cells=max_cells, tasks=tasks)
 
 
 def score_fit(

@@ -243,7 +243,7 @@ def main() -> None:
         grid = entries(with_files(comparison, print))
         run_entries(options.out, grid, compute, workers=options.workers)
     # in the configuration's order
-    known = [spec.name for spec in (*comparison.datasets, *comparison.models)]
+    known = [d.name for d in comparison.datasets] + [m.name for m in comparison.models]
     places = {name: place for place, name in enumerate(known)}
     rows = read_rows(options.table or options.out)
     print(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from experiments.comparison.grid import Compute, Entry, adopt, read_entry, run_experiment
-from experiments.drug_response.config import CompareConfig, Size, SplitName, SweepConfig, plain, read_data
+from experiments.drug_response.config import ON_MEANS, CompareConfig, Size, SplitName, SweepConfig, plain, read_data
 from experiments.drug_response.controls import fit_control
 from experiments.drug_response.metrics import all_metrics, by_mechanism
 from qbmvae.drug_response import DrugData, DrugResponse, NetworkOptions, Split, TrainingOptions, sized_split
@@ -121,7 +121,7 @@ def run_cell(config: CompareConfig, data: DrugData, cell: Cell) -> dict[str, Any
     else:
         model = DrugResponse(
             data,
-            NetworkOptions(head=cell.name, cell_encoder=config.tables.cell_encoder),
+            NetworkOptions(head=cell.name.removesuffix(ON_MEANS), cell_encoder=config.tables.cell_encoder),
             seed=seed,
         )
         training = TrainingOptions(
@@ -130,6 +130,7 @@ def run_cell(config: CompareConfig, data: DrugData, cell: Cell) -> dict[str, Any
             learning_rate=config.learning_rate,
             optimiser=config.optimiser,
             pairs_per_line=config.pairs_per_line,
+            baseline="means" if cell.name.endswith(ON_MEANS) else "none",
             seed=seed,
         )
         last: dict[str, float] = {}
@@ -145,5 +146,6 @@ def run_cell(config: CompareConfig, data: DrugData, cell: Cell) -> dict[str, Any
             "history": model.history,
             "best_epoch": 1 + model.history["mse_validation"].index(min(model.history["mse_validation"])),
             "trainable": n_trainable(model.network.head),
+            "share": None if model.means is None else model.means.share,
         }
     return result | {"seconds": time.process_time() - begin}

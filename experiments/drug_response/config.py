@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import yaml
 
-from samplers.errors import InputError
+from samplers.errors import InputError, require
 
 if TYPE_CHECKING:
     from qbmvae.drug_response import DrugData
 
 
-HeadName = Literal["quantum", "twin", "fourier", "mlp", "frozen", "no-entanglement"]
+HEADS = ("quantum", "twin", "fourier", "mlp", "boltzmann", "frozen", "no-entanglement")
+#: Ends the name of a head that is trained on what the means of drug and line leave unexplained.
+ON_MEANS = "+means"
 ControlName = Literal[
     "drug-mean", "line-mean", "drug-and-line-mean", "ridge", "elastic-net", "random-forest", "gradient-boosting"
 ]
@@ -86,7 +88,8 @@ class CompareConfig:
     tables
         The data.
     heads, controls
-        What is compared; names of `HEADS` and `CONTROLS`.
+        What is compared; names of `HEADS` and `CONTROLS`. "twin+means" is the twin trained on what the means of drug and
+        line leave unexplained, see `TrainingOptions.baseline`; and so for every head.
     sizes
         Numbers of training and test pairs; validation has as many pairs as the test.
     splits
@@ -102,7 +105,7 @@ class CompareConfig:
     """
 
     tables: Tables = field(default_factory=Tables)
-    heads: tuple[HeadName, ...] = ("quantum", "twin", "fourier", "frozen", "no-entanglement")
+    heads: tuple[str, ...] = ("quantum", "twin", "fourier", "frozen", "no-entanglement")
     controls: tuple[ControlName, ...] = get_args(ControlName)
     sizes: tuple[Size, ...] = field(default_factory=_paper_sizes)
     splits: tuple[SplitName, ...] = ("random",)
@@ -115,6 +118,8 @@ class CompareConfig:
     def __post_init__(self) -> None:
         if not self.sizes or not self.seeds or not self.splits:
             raise InputError("sizes, splits and seeds must hold one entry or more")
+        for name in self.heads:
+            require(name.removesuffix(ON_MEANS), HEADS, "no head")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from qbmvae.drug_response import DrugData, Split, fingerprints
+from qbmvae.drug_response.means import effects
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 
@@ -42,15 +43,8 @@ def line_mean(data: DrugData, parts: Split, seed: int) -> Iterator[Predictor]:
 
 def drug_and_line_mean(data: DrugData, parts: Split, seed: int) -> Iterator[Predictor]:
     """One effect a drug plus one a cell line, fitted in turn, each shrunk towards nought by one pair."""
-    response, drug, line = (values[parts.train] for values in (data.response, data.drug, data.line))
-    centre = response.mean()
-    n_drugs, n_lines = len(data.molecules), len(data.line_ids)
-    by_drug, by_line = np.zeros(n_drugs), np.zeros(n_lines)
-    for _ in range(20):
-        rest = response - centre - by_line[line]
-        by_drug = np.bincount(drug, rest, minlength=n_drugs) / (np.bincount(drug, minlength=n_drugs) + 1)
-        rest = response - centre - by_drug[drug]
-        by_line = np.bincount(line, rest, minlength=n_lines) / (np.bincount(line, minlength=n_lines) + 1)
+    pairs = (values[parts.train] for values in (data.response, data.drug, data.line))
+    centre, by_drug, by_line = effects(*pairs, len(data.molecules), len(data.line_ids))
     yield lambda rows: centre + by_drug[data.drug[rows]] + by_line[data.line[rows]]
 
 

@@ -15,7 +15,7 @@ from experiments import run_folder
 from experiments.data.datasets import pbmc68k
 from experiments.data.synthetic import synthetic
 from experiments.evaluation import embedding
-from experiments.evaluation.reference import TASKS, reference
+from experiments.evaluation.reference import TASKS, Annotation, reference
 from experiments.evaluation.report import integration_section
 from experiments.methods.base import Fitted, Task
 from experiments.methods.registry import fit
@@ -96,10 +96,10 @@ def _fill(path: Path, max_epochs: int, n_cells: int, seed: int) -> dict[str, Any
         ("synthetic", synthetic(n_cells, seed=seed), "batch", ("time",)),
         ("pbmc68k", pbmc68k(), None, ()),
     ):
-        branch_key = "lineage" if time_keys else None
+        columns = Annotation(batch_key, "cell_type", None, time_keys, None, "lineage" if time_keys else None)
         tasks = [t for t in TASKS if t != "trajectory" or time_keys]
         task = Task(adata, batch_key, "cell_type", max_epochs=max_epochs, seed=seed)
-        found = reference(adata, batch_key, "cell_type", None, time_keys, None, branch_key, tasks)
+        found = reference(adata, columns, tasks)
         fitted, scores = {}, {}
         for title, method in MODELS.items():
             print(f"{name}: {title}", file=sys.stderr, flush=True)

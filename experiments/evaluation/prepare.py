@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,16 +50,11 @@ class Prepared:
 
 def prepare(
     adata: AnnData,
+    columns: references.Annotation = references.Annotation(),
     *,
-    batch_key: str | None = None,
-    label_key: str | None = None,
-    layer: str | None = None,
     n_top_genes: int | None = None,
     n_cells: int | None = None,
     max_cells: int = 10_000,
-    time_keys: Sequence[str] = (),
-    root: str | None = None,
-    branch_key: str | None = None,
     tasks: Sequence[str] = references.TASKS,
     seed: int = 0,
 ) -> Prepared:
@@ -72,18 +67,14 @@ def prepare(
     ----------
     adata
         Counts; it is not written to.
-    batch_key, label_key, layer
-        Where batches, types and counts are.
+    columns
+        Where cells say what they are; the root by name or by row of the file, and among the scored cells in any case.
     n_top_genes
         Highly variable genes to keep; all by default.
     n_cells
         Take a subsample of this size first, stratified by batch and type; all cells by default.
     max_cells
         Score a stratified subsample above this size.
-    time_keys, branch_key
-        Of the trajectory, see `reference.reference`.
-    root
-        Root cell by name or by row of the file, `uns["iroot"]` by default; it is among the scored cells in any case.
     tasks
         Which tasks will be scored.
     seed
@@ -96,7 +87,8 @@ def prepare(
     """
     import scanpy as sc
 
-    start = _root_row(adata, root)
+    batch_key, label_key, layer = columns.batch_key, columns.label_key, columns.layer
+    start = _root_row(adata, columns.root)
     kept = np.arange(adata.n_obs)
     if n_cells is not None:
         keys = [k for k in (batch_key, label_key) if k is not None]
@@ -118,16 +110,16 @@ def prepare(
     if len(place) and (label_key is None or adata.obs[label_key].notna().iloc[place[0]]):
         rows = _with_row(rows, int(place[0]))
         name = str(adata.obs_names[place[0]])
-    elif root is not None:
-        raise InputError(f"the root cell {root!r} cannot be scored: it lacks counts, a batch or a type")
+    elif columns.root is not None:
+        raise InputError(f"the root cell {columns.root!r} cannot be scored: it lacks counts, a batch or a type")
     else:
         name = None
     cells = adata[rows].copy()
-    found = references.reference(cells, batch_key, label_key, layer, time_keys, name, branch_key, tasks)
+    found = references.reference(cells, replace(columns, root=name), tasks)
     return Prepared(adata, kept, rows, found, embedding.ceilings(cells, found, layer, seed))
 
 
-def _root_row(adata: AnnData, root: str | None) -> int | None:
+def _root_row(adata: AnnData, root: str | int | None) -> int | None:
     """Return the root's row in the whole file: the one that is named, or that of uns."""
     if root is None:
         return int(adata.uns["iroot"]) if "iroot" in adata.uns else None

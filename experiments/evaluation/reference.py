@@ -21,6 +21,31 @@ DIAGNOSTIC = "a diagnostic only"
 TASKS = ("integration", "scgraph", "clustering", "classification", "trajectory")
 
 
+@dataclass(frozen=True)
+class Annotation:
+    """Where cells say what they are.
+
+    Attributes
+    ----------
+    batch_key, label_key, layer
+        Columns of obs with batches and types, and the layer of the counts; X by default.
+    time_keys
+        obs columns of real time; or several of known mixture shares, each a path that starts at its largest value.
+    root
+        Root cell by name or row, for a reference pseudotime made batch by batch; `uns["iroot"]` by default; without
+        either, the cell at the end of the first principal component, which is a diagnostic and no ground truth.
+    branch_key
+        obs column of lineages.
+    """
+
+    batch_key: str | None = None
+    label_key: str | None = None
+    layer: str | None = None
+    time_keys: Sequence[str] = ()
+    root: str | int | None = None
+    branch_key: str | None = None
+
+
 @dataclass
 class Reference:
     """What an embedding of these cells is judged against.
@@ -94,15 +119,7 @@ def usable_cells(adata: AnnData, keys: Sequence[str | None], n_max: int, seed: i
 
 
 def reference(
-    adata: AnnData,
-    batch_key: str | None = None,
-    label_key: str | None = None,
-    layer: str | None = None,
-    time_keys: Sequence[str] = (),
-    root: str | int | None = None,
-    branch_key: str | None = None,
-    tasks: Sequence[str] = TASKS,
-    n_roots: int = 3,
+    adata: AnnData, columns: Annotation = Annotation(), tasks: Sequence[str] = TASKS, n_roots: int = 3
 ) -> Reference:
     """Return what embeddings of these cells are judged against.
 
@@ -110,15 +127,8 @@ def reference(
     ----------
     adata
         Counts with obs; every cell has batch and label where their keys are given.
-    batch_key, label_key, layer
-        Where batch, type and counts are.
-    time_keys
-        obs columns of real time; or several of known mixture shares, each a path that starts at its largest value.
-    root
-        Root cell by name or row, for a reference pseudotime made batch by batch; `uns["iroot"]` by default; without
-        either, the cell at the end of the first principal component, which is a diagnostic and no ground truth.
-    branch_key
-        obs column of lineages.
+    columns
+        Where they say what they are.
     tasks
         Which tasks will be scored.
     n_roots
@@ -132,30 +142,31 @@ def reference(
     from experiments.tasks.scgraph import consensus
     from experiments.tasks.trajectory import pick_roots, reference_pseudotime
 
-    batch = None if batch_key is None else adata.obs[batch_key].astype(str).to_numpy()
-    label = None if label_key is None else adata.obs[label_key].astype(str).to_numpy()
-    found = Reference(batch, label, unintegrated_pca(adata, layer))
+    batch, label = (
+        None if key is None else adata.obs[key].astype(str).to_numpy() for key in (columns.batch_key, columns.label_key)
+    )
+    found = Reference(batch, label, unintegrated_pca(adata, columns.layer))
     if "scgraph" in tasks and batch is not None and label is not None:
-        found.consensus = consensus(log_normalised(adata, layer).X, batch, label)
-    if branch_key is not None:
-        require_key(adata, branch_key)
-        lineage = adata.obs[branch_key].astype(object)
+        found.consensus = consensus(log_normalised(adata, columns.layer).X, batch, label)
+    if columns.branch_key is not None:
+        require_key(adata, columns.branch_key)
+        lineage = adata.obs[columns.branch_key].astype(object)
         found.branch = lineage.where(~lineage.astype(str).isin(["", "NA", "nan"]), None).to_numpy(dtype=object)
     if "trajectory" not in tasks:
         return found
-    if time_keys:
-        columns = []
-        for key in time_keys:
+    if columns.time_keys:
+        times = []
+        for key in columns.time_keys:
             require_key(adata, key)
-            columns.append(pd.to_numeric(adata.obs[key], errors="coerce").to_numpy(dtype=float))
-            if np.isfinite(columns[-1]).sum() < 3:
+            times.append(pd.to_numeric(adata.obs[key], errors="coerce").to_numpy(dtype=float))
+            if np.isfinite(times[-1]).sum() < 3:
                 raise InputError(f"obs[{key!r}] is no time: fewer than three cells have a number there")
-        found.targets = np.column_stack(columns)
+        found.targets = np.column_stack(times)
         # a share falls along its path, which starts where it is largest
-        found.times = columns if len(columns) == 1 else [-c for c in columns]
-        found.time_source = "obs " + ", ".join(repr(k) for k in time_keys)
+        found.times = times if len(times) == 1 else [-t for t in times]
+        found.time_source = "obs " + ", ".join(repr(k) for k in columns.time_keys)
     else:
-        start, found.time_source = _root(adata, found.pca, root)
+        start, found.time_source = _root(adata, found.pca, columns.root)
         zeros = np.zeros(adata.n_obs) if batch is None else batch
         time = reference_pseudotime(found.pca, zeros, start)
         if np.isfinite(time).sum() < 3:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.evaluation.bounds import ROWS
-from experiments.evaluation.reference import TASKS
+from experiments.evaluation.reference import TASKS, Annotation, Reference
 from experiments.report import plots
 from experiments.report.explorer import explorer, some_cells, variable_genes
 from experiments.report.page import figure, page
@@ -55,10 +55,8 @@ def evaluation_report(
     metrics: dict[str, Any],
     embeddings: dict[str, np.ndarray],
     cells: AnnData,
-    found: Any,
-    label_key: str,
-    batch_key: str | None,
-    layer: str | None = None,
+    found: Reference,
+    columns: Annotation,
     more: Sequence[dict[str, Any]] = (),
 ) -> str:
     """Return the page of an evaluation.
@@ -73,8 +71,8 @@ def evaluation_report(
         Model to its embedding of the scored cells, `(n_cells, n_dimensions)`.
     cells, found
         The scored cells and their `reference.Reference`.
-    label_key, batch_key, layer
-        Where types, batches and counts are.
+    columns
+        Where they say what they are.
     more
         Further sections, for `page`.
     """
@@ -82,14 +80,14 @@ def evaluation_report(
     shown = some_cells(len(found.pca), 2000 if len(embeddings) > 1 else 4000)
     part = cells[shown]
     obs = part.obs.copy()
-    first = [label_key, batch_key]
+    first = [columns.label_key, columns.batch_key]
     if found.has_time:
         obs["reference time"] = found.times[0][shown]
         first.append("reference time")
     views = explorer(
         {name: plots.plane(x[shown], seed=0) for name, x in embeddings.items()},
         obs,
-        variable_genes(part, layer),
+        variable_genes(part, columns.layer),
         first,
         f"UMAP of {len(shown):,} cells, one panel a model",
     )

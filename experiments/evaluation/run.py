@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from experiments import run_folder
 from experiments.evaluation import embedding
 from experiments.evaluation.prepare import prepare
-from experiments.evaluation.reference import TASKS
+from experiments.evaluation.reference import TASKS, Annotation
 from experiments.evaluation.report import OURS, evaluation_report, task_tables, type_table
 from experiments.report.bits import bits_section
 from experiments.report.explorer import some_cells
@@ -23,12 +24,8 @@ def evaluate_run(
     run: str | Path,
     data: str | Path,
     out: str | Path,
-    label_key: str,
+    columns: Annotation,
     *,
-    batch_key: str | None = None,
-    time_keys: Sequence[str] = (),
-    root: str | None = None,
-    branch_key: str | None = None,
     tasks: Sequence[str] = TASKS,
     pairs: Sequence[Sequence[str]] = (),
     against: Sequence[str] = ("pca",),
@@ -43,10 +40,8 @@ def evaluate_run(
     ----------
     run, data, out
         Run folder, labelled cells, and the folder to make.
-    label_key, batch_key
-        Columns of types and batches; the run's batches by default, "none" for none.
-    time_keys, root, branch_key
-        Of the trajectory, see `reference.reference`.
+    columns
+        Where cells say what they are: types at least, the run's batches by default, "none" for none; the run's layer.
     tasks
         Which scores to compute.
     pairs
@@ -84,9 +79,12 @@ def evaluate_run(
             raise InputError(f"there is no model {name!r}{nearest(name, METHODS)}")
     config = run_folder.open_run(run)
     setup = config["setup"]
-    batch_key = {None: setup.get("batch_key"), "none": None}.get(batch_key, batch_key)
+    batch_key = {None: setup.get("batch_key"), "none": None}.get(columns.batch_key, columns.batch_key)
+    columns = replace(columns, batch_key=batch_key, layer=setup.get("layer"))
     adata = read_cells(data)
-    require_key(adata, label_key)
+    if columns.label_key is None:
+        raise InputError("columns: name the obs column of types, label_key")
+    require_key(adata, columns.label_key)
     if batch_key is not None:
         require_key(adata, batch_key)
         names = adata.obs[batch_key].dropna().unique()
@@ -110,13 +108,12 @@ def evaluate_run(
 
         begin("preparing the cells")
         prepared = prepare(
-            adata, batch_key=batch_key, label_key=label_key, layer=setup.get("layer"), n_top_genes=config["n_top_genes"],
-            max_cells=max_cells, time_keys=time_keys, root=root, branch_key=branch_key, tasks=tasks, seed=seed,
-        )  # fmt: skip
+            adata, columns, n_top_genes=config["n_top_genes"], max_cells=max_cells, tasks=tasks, seed=seed
+        )
         rows, found = prepared.rows, prepared.reference
         scored = prepared.kept[rows]
         budget = Task(
-            prepared.adata, batch_key, label_key, setup.get("layer"), max_epochs=config["status"].get("epochs", 100),
+            prepared.adata, batch_key, columns.label_key, columns.layer, max_epochs=config["status"].get("epochs", 100),
             batch_size=config["train"].get("batch_size", 128), n_hidden=config["model"].get("n_hidden", 128),
             n_layers=config["model"].get("n_layers", 2), seed=seed,
         )  # fmt: skip
@@ -148,12 +145,10 @@ def evaluate_run(
         begin("writing tables and the report")
         write_tables(path, metrics)
         shown = adata[scored[some_cells(len(scored))]]
-        more = bits_section(model, shown, shown.obs[label_key].astype(str).to_numpy())
+        more = bits_section(model, shown, shown.obs[columns.label_key].astype(str).to_numpy())
         run_folder.write_text(
             path / "report.html",
-            evaluation_report(
-                str(run), metrics, embeddings, prepared.cells, found, label_key, batch_key, setup.get("layer"), more
-            ),
+            evaluation_report(str(run), metrics, embeddings, prepared.cells, found, columns, more),
         )
         # last: whoever finds it finds the rest
         run_folder.write_json(path / run_folder.METRICS, metrics)

@@ -289,7 +289,10 @@ METRICS: dict[tuple[str, str], Metric] = {
         *_integration(),
         *_court(),
         *_others(),
-        *(Metric("perturbation", *entry, decimals=digits) for *entry, digits in PERTURBATION),
+        *(
+            Metric("perturbation", name, label, meaning, better, decimals=digits)
+            for name, label, meaning, better, digits in PERTURBATION
+        ),
     )
 }
 HEADLINES = tuple(m for m in METRICS.values() if m.headline)

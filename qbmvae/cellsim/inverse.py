@@ -163,17 +163,20 @@ class Search:
             Those whose parents may change.
         """
         value = self.value(gene, parents)
-        improved = True
-        while improved:
-            improved = False
+        moves = ((self.flips, self.turns), (self.pairs,))
+        stage = 0
+        while stage < len(moves):
+            before = value
             for condition in conditions:
                 best = parents
-                for new in itertools.chain(self.flips(gene, condition, parents), self.turns(gene, condition, parents)):
+                for new in itertools.chain.from_iterable(move(gene, condition, parents) for move in moves[stage]):
                     trial = [new if c == condition else p for c, p in enumerate(parents)]
                     now = self.value(gene, trial, value + 1e-6)
                     if now > value + 1e-6:
-                        best, value, improved = trial, now, True
+                        best, value = trial, now
                 parents = best
+            # costly moves come where the others have nothing left to improve
+            stage = 0 if value > before else stage + 1
         return parents
 
     def flips(self, gene: int, condition: int, parents: Sequence[Parents]) -> Iterator[Parents]:
@@ -195,20 +198,34 @@ class Search:
                     yield Parents(flips, is_open, old.turns)
 
     def turns(self, gene: int, condition: int, parents: Sequence[Parents]) -> Iterator[Parents]:
-        """Yield the present parents with one rotation more, less, or a flip turned into a rotation."""
+        """Yield the present parents with one rotation more, less, a flip turned into a rotation, or a rotation into a flip."""
         if "cry" not in self.kinds:
             return
         old = parents[condition]
         have = {control for control, _ in old.turns}
-        for k in range(len(old.turns)):
-            yield Parents(old.flips, old.open, (*old.turns[:k], *old.turns[k + 1 :]))
+        for k, (control, _) in enumerate(old.turns):
+            rest = (*old.turns[:k], *old.turns[k + 1 :])
+            yield Parents(old.flips, old.open, rest)
+            if "cx" in self.kinds and control not in old.flips and len(old.flips) < MOST:
+                # a rotation by pi is a flip
+                yield Parents(tuple(sorted((*old.flips, control))), old.open, rest)
         for control in self._controls(gene, condition):
             if control not in have and len(old.turns) < MOST:
                 for late in (False, True) if old.flips else (False,):
                     yield Parents(old.flips, old.open, (*old.turns, (control, late)))
                 if control in old.flips:
-                    rest = tuple(c for c in old.flips if c != control)
-                    yield Parents(rest, old.open and bool(rest), (*old.turns, (control, False)))
+                    others = tuple(c for c in old.flips if c != control)
+                    yield Parents(others, old.open and bool(others), (*old.turns, (control, False)))
+
+    def pairs(self, gene: int, condition: int, parents: Sequence[Parents]) -> Iterator[Parents]:
+        """Yield the present parents with every two rotations in place of theirs.
+
+        Two rotations that undo each other where both act show less alone than a gene that follows their target.
+        """
+        old = parents[condition]
+        if old.turns:
+            for pair in itertools.combinations(self._controls(gene, condition), 2):
+                yield Parents(old.flips, old.open, tuple((control, False) for control in pair))
 
     def confirmed(self, gene: int, parents: list[Parents]) -> list[Parents]:
         """Return the parents without gates whose loss the held-out cells do not mind."""
@@ -270,7 +287,7 @@ class Search:
             return known[gene, later]
         # with fewer genes to choose from, what needs none of the others stays the best
         for (other, fewer), parents in known.items():
-            if other == gene and fewer <= later and not later & _acting(parents[condition]):
+            if other == gene and fewer <= later and not later & parents[condition].acting:
                 return parents
         if (gene, later) not in known:
             extra = {(c, gene) for c in later} - self.banned[condition]
@@ -291,10 +308,6 @@ class Search:
 def _against(order: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yield the pairs (control, target) that an order forbids."""
     return ((c, t) for k, t in enumerate(order) for c in order[k + 1 :])
-
-
-def _acting(parents: Parents) -> frozenset[int]:
-    return frozenset(parents.flips) | {control for control, _ in parents.turns}
 
 
 def _without_one(parents: Parents) -> Iterator[Parents]:

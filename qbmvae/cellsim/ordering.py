@@ -21,6 +21,16 @@ class Parents:
     open: bool = False
     turns: tuple[tuple[int, bool], ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.flips:
+            # without flips nothing is late
+            object.__setattr__(self, "turns", tuple((control, False) for control, _ in self.turns))
+
+    @property
+    def acting(self) -> frozenset[int]:
+        """Genes that act on the gene."""
+        return frozenset(self.flips) | {control for control, _ in self.turns}
+
     @property
     def size(self) -> int:
         """Number of gates."""

@@ -18,8 +18,8 @@ import numpy as np
 Turn = tuple[int, int]
 #: A gene's bits and turns in one condition, and the integer with a one for every cell.
 Observed = tuple[int, list[Turn], int]
-#: Fisher scoring steps of a gene's angles.
-STEPS = 4
+#: Fisher scoring steps of a gene's angles, and most rotations that are each begun on both sides of pi.
+STEPS, BRANCHED = 4, 4
 
 
 def packed(column: np.ndarray) -> int:
@@ -82,6 +82,9 @@ def entropy_score(on: int, total: int) -> float:
 def fit(design: np.ndarray, on: np.ndarray, total: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the largest log-likelihood, the angles (n_angles,), and their variances by the Fisher information.
 
+    A frequency fixes an angle up to its sign and whole turns: a rotation that takes its target past pi lowers what it seems to
+    raise. One rotation alone has the same outcomes either way; several have not, so each is begun on both sides.
+
     Parameters
     ----------
     design
@@ -91,7 +94,57 @@ def fit(design: np.ndarray, on: np.ndarray, total: np.ndarray) -> tuple[float, n
     """
     weighted = design.T * total
     covariance = np.linalg.inv(weighted @ design + 1e-9 * np.eye(design.shape[1]))
-    u = covariance @ (weighted @ (2 * np.arcsin(np.sqrt(on / total))))
+    seen = 2 * np.arcsin(np.sqrt(on / total))
+    value, best = _scored(design, on, total, covariance, covariance @ (weighted @ seen))
+    n_turns = design.shape[1] - 1
+    if 2 <= n_turns <= BRANCHED:
+        one = _single(design, total, seen, best)
+        for branch in range(2**n_turns):
+            start = one.copy()
+            for k in range(n_turns):
+                if branch >> k & 1:
+                    start[1 + k] = -2 * one[0] - one[1 + k]
+            # the side on which each pattern's angle lies is the one nearer to what the start says
+            said = design @ start
+            turned = said - 2 * np.pi * np.floor(said / (2 * np.pi) + 0.5)
+            aimed = said - turned + np.where(turned < 0, -seen, seen)
+            now, u = _scored(design, on, total, covariance, covariance @ (weighted @ aimed))
+            if now > value + 1e-9:
+                value, best = now, u
+        # whole turns show in nothing
+        best[1:] -= 2 * np.pi * np.floor(best[1:] / (2 * np.pi) + 0.5)
+    return value, best, np.diag(covariance).copy()
+
+
+@numba.njit(cache=True)
+def _single(design: np.ndarray, total: np.ndarray, seen: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Return the gene's own angle and each turn's, from the largest pattern without others; `rest` where there is none."""
+    found = rest.copy()
+    for k in range(design.shape[1]):
+        largest = 0.0
+        for row in range(len(design)):
+            others = np.abs(design[row, 1:]).sum() - (np.abs(design[row, k]) if k else 0.0)
+            if others == 0 and (k == 0 or design[row, k] != 0) and total[row] > largest:
+                largest = total[row]
+                found[k] = seen[row] if k == 0 else (seen[row] - found[0]) * design[row, k]
+    return found
+
+
+@numba.njit(cache=True)
+def _scored(
+    design: np.ndarray, on: np.ndarray, total: np.ndarray, covariance: np.ndarray, u: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Return the log-likelihood and the angles after Fisher scoring from `u`.
+
+    Parameters
+    ----------
+    design, on, total
+        As in `fit`.
+    covariance
+        Inverse of the Fisher information.
+    u
+        Angles to begin at.
+    """
     best, value = u, likelihood(design @ u, on, total)
     for _ in range(STEPS):
         angle = design @ u
@@ -106,4 +159,4 @@ def fit(design: np.ndarray, on: np.ndarray, total: np.ndarray) -> tuple[float, n
         if now <= value + 1e-9:
             break
         best, value = u, now
-    return value, best, np.diag(covariance).copy()
+    return value, best

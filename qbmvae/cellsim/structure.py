@@ -42,7 +42,7 @@ def analyse(n_genes: int, edges: Sequence[Edge]) -> Structure:
         coherent = e.gate in ("crx", "cry") or (e.gate == "cx" and finished[e.control] > k)
         if coherent and finished[e.target] < 0:
             finished[e.target] = k
-    groups = _coherent_groups(n_genes, edges, finished)
+    groups = _coherent_groups(edges, finished)
     if any(f >= 0 for f in finished):
         kind = "bayesian-network" if len(groups) <= 1 else "components"
     else:
@@ -50,7 +50,7 @@ def analyse(n_genes: int, edges: Sequence[Edge]) -> Structure:
     return Structure(tuple(finished), kind, groups)
 
 
-def _coherent_groups(n_genes: int, edges: Sequence[Edge], finished: Sequence[int]) -> tuple[int, ...]:
+def _coherent_groups(edges: Sequence[Edge], finished: Sequence[int]) -> tuple[int, ...]:
     """Return the qubits of the largest joint statevector, following groups as they merge and shrink in time."""
     group: dict[int, set[int]] = {}
     largest: set[int] = set()

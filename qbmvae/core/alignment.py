@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qbmvae.core.fused.counts import softmax_rows
-from qbmvae.core.fused.products import linear, mm
+from qbmvae.core.fused.products import mm
+from qbmvae.core.fused.shares import softmax_columns
 
 #: Rounds, each on the coordinates that the round before corrected.
 ROUNDS = 3
@@ -73,22 +73,22 @@ class Alignment:
         return torch.cat(parts) if parts else x.clone()
 
     def _moved(self, x: Tensor, batch: Tensor) -> Tensor:
-        # batch after batch: each is a slice
+        # batch after batch: each is a slice of columns
         order = torch.argsort(batch, stable=True)
         codes, sizes = torch.unique_consecutive(batch[order], return_counts=True)
-        y = x[order]
+        y = x.index_select(0, order)
         parts = [
-            (part, self.offsets[code])
+            (part.T.contiguous(), part, self.offsets[code].transpose(1, 2).contiguous())
             for code, part in zip(codes.tolist(), y.split(sizes.tolist()), strict=True)
             if 0 <= code < len(self.offsets)
         ]
         for i, (centres, width) in enumerate(zip(self.centres, self.widths, strict=True)):
             clusters = _clusters(centres, width)
-            for part, offsets in parts:
-                part -= mm(_shares(part, *clusters), offsets[i])
-        moved = torch.empty_like(y)
-        moved[order] = y
-        return moved
+            for columns, _, offsets in parts:
+                columns -= mm(offsets[i], _shares(columns, *clusters))
+        for columns, part, _ in parts:
+            part.copy_(columns.T)
+        return y.index_select(0, torch.argsort(order))
 
 
 def assignment(x: Tensor, centres: Tensor, width: Tensor | float) -> Tensor:
@@ -103,20 +103,21 @@ def assignment(x: Tensor, centres: Tensor, width: Tensor | float) -> Tensor:
     width
         Of the clusters: shares are a softmax of minus the squared distance over this width.
     """
-    return _shares(x, *_clusters(centres, width))
+    return _shares(x.T, *_clusters(centres, width)).T
 
 
 def _clusters(centres: Tensor, width: Tensor | float) -> tuple[Tensor, Tensor]:
     """Return a weight and a bias: the linear map to each cell's logits of the clusters."""
     # the cell's own squared norm is the same for every cluster
-    return (2 * centres / width).T, -centres.square().sum(1) / width
+    return 2 * centres / width, -centres.square().sum(1) / width
 
 
-def _shares(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    logits = linear(x, weight, bias)
+def _shares(columns: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the shares of cells, `(n_clusters, n_cells)`; their coordinates are columns."""
+    logits = mm(weight, columns)
     if logits.device.type != "cpu" or logits.dtype != torch.float32:
-        return logits.softmax(1)
-    softmax_rows(logits.numpy())
+        return (logits + bias.unsqueeze(1)).softmax(0)
+    softmax_columns(logits.numpy(), bias.numpy())
     return logits
 
 

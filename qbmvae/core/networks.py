@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qbmvae.core.csr import CsrBlock
-from qbmvae.core.fused.hidden_layer import hidden_layer
+from qbmvae.core.fused.hidden_layer import hidden_layer, rectify
 from qbmvae.core.fused.products import linear, mm
-from qbmvae.core.fused.sparse_linear import sparse_linear
+from qbmvae.core.fused.sparse_linear import multiply_rows, sparse_linear
 
 
 @functools.lru_cache(maxsize=16)
@@ -214,11 +214,21 @@ def _normalised_by_what_it_has_seen(
     """Return relu(norm(layer(x))) with the running statistics, the normalisation folded into the product."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    shift = torch.addcmul(norm.bias, layer.shift(covariates) - norm.running_mean, scale)
-    if isinstance(x, CsrBlock):
-        # a sparse product costs less than scaling its weight
-        return torch.addcmul(shift, sparse_linear(x, layer.weight), scale).relu_()
-    return linear(x, layer.weight * scale, shift, relu=True)
+    offset = norm.bias - norm.running_mean * scale
+    alike = covariates.averaged or len(layer.table()) == 1
+    if not isinstance(x, CsrBlock) and (alike or not _single_on_cpu(x)):
+        return linear(x, layer.weight * scale, torch.addcmul(offset, layer.shift(covariates), scale), relu=True)
+    y = multiply_rows(x, layer.weight) if isinstance(x, CsrBlock) else mm(x, layer.weight)
+    if alike:
+        table, design = (
+            torch.addcmul(offset, layer.shift(covariates), scale).unsqueeze(0),
+            covariates.design((), 0, len(x)),
+        )
+    else:
+        table, design = layer.table() * scale, layer.design(covariates, len(x))
+        table[: layer.n_biased] += offset
+    rectify(y.numpy(), scale.numpy(), design.indptr, design.indices, design.data, table.numpy())
+    return y
 
 
 def _single_on_cpu(x: Tensor | CsrBlock) -> bool:

@@ -1,16 +1,13 @@
-"""One function over many parts in several threads, the results in order: torch's own threads leave small products alone."""
+"""Parts of the cells in several threads: torch's own threads leave small products alone."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
 
 import torch
 
-Part = TypeVar("Part")
-Result = TypeVar("Result")
+from samplers import threads as pools
+from samplers.threads import Part, Result
 
 
 def threads(device: torch.device | str = "cpu") -> int:
@@ -19,36 +16,25 @@ def threads(device: torch.device | str = "cpu") -> int:
 
 
 def in_order(function: Callable[[Part], Result], parts: Iterable[Part], n_threads: int) -> Iterator[Result]:
-    """Yield what a function returns for each part, in order, without gradients.
+    """Yield what a function returns for each part, in order, without gradients; see `samplers.threads.in_order`.
 
     Parameters
     ----------
     function
-        Of a part; runs in a thread with one thread of torch's.
-    parts
-        Taken one at a time in the calling thread, a few ahead of the results.
-    n_threads
-        How many work at once; with one, everything runs in the calling thread.
+        Of a part; where several work at once, each has one thread of torch's.
+    parts, n_threads
+        As in `samplers.threads.in_order`.
     """
 
     def call(part: Part) -> Result:
+        if n_threads > 1:
+            torch.set_num_threads(1)
         with torch.no_grad():
             return function(part)
 
-    if n_threads <= 1:
-        yield from map(call, parts)
-        return
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            for part in parts:
-                waiting.append(pool.submit(call, part))
-                if len(waiting) > n_threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    try:
+        yield from pools.in_order(call, parts, n_threads)
+    finally:
+        if n_threads > 1:
             # some libraries keep one number for all threads
             torch.set_num_threads(n_threads)

@@ -138,7 +138,7 @@ def looks_like_counts(x: Any, n: int = 200) -> bool:
 
 def elsewhere(adata: Any, layer: str | None) -> str:
     """Return where else an AnnData seems to hold counts, as the end of a message."""
-    found = [name for name in adata.layers if name != layer and looks_like_counts(adata.layers[name])]
+    found = [name for name in adata.layers if name not in (layer, None) and looks_like_counts(adata.layers[name])]
     if layer is not None and adata.X is not None and looks_like_counts(adata.X):
         return "; X holds counts: leave out layer="
     if layer != RAW and adata.raw is not None and looks_like_counts(adata.raw.X):

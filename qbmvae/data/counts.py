@@ -83,7 +83,9 @@ def matrix_and_genes(adata: Any, layer: str | None) -> tuple[Any, pd.DataFrame, 
 
 
 def _backed_view(adata: Any, layer: str | None) -> bool:
-    return adata.is_view and (hasattr(adata._adata_ref, "store") or (adata.isbacked and layer not in adata.layers))
+    return adata.is_view and (
+        hasattr(adata._adata_ref, "store") or (adata.isbacked and (layer is None or layer not in adata.layers))
+    )
 
 
 def _whole(adata: Any, layer: str | None) -> tuple[Any, pd.DataFrame]:

@@ -12,6 +12,7 @@ axis
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 
@@ -50,6 +51,34 @@ def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(N_INPUTS, 5), nn.Tanh(), nn.Linear(5, 1))
 
 
+class ResponseUnit(nn.Module):
+    """A Boltzmann machine of the features, hidden units and one response unit: the chance that the response is on.
+
+    The hidden units are summed out: log odds = b + sum_j softplus(c_j + u_j + w_j.x) - softplus(c_j + w_j.x)
+    (Larochelle and Bengio, ICML 2008). Five hidden units have 1,291 weights, as the perceptron.
+
+    Parameters
+    ----------
+    n_hidden
+        Hidden units.
+    """
+
+    def __init__(self, n_hidden: int = 5):
+        super().__init__()
+        self.hidden = nn.Linear(N_INPUTS, n_hidden)
+        self.response = nn.Linear(n_hidden, 1)
+        # weak ties to the response would pass next to no gradient to the features; the odds begin near 1
+        nn.init.uniform_(self.response.weight, -3, 3)
+        with torch.no_grad():
+            self.response.bias.copy_((math.log(2) - nn.functional.softplus(self.response.weight)).sum(1))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return `(batch, 1)` for `(batch, 256)`."""
+        rest, u, b = self.hidden(features), self.response.weight, self.response.bias
+        odds = (nn.functional.softplus(rest + u) - nn.functional.softplus(rest)).sum(1, keepdim=True)
+        return torch.sigmoid(b + odds)
+
+
 class Fourier(nn.Module):
     """A trigonometric series with frequencies of the circuit's spectrum: linear in 1,320 cosines and sines.
 
@@ -85,6 +114,7 @@ HEADS: dict[str, Callable[..., nn.Module]] = {
     "twin": twin,
     "fourier": Fourier,
     "mlp": mlp,
+    "boltzmann": ResponseUnit,
     "frozen": frozen,
     "no-entanglement": no_entanglement,
 }

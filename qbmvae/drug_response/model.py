@@ -17,6 +17,7 @@ from qbmvae.drug_response.data import DrugData, grid
 from qbmvae.drug_response.featurise import Molecule, molecule
 from qbmvae.drug_response.graph_network import MoleculeSet
 from qbmvae.drug_response.heads import CIRCUIT_HEADS, check_memory, machine_memory
+from qbmvae.drug_response.means import Means, fit_means
 from qbmvae.drug_response.network import CellEncoderName, HybridNetwork
 from qbmvae.drug_response.response import Target, from_response
 from qbmvae.drug_response.splits import Split
@@ -71,6 +72,7 @@ class DrugResponse:
         self.options, self.feature_names, self.drugs, self.target = options, list(feature_names), drugs, target
         self.seed = seed
         self.history: dict[str, list[float]] = {}
+        self.means: Means | None = None
         self.network = HybridNetwork(len(self.feature_names), seed=seed, **asdict(options))
 
     def fit(
@@ -111,17 +113,23 @@ class DrugResponse:
         pairs = (data.drug, data.line, data.values, parts.train, parts.validation)
         identity = {"data": fingerprint.of_all(data.features, *pairs, [m.smiles for m in data.molecules.molecules])}
         watched = {"validation": parts.validation} | ({"test": parts.test} if watch_test else {})
+        means, expected = fit_means(data, parts.train, training.seed) if training.baseline == "means" else (None, None)
         loop = train(
             self.network, data, parts.train, watched, training,
-            checkpoint=checkpoint, identity=identity, after_epoch=progress,
+            expected=expected, checkpoint=checkpoint, identity=identity, after_epoch=progress,
         )  # fmt: skip
         loop.restore_best()
+        self.means = None
+        if means is not None and expected is not None:
+            rows = parts.validation
+            self.means = means.weighted(expected[rows], self.predict_pairs(data, rows), data.response[rows])
         self.history = {name: [value for _, value in points] for name, points in loop.history.items()}
         return self
 
     def predict_pairs(self, data: DrugData, rows: np.ndarray) -> np.ndarray:
         """Return the normalised response of a data set's pairs, `(n_rows,)`."""
-        return predict(self.network, data.molecules, data.features, data.drug[rows], data.line[rows])
+        found = predict(self.network, data.molecules, data.features, data.drug[rows], data.line[rows])
+        return found if self.means is None else self.means.of(data, rows) + self.means.share * found
 
     def predict(
         self,
@@ -172,6 +180,9 @@ class DrugResponse:
         drug, line = pairs if pairs is not None else grid(list(graphs), table.to_numpy())
         values = table.to_numpy(dtype=np.float32)
         response = predict(self.network, MoleculeSet(graphs), values, drug, line)
+        if self.means is not None:
+            known = [graphs[k].smiles for k in drug], [str(table.index[k]) for k in line]
+            response = self.means(*known) + self.means.share * response
         frame = pd.DataFrame(
             {
                 "drug": np.array(names, dtype=object)[drug],
@@ -212,6 +223,7 @@ class DrugResponse:
             "target": self.target,
             "seed": self.seed,
             "history": self.history,
+            "means": None if self.means is None else self.means.to_dict(),
         }
         archive.write(path, FORMAT, self.network.state_dict(), header)
 
@@ -235,6 +247,8 @@ class DrugResponse:
                 header["seed"],
             )
             model.network.load_state_dict(tensors)
+            # models of earlier versions have no means
+            model.means = Means(**header["means"]) if header.get("means") else None
         except (KeyError, TypeError, RuntimeError) as error:
             raise InputError(f"{path} does not hold a whole model: {error}") from None
         model.history = header["history"]

@@ -24,6 +24,7 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
 }
+BASELINES = ("none", "means")
 # pairs that a training visits by default, over all epochs
 DEFAULT_VISITS = 250_000
 
@@ -46,6 +47,9 @@ class TrainingOptions:
         Stop after this many epochs without a better validation error; None never stops early.
     pairs_per_line
         Shuffle in runs of up to this many pairs of one cell line, which costs randomness and saves encodings.
+    baseline
+        "means": the network learns what an effect of each molecule plus one of each line leave unexplained, and the share of
+        its answer that suits the validation pairs is added to them; "none": it learns the response, as the paper's does.
     seed
         Of the order of pairs and of dropout.
     """
@@ -56,9 +60,11 @@ class TrainingOptions:
     optimiser: str = "adam"
     patience: int | None = None
     pairs_per_line: int = 1
+    baseline: str = "none"
     seed: int = 0
 
     def __post_init__(self) -> None:
+        one_of("baseline", self.baseline, BASELINES)
         one_of("optimiser", self.optimiser, OPTIMISERS)
         positive("learning_rate", self.learning_rate)
         for name in ("epochs", "batch_size", "patience", "pairs_per_line"):
@@ -78,6 +84,7 @@ def train(
     watched: Mapping[str, np.ndarray],
     options: TrainingOptions,
     *,
+    expected: np.ndarray | None = None,
     checkpoint: str | Path | None = None,
     identity: Mapping[str, Any] | None = None,
     after_epoch: Callable[[Loop], None] = lambda loop: None,
@@ -97,6 +104,9 @@ def train(
         chooses anything.
     options
         How to train.
+    expected
+        Of every pair of the data, `(n_pairs,)`: the network learns the response less this, and this is added to what it
+        predicts; 0 by default.
     checkpoint
         A file written after each epoch; where it exists, training goes on from it, bit for bit.
     identity
@@ -113,7 +123,9 @@ def train(
     InputError
         The loss is not finite, or the checkpoint is damaged or of another training.
     """
-    response = torch.from_numpy(data.response).float()
+    expected = np.zeros(len(data)) if expected is None else expected
+    wanted = data.response - expected
+    response = torch.from_numpy(wanted).float()
     own = [p for p in network.parameters() if p.requires_grad]
     optimiser = OPTIMISERS[options.optimiser](own, lr=options.learning_rate)
     order, noise = np.random.default_rng(options.seed), torch.Generator().manual_seed(options.seed)
@@ -149,7 +161,7 @@ def train(
             noise.set_state(torch.get_rng_state())
         for name, pairs in watched.items():
             predicted = predict(network, data.molecules, data.features, data.drug[pairs], data.line[pairs])
-            errors[name] = float(np.mean((predicted - data.response[pairs]) ** 2))
+            errors[name] = float(np.mean((predicted - wanted[pairs]) ** 2))
         loop.record({f"mse_{name}": value for name, value in errors.items()})
         loop.judge(errors["validation"])
         loop.advance()

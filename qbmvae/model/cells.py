@@ -34,8 +34,9 @@ from qbmvae.model import fields
 from qbmvae.model.door import Cells, check_columns, check_object
 from samplers.errors import InputError
 
-#: Cells encoded at once, about, and those for which a thread is worth while.
-BATCH_SIZE, SMALL = 2048, 512
+#: Cells encoded at once, about (each call of a library costs some 20 microseconds, whatever its size), and those for which a
+#: thread is worth while.
+BATCH_SIZE, SMALL = 4096, 512
 
 
 def register(cls: type[Model], adata: AnnData, setup: dict[str, Any], registry: dict | None, extend: bool) -> None:

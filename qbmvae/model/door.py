@@ -105,6 +105,11 @@ class Cells(AnnData):
         kept = self.__dict__.get("counts")
         return AnnData.X.fget(self) if kept is None or kept.store is None else LazyRows(kept)
 
+    @X.setter
+    def X(self, value: Any) -> None:
+        # anndata 0.13 assigns X while it makes the object, which earlier releases did not
+        AnnData.X.fset(self, value)
+
     @property
     def genes(self) -> np.ndarray:
         """Names of the genes."""

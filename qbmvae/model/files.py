@@ -194,10 +194,8 @@ def _export(path: Path, tensors: archive.Tensors, header: dict[str, Any]) -> Exp
         libraries=(
             tensors["library_sizes"].numpy(),
             tensors["library_codes"].numpy(),
-            *(
-                tensors[name].numpy() if name in tensors else None
-                for name in ("library_continuous", "library_posteriors")
-            ),
+            tensors["library_continuous"].numpy() if "library_continuous" in tensors else None,
+            tensors["library_posteriors"].numpy() if "library_posteriors" in tensors else None,
         ),
         split={name: tensors[f"{name}_indices"].numpy() for name in SPLIT if f"{name}_indices" in tensors},
         history={

@@ -88,6 +88,11 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
         self.register_buffer("averaged_categories", torch.tensor(self.vae.n_categories))
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are; scvi-tools' own asks every one of them, at each call."""
+        return self.vae.posterior.weight.device
+
+    @property
     def has_expression_axes(self) -> bool:
         """Whether training has fixed the axes of the representations "expression" and "denoised"."""
         return bool(self.expression_components.any())

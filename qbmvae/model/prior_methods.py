@@ -245,5 +245,4 @@ class PriorMethods(CellMethods):
         n = cells.sizes(self)["n_continuous"]
         if numbers is None and n:
             numbers = np.zeros((len(sizes), n), dtype=np.float32)
-        optional = (None if found is None else np.asarray(found) for found in (numbers, posteriors))
-        return np.asarray(sizes), np.asarray(codes), *optional
+        return np.asarray(sizes), np.asarray(codes), numbers, posteriors

@@ -185,7 +185,7 @@ def fit(
                 "seed": seed,
             }
             saved = {"checkpoint": checkpoint, "identity": identity}
-        history, notes = _train(predictor, source, groups, folds, options, seed, report, saved)
+        history, notes = _train(predictor, source, folds, options, seed, report, saved)
         notes |= {"features": table.kind, "n_groups": len(groups.labels), "n_perturbations": len(known)}
         genes = adata.var_names.astype(str).tolist()
         return PerturbationModel(
@@ -217,7 +217,6 @@ def held_out_groups(folds: np.ndarray, seed: int, share: float = 0.15) -> np.nda
 def _train(
     predictor: DeltaPredictor,
     source: Source,
-    groups: Groups,
     folds: np.ndarray,
     options: Options,
     seed: int,

@@ -90,9 +90,7 @@ def _loss_of(predictor: DeltaPredictor, batch: Batch, options: Options) -> torch
 
 
 @torch.no_grad()
-def validation_loss(
-    predictor: DeltaPredictor, source: Source, index: np.ndarray, options: Options
-) -> tuple[float, float]:
+def validation_loss(predictor: DeltaPredictor, source: Source, index: np.ndarray) -> tuple[float, float]:
     """Return (squared error in units of the deltas' mean square, ranking loss) on held-out groups."""
     predictor.eval()
     predicted, target = predictor(source.mean_h()[index]) / predictor.scale, source.target[index] / predictor.scale
@@ -192,7 +190,7 @@ def run(
         return float(loss.detach())
 
     def judge(**epoch: int) -> dict[str, float]:
-        error, rank = validation_loss(predictor, source, held_out, options)
+        error, rank = validation_loss(predictor, source, held_out)
         loop.judge(error + options.contrastive * rank, **epoch)
         return {"validation_error": error, "validation_ranking": rank}
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 import numba
@@ -18,6 +15,7 @@ from samplers.kernels.chains import Chains
 from samplers.kernels.rng import LANES
 from samplers.layouts import Layout
 from samplers.problem import Ising
+from samplers.threads import in_order
 
 #: The largest standard error of beta times a local field that 16-bit couplings may cause; float32 serves beyond.
 FIELD_ERROR = 1e-3
@@ -132,7 +130,7 @@ def _field_error(problem: Ising) -> float:
     """Return the standard error of a local field by rounding to 16 bits; infinite where there is no such kernel."""
     if problem.layout not in FIXED_POINT:
         return np.inf
-    unit = int8.largest(np.ascontiguousarray(problem.coupled.values)) / int8.LARGEST
+    unit = int8.largest(problem.coupled.values) / int8.LARGEST
     # each of n couplings is off by up to half a unit, uniformly
     return float(unit * np.sqrt(problem.n / 12))
 
@@ -189,13 +187,4 @@ def _over_threads(run: Callable[[slice], None], groups: int, work_a_group: float
         run(slice(0, groups))
         return
     edges = np.linspace(0, groups, threads + 1).astype(int)
-    list(_pool(threads).map(run, [slice(a, b) for a, b in itertools.pairwise(edges)]))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="samplers")
-
-
-# a forked process inherits the pool without its threads
-os.register_at_fork(after_in_child=_pool.cache_clear)
+    list(in_order(run, [slice(a, b) for a, b in itertools.pairwise(edges)], threads))

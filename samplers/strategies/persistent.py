@@ -142,13 +142,15 @@ class Persistent(Sampler):
         """Reweight the chains to the new problem; False where too few of them stay effective."""
         chains, shape = self._chains, self._log_weights.shape
         before = self._beta * chains.energy()
-        step = (before - beta * kernel.track(chains, beta)).reshape(shape)
-        if ess_share(step).min() < LOST:
+        # of this change, and of all since the last resampling
+        log_weights = np.empty((2, *shape))
+        log_weights[0] = (before - beta * kernel.track(chains, beta)).reshape(shape)
+        np.add(log_weights[0], self._log_weights, out=log_weights[1])
+        kept, shares = ess_share(log_weights)
+        if kept.min() < LOST:
             return False
-        self._log_weights = self._log_weights + step
-        self._log_weights -= self._log_weights.max(axis=1, keepdims=True)
-        self._shares = ess_share(self._log_weights)
-        low = np.flatnonzero(self._shares < ESS_FLOOR)
+        self._log_weights, self._shares = log_weights[1] - log_weights[1].max(axis=-1, keepdims=True), shares
+        low = (shares < ESS_FLOOR).nonzero()[0]
         if len(low):
             resample(chains, self._log_weights, low, self._rng)
             self._shares[low] = 1.0

@@ -19,6 +19,7 @@ from qbmvae.circuits.engines.walsh import walsh_hadamard
 from qbmvae.circuits.frame import START, Program, Step, monomial_arrays, outcomes, parity_sign, step
 from qbmvae.circuits.kernels import small
 from qbmvae.circuits.kernels.tiles import LANES
+from samplers.threads import in_order
 
 
 class TileProgram:
@@ -137,7 +138,8 @@ class TileFunction(torch.autograd.Function):
         arguments += (np.empty((n_tiles, 2, p.size, LANES), p.real),)
         squares = np.empty((len(p.scale), n_tiles, p.size, LANES), p.real)
         given = (*arguments, p.scale, squares)
-        small.threads(p.parts(n_tiles), lambda _, part: small.forward(part, *given))
+        parts = p.parts(n_tiles)
+        list(in_order(lambda part: small.forward(part, *given), parts, len(parts)))
         ctx.program, ctx.arguments, ctx.batch, ctx.n_sample = p, arguments, batch, len(sample)
         ctx.save_for_backward(shared, sample)
         found = torch.from_numpy(squares)  # (readouts, tiles, 2**n, LANES)
@@ -166,7 +168,8 @@ class TileFunction(torch.autograd.Function):
         totals = np.zeros((len(parts), p.n_shared, p.size, LANES), p.real)
         by_tile = np.zeros((len(tiled), ctx.n_sample, LANES), p.real)
         arguments = (*ctx.arguments, weights.numpy())
-        small.threads(parts, lambda k, part: small.backward(*(part, *arguments, totals[k], by_tile)))
+        work = lambda k: small.backward(*(parts[k], *arguments, totals[k], by_tile))  # noqa: E731
+        list(in_order(work, range(len(parts)), len(parts)))
         grad_shared = torch.zeros(0, dtype=p.dtype)
         if p.n_shared:
             total = torch.from_numpy(totals).sum((0, 3)).T.contiguous()

@@ -26,8 +26,6 @@ final
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from qbmvae.circuits.kernels import tiles, vectors
@@ -169,14 +167,3 @@ def backward(
                 break
             _diagonal(planes, 4, table, step, cosines, sines, tables, base, entries, cos[tile], sin[tile], -1)
             _step(planes, 4, scratch, step, sources, turns, True)
-
-
-def threads(work: list[np.ndarray], run: Callable[[int, np.ndarray], None]) -> None:
-    """Call `run(k, part)` for every part, on one thread a part."""
-    if len(work) == 1:
-        run(0, work[0])
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(len(work)) as pool:
-        list(pool.map(run, range(len(work)), work))

@@ -68,16 +68,6 @@ def softmax(logits, library, mean):
     _scale(mean, library / row_sum(mean), mean)
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
-def softmax_rows(logits):
-    """Replace each row by its softmax."""
-    # through an array of its own: a loop that reads what it writes does not vectorise
-    row = np.empty(logits.shape[1], dtype=np.float32)
-    for i in range(len(logits)):
-        softmax(logits[i], np.float32(1.0), row)
-        logits[i] = row
-
-
 @numba.njit(error_model="numpy", fastmath=FAST, inline="always")
 def _zero(mean, inverse, theta):
     """Return the log-likelihood of a zero and its slope in log theta, theta (-log1p(u) + u / (1 + u))."""

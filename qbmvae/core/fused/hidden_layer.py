@@ -56,11 +56,7 @@ def forward(
     streams
         What `noise.stream` returns.
     """
-    if isinstance(x, CsrBlock):
-        y = torch.empty(len(x), weight.shape[1])
-        multiply_rows(x.indptr, x.indices, x.data, weight.numpy(), y.numpy())
-    else:
-        y = mm(x, weight)
+    y = multiply_rows(x, weight) if isinstance(x, CsrBlock) else mm(x, weight)
     out, inverse = torch.empty_like(y), np.empty(y.shape[1], dtype=np.float32)
     _normalise(
         y.numpy(), design.indptr, design.indices, design.data, table.numpy(), *norm, np.uint32(dropout * 2**32),
@@ -172,6 +168,36 @@ def hidden_layer(
     """
     dense, block = (None, x) if isinstance(x, CsrBlock) else (x.contiguous(), None)
     return _HiddenLayer.apply(dense, block, weight, table, norm.weight, norm.bias, design, norm, dropout)
+
+
+@numba.njit(error_model="numpy", fastmath=FAST, cache=True, nogil=True)
+def rectify(y, scale, indptr, indices, data, table):
+    """Replace a layer's product by relu(y * scale + design @ table), `(n_cells, n_out)`.
+
+    Parameters
+    ----------
+    y
+        Overwritten.
+    scale
+        `(n_out,)`.
+    indptr, indices, data
+        The design, see `Covariates.design`.
+    table
+        `(n_rows, n_out)`.
+    """
+    zero = np.float32(0.0)
+    for i in range(len(y)):
+        row, first = y[i], indptr[i]
+        # the first row of a design has the value 1, and is the only one where there is one covariate
+        added = table[indices[first]]
+        for j in range(len(row)):
+            row[j] = row[j] * scale[j] + added[j]
+        for k in range(first + 1, indptr[i + 1]):
+            value, added = data[k], table[indices[k]]
+            for j in range(len(row)):
+                row[j] += value * added[j]
+        for j in range(len(row)):
+            row[j] = max(row[j], zero)
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True)

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from qbmvae.core.fused.counts import add_rows, exponentials, row_max, row_sum
-from qbmvae.core.fused.elementary import FAST, exp32, log32
+from qbmvae.core.fused.elementary import FAST, exp32, log32, log32_absolute
 
 ONE = np.float32(1.0)
 
@@ -46,10 +46,10 @@ def _inflate(ratio, theta, dropout, out):
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True, nogil=True)
 def _stabilise(frequency, factor, inverse, out):
-    """Write arsinh(sqrt(factor * frequency * inverse)), to 2e-7."""
+    """Write arsinh(sqrt(factor * frequency * inverse)), to 6e-7."""
     for k in range(len(frequency)):
         u = factor * frequency[k] * inverse[k]
-        out[k] = log32(np.sqrt(u) + np.sqrt(ONE + u))
+        out[k] = log32_absolute(np.sqrt(u) + np.sqrt(ONE + u))
 
 
 @numba.njit(error_model="numpy", fastmath=FAST, cache=True, nogil=True)
@@ -57,7 +57,7 @@ def _stabilise_shrunk(frequency, factor, inverse, ratio, out):
     """As `_stabilise`, of rates times a ratio."""
     for k in range(len(frequency)):
         u = factor * frequency[k] * inverse[k] * ratio[k]
-        out[k] = log32(np.sqrt(u) + np.sqrt(ONE + u))
+        out[k] = log32_absolute(np.sqrt(u) + np.sqrt(ONE + u))
 
 
 @numba.njit(error_model="numpy", cache=True, nogil=True)

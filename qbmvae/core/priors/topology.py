@@ -99,17 +99,3 @@ def hardware_graph(name: str, n: int) -> Any:
     if len(reached) < n:
         raise InputError(f"no connected piece of {n} qubits was found in the {name} graph")
     return graph.subgraph(sorted(reached[:n])).copy()
-
-
-def to_edges(allowed: torch.Tensor) -> list[list[int]]:
-    """Return the edges `[i, j]`, i < j, of a mask: what an export writes."""
-    return torch.triu(allowed, 1).nonzero().tolist()
-
-
-def from_edges(edges: list[list[int]], n: int) -> torch.Tensor:
-    """Return the mask of a list of edges."""
-    allowed = torch.zeros(n, n, dtype=torch.bool)
-    if edges:
-        i, j = torch.tensor(edges).T
-        allowed[i, j] = allowed[j, i] = True
-    return allowed

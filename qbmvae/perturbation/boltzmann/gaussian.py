@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from qbmvae.perturbation.boltzmann.codes import Wanted
 
 
 @dataclass
@@ -36,34 +37,21 @@ class ConditionalGaussian:
         """Number of free parameters."""
         return self.n + self.slopes.size + self.n * (self.n + 1) // 2
 
-    def codes(
-        self,
-        rows: np.ndarray,
-        n_cells: Sequence[int],
-        start: np.ndarray,
-        rng: np.random.Generator,
-        *,
-        how: str,
-        dose: float = 1.0,
-    ) -> np.ndarray:
+    def codes(self, rows: np.ndarray, wanted: Wanted, rng: np.random.Generator) -> np.ndarray:
         """Return codes of perturbed cells, `(sum(n_cells), n)` float32, drawn anew or moved by the shift.
 
         Parameters
         ----------
-        rows, n_cells
-            Features of the conditions, `(n_conditions, n_features)`, and cells of each.
-        start
-            Codes of the control cells to move (transport only), `(sum(n_cells), n)`.
+        rows
+            Features of the conditions, `(n_conditions, n_features)`.
+        wanted
+            What is asked for.
         rng
             The generator.
-        how
-            "generate" or "transport".
-        dose
-            Factor on the shift.
         """
-        shift = dose * np.repeat(rows @ self.slopes.T, n_cells, axis=0)
-        if how == "transport":
-            return (start + shift).astype(np.float32)
+        shift = wanted.dose * np.repeat(rows @ self.slopes.T, wanted.n_cells, axis=0)
+        if wanted.how == "transport":
+            return (wanted.start + shift).astype(np.float32)
         noise = rng.multivariate_normal(np.zeros(self.n), self.covariance, len(shift), method="eigh")
         return (self.centre + shift + noise).astype(np.float32)
 

@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from qbmvae.perturbation import audit
-from qbmvae.perturbation.boltzmann.codes import machine_codes
+from qbmvae.perturbation.boltzmann.codes import Wanted, machine_codes
 from qbmvae.perturbation.boltzmann.conditions import Conditions
 from qbmvae.perturbation.boltzmann.counts import count_matrix, normalised
 from qbmvae.perturbation.boltzmann.gaussian import ConditionalGaussian
@@ -101,33 +101,17 @@ class BoltzmannPerturbation:
     def _drawn(self, q: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return q if self.options.latent == "gaussian" else (rng.random(q.shape) < q).astype(np.uint8)
 
-    def codes(
-        self,
-        labels: Sequence[str],
-        n_cells: Sequence[int],
-        start: np.ndarray,
-        rng: np.random.Generator,
-        *,
-        how: str,
-        dose: float = 1.0,
-        clamp: Mapping[int, int] | None = None,
-    ) -> np.ndarray:
+    def codes(self, labels: Sequence[str], wanted: Wanted, rng: np.random.Generator) -> np.ndarray:
         """Return codes of perturbed cells, `(sum(n_cells), n_latent)`: bits (uint8), or the Gaussian twin's values.
 
         Parameters
         ----------
-        labels, n_cells
-            Perturbations and cells of each.
-        start
-            Codes of the control cell that each perturbed cell starts from (transport only), `(sum(n_cells), n_latent)`.
+        labels
+            Perturbations.
+        wanted
+            What is asked for.
         rng
             The generator.
-        how
-            "generate" or "transport".
-        dose
-            Factor on the shift of the fields: 0 gives control cells, 1 the perturbation.
-        clamp
-            Bit to 0 or 1.
 
         Raises
         ------
@@ -135,12 +119,11 @@ class BoltzmannPerturbation:
             A perturbation without features, a bit that there is not.
         """
         rows = self.conditions.rows(labels)
-        if isinstance(self.machine, ConditionalGaussian):
-            if clamp:
-                raise InputError("clamp holds bits: a Gaussian latent has none")
-            return self.machine.codes(rows, n_cells, start, rng, how=how, dose=dose)
-        sweeps = self.options.transport_sweeps
-        return machine_codes(self.machine, rows, n_cells, start, rng, how=how, dose=dose, clamp=clamp, sweeps=sweeps)
+        if not isinstance(self.machine, ConditionalGaussian):
+            return machine_codes(self.machine, rows, wanted, rng, self.options.transport_sweeps)
+        if wanted.clamp:
+            raise InputError("clamp holds bits: a Gaussian latent has none")
+        return self.machine.codes(rows, wanted, rng)
 
     def predict(
         self,
@@ -207,8 +190,9 @@ class BoltzmannPerturbation:
         start = np.zeros((len(rows), self.machine.n), np.uint8)
         if how == "transport":
             start = self._drawn(self.encode(cells, "controls")[rows], rng)
-        free = self.codes(labels, sizes, start, rng, how=how, dose=dose)
-        bits = self.codes(labels, sizes, start, rng, how=how, dose=dose, clamp=clamp) if clamp else free
+        wanted = Wanted(sizes, how, start, dose)
+        free = self.codes(labels, wanted, rng)
+        bits = self.codes(labels, replace(wanted, clamp=clamp), rng) if clamp else free
         shifts = dose * self.shift(self.conditions.rows(labels))
         source = Source(self.vae, self.genes, self.target_sum, cells.X, totals)
         base = source.normalised(usable).mean(0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from qbmvae.perturbation.boltzmann import gibbs
 from qbmvae.perturbation.boltzmann.machine import ConditionalMachine, Gradient, Moments, positive_moments, start
+from samplers.draws import systematic
 
 # share of the steps over which parameters are averaged at the end, the learning rate falling
 AVERAGED = 0.25
@@ -51,16 +52,6 @@ class Chains:
         Of the machine.
     seed
         Of the chains.
-    fields
-        Of the conditions of `index`, `(n_conditions, n)`.
-    couplings
-        `(n, n)`.
-    index
-        Positions of the conditions.
-    n_sweeps
-        Gibbs sweeps.
-    weights
-        Of the conditions of `index`.
     """
 
     def __init__(self, n_conditions: int, per_condition: int, n_bits: int, seed: int):
@@ -71,7 +62,13 @@ class Chains:
         self.score = np.zeros((n_conditions, per_condition))
 
     def anneal(self, fields: np.ndarray, couplings: np.ndarray, index: np.ndarray) -> None:
-        """Draw the chains of some conditions by population annealing, `fields` (n_conditions, n)."""
+        """Draw the chains of some conditions by population annealing.
+
+        Parameters
+        ----------
+        fields, couplings, index
+            As in `move`.
+        """
         shape = self.z[index].shape
         self.z[index] = self.rng.random(shape) < 0.5
         self.log_weight[index], self.score[index] = 0.0, 0.0
@@ -79,16 +76,26 @@ class Chains:
             self.move(beta * fields, beta * couplings, 1, index)
 
     def move(self, fields: np.ndarray, couplings: np.ndarray, n_sweeps: int, index: np.ndarray) -> None:
-        """Reweight the chains of some conditions to these parameters, resample where needed, and sweep."""
+        """Reweight the chains of some conditions to these parameters, resample where needed, and sweep.
+
+        Parameters
+        ----------
+        fields
+            Of these conditions, `(len(index), n)`.
+        couplings
+            `(n, n)`.
+        n_sweeps
+            Gibbs sweeps.
+        index
+            Positions of the conditions.
+        """
         z = self.z[index]
         log_weight = self.log_weight[index] + _scores(z, fields, couplings) - self.score[index]
         log_weight -= log_weight.max(1, keepdims=True)
         weight = np.exp(log_weight)
         weight /= weight.sum(1, keepdims=True)
         for k in np.flatnonzero(1 / np.square(weight).sum(1) < 0.5 * self.per_condition):
-            # systematic resampling: each chain as often as its weight asks for, up to one
-            points = (self.rng.random() + np.arange(self.per_condition)) / self.per_condition
-            z[k] = z[k, np.minimum(np.searchsorted(np.cumsum(weight[k]), points), self.per_condition - 1)]
+            z[k] = z[k, systematic(weight[k], self.per_condition, self.rng)]
             log_weight[k] = 0.0
         rows = z.reshape(-1, z.shape[2])
         gibbs.sweep(rows, fields, np.repeat(np.arange(len(index)), self.per_condition), couplings, n_sweeps, self.rng)
@@ -96,7 +103,15 @@ class Chains:
         self.z[index], self.log_weight[index], self.score[index] = z, log_weight, _scores(z, fields, couplings)
 
     def moments(self, fields: np.ndarray, couplings: np.ndarray, weights: np.ndarray, index: np.ndarray) -> Moments:
-        """Return the chains' moments, each bit once replaced by its conditional mean."""
+        """Return the chains' moments, each bit once replaced by its conditional mean.
+
+        Parameters
+        ----------
+        fields, couplings, index
+            As in `move`.
+        weights
+            Of these conditions.
+        """
         z = self.z[index].reshape(-1, self.z.shape[2])
         owner = np.repeat(np.arange(len(index)), self.per_condition)
         mu = gibbs.conditional_means(z, fields, owner, couplings)

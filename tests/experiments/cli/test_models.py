@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 
+import experiments
 from experiments.cli.main import run
 from experiments.data.synthetic import synthetic
 from samplers.errors import InputError
@@ -88,6 +95,47 @@ def test_an_interrupted_run_goes_on_to_the_same_end(trained, tmp_path, qbmvae, m
         pd.read_parquet(tmp_path / "run" / "embedding.parquet"), pd.read_parquet(trained / "run" / "embedding.parquet")
     )
     assert qbmvae("train", "--resume", tmp_path / "run", "--quiet")[0] == 0
+
+
+def test_ctrl_c_names_the_run_and_it_goes_on_to_the_same_bits(trained, tmp_path, qbmvae):
+    words = [
+        "train",
+        str(trained / "cells.h5ad"),
+        *"--batch-key batch --n-latent 16 --n-hidden 16 --max-epochs 100 --no-report".split(),
+    ]
+    run = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiments.cli.main", *words, "--out", str(run)], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(experiments.__file__).parents[1])},
+        # a shell's background job ignores the signal, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:  # fmt: skip
+        while process.poll() is None and not (run / "checkpoint" / "checkpoint.pt").is_file():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 1, err
+    assert err.endswith(f"qbmvae: error: interrupted; go on with `qbmvae train --resume {run}`\n")
+    assert not (run / "model").exists()
+    assert qbmvae("train", "--resume", run, "--quiet", "--no-report")[0] == 0
+    assert qbmvae(*words, "--out", tmp_path / "uninterrupted", "--quiet")[0] == 0
+    for name in ("embedding.parquet", "history.csv"):
+        assert (run / name).read_bytes() == (tmp_path / "uninterrupted" / name).read_bytes()
+
+
+def test_an_interruption_after_the_training_names_the_run(trained, tmp_path, qbmvae, monkeypatch):
+    from qbmvae import QBMVAE
+
+    words = ["train", trained / "cells.h5ad", "--batch-key", "batch", "--n-latent", 8, "--max-epochs", 1, "--quiet"]
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(QBMVAE, "write_latent_representation", stop)
+    code, _, err = qbmvae(*words, "--no-report", "--out", tmp_path / "run")
+    assert code == 1 and err == f"qbmvae: error: interrupted; go on with `qbmvae train --resume {tmp_path / 'run'}`\n"
+    monkeypatch.undo()
+    assert qbmvae("train", "--resume", tmp_path / "run", "--quiet", "--no-report")[0] == 0
 
 
 def test_embeddings_are_keyed_and_aligned_in_every_format(trained, tmp_path, qbmvae):

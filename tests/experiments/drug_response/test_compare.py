@@ -67,6 +67,17 @@ def test_a_stopped_comparison_goes_on(config, tmp_path, monkeypatch):
         compare(build(CompareConfig, plain(config) | {"learning_rate": 0.1}), tmp_path)
 
 
+def test_heads_on_top_of_means_are_rows_of_their_own(config, tmp_path):
+    values = plain(config) | {"heads": ["mlp", "mlp+means"], "controls": ["drug-and-line-mean"], "seeds": [0]}
+    found = compare(build(CompareConfig, values | {"sizes": values["sizes"][1:]}), tmp_path)
+    errors = found["summary"].set_index("model")["mse"]
+    assert errors["mlp+means"] < errors["mlp"]
+    share = json.loads((tmp_path / "fits" / "mlp+means-60-0.json").read_text())["share"]
+    assert 0 <= share <= 1
+    with pytest.raises(InputError, match=r"no head 'mlpp'.*'mlp'"):
+        build(CompareConfig, values | {"heads": ["mlpp+means"]})
+
+
 def test_blind_splits_and_strata_by_mechanism(config, files, tmp_path):
     drugs = pd.read_csv(files["drugs"]).assign(pathway=["A", "A", "A", "B", "B", None])
     drugs.to_csv(tmp_path / "drugs.csv", index=False)

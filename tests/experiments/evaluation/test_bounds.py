@@ -12,7 +12,7 @@ from experiments.tasks.integration import integration
 @pytest.fixture(scope="module")
 def found():
     cells = synthetic(300, 60, seed=0)
-    reference = references.reference(cells, "batch", "cell_type", tasks=("integration",))
+    reference = references.reference(cells, references.Annotation("batch", "cell_type"), tasks=("integration",))
     return reference, integration_bounds(reference.pca, reference.batch, reference.label, cells.X)
 
 

@@ -8,6 +8,7 @@ from experiments.data.synthetic import synthetic
 from experiments.evaluation import embedding
 from experiments.evaluation import reference as references
 from experiments.evaluation.held_out import classify, held_out_type
+from experiments.evaluation.reference import Annotation
 from experiments.tasks.trajectory import conservation
 from samplers.errors import InputError
 
@@ -19,7 +20,9 @@ def cells():
 
 def test_real_time_beats_noise(cells):
     tasks = ("trajectory", "clustering")
-    found = references.reference(cells, "batch", "cell_type", time_keys=("time",), branch_key="lineage", tasks=tasks)
+    found = references.reference(
+        cells, Annotation("batch", "cell_type", time_keys=("time",), branch_key="lineage"), tasks
+    )
     good = embedding.score(unintegrated_pca(cells), found, tasks)
     noise = embedding.score(np.random.default_rng(0).normal(size=(300, 5)), found, tasks)
     assert good["trajectory"]["score"] > 0.75 > noise["trajectory"]["score"]
@@ -41,11 +44,11 @@ def test_a_wider_graph_shows_where_the_narrow_one_is_torn():
 
 
 def test_a_trajectory_without_time_says_what_it_is(cells):
-    rooted = references.reference(cells, "batch", tasks=("trajectory",))
+    rooted = references.reference(cells, Annotation("batch"), ("trajectory",))
     assert cells.obs_names[cells.uns["iroot"]] in rooted.time_source
     bare = cells.copy()
     del bare.uns["iroot"]
-    found = references.reference(bare, None, tasks=("trajectory",))
+    found = references.reference(bare, tasks=("trajectory",))
     scores = embedding.score(unintegrated_pca(bare), found, ("trajectory",))["trajectory"]
     assert "diagnostic" in scores["reference"] and not scores["ground_truth"]
     assert embedding.ceilings(bare, found) == {}
@@ -54,7 +57,7 @@ def test_a_trajectory_without_time_says_what_it_is(cells):
 def test_mixture_shares_are_paths(cells):
     mixed = cells[cells.obs["time"].notna()].copy()
     mixed.obs["a"], mixed.obs["b"] = mixed.obs["time"], 1 - mixed.obs["time"]
-    found = references.reference(mixed, time_keys=("a", "b"), tasks=("trajectory",))
+    found = references.reference(mixed, Annotation(time_keys=("a", "b")), ("trajectory",))
     assert mixed.obs["a"].iloc[found.roots[0][0]] == mixed.obs["a"].max()
     scores = embedding.score(unintegrated_pca(mixed), found, ("trajectory",))["trajectory"]
     assert scores["score"] > 0.6 and scores["regression_within"] > 0.5
@@ -64,9 +67,9 @@ def test_bad_keys_are_named(cells):
     with pytest.raises(InputError, match="nearest: 'cell_type'"):
         references.usable_cells(cells, ["celltype"], 100)
     with pytest.raises(InputError, match="'lineage'.* is no time"):
-        references.reference(cells, time_keys=("lineage",))
+        references.reference(cells, Annotation(time_keys=("lineage",)))
     with pytest.raises(InputError, match="root cell 'nobody'"):
-        references.reference(cells, root="nobody")
+        references.reference(cells, Annotation(root="nobody"))
     partial = cells.copy()
     partial.obs["cell_type"] = partial.obs["cell_type"].where(np.arange(cells.n_obs) % 2 == 0)
     some = references.usable_cells(partial, ["cell_type", "batch"], 50)

@@ -13,7 +13,7 @@ from experiments.tasks.metrics import HEADLINES, METRICS, SHORT, find, in_group
 @pytest.fixture(scope="module")
 def scores():
     cells = synthetic(n_cells=240, n_genes=60, seed=0)
-    found = references.reference(cells, "batch", "cell_type", None, ("time",), None, "lineage")
+    found = references.reference(cells, references.Annotation("batch", "cell_type", None, ("time",), None, "lineage"))
     return embedding.score(found.pca, found, classifiers=("logistic", "knn"))
 
 

@@ -84,6 +84,25 @@ def test_fisher_scoring_finds_the_maximum_of_the_likelihood():
     np.testing.assert_allclose(variance, np.diag(np.linalg.inv(design.T @ (total[:, None] * design))), rtol=1e-6)
 
 
+def test_rotations_that_take_their_target_past_pi_are_fitted_on_the_right_side():
+    """2.73 + 1.40 lies beyond pi: the second rotation lowers what it raises where the first one acts too."""
+    design = np.array([[1.0, 0, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1]])
+    total, angles = np.array([700.0, 500, 400, 300]), np.array([2.73, -1.29, 1.40])
+    on = np.round(total * np.sin(design @ angles / 2) ** 2)
+    value, u, _ = fit(design, on, total)
+    assert value == pytest.approx(likelihood(design @ angles, on, total), abs=0.5)
+    np.testing.assert_allclose(np.sin(design @ u / 2) ** 2, on / total, atol=0.02)
+    assert np.abs(u[1:]).max() <= math.pi
+
+
+def test_two_rotations_that_undo_each_other_are_found():
+    activations = [0.5, 0.4, 0.87, 0.3]
+    edges = [(0, 2, "cry", 0.41, "-"), (1, 2, "cry", 0.45, "+"), (2, 3)]
+    transition = learn_transition(cells([], 0, 2000, activations), cells(edges, 1, 2000, activations))
+    pairs = {(row.control, row.target, row.gate) for row in transition.gates.itertuples()}
+    assert pairs == {("g0", "g2", "cry"), ("g1", "g2", "cry"), ("g2", "g3", "cx")}
+
+
 def test_flips_are_ordered_and_as_few_as_they_were():
     # (1 -> 2), then (0 -> 1): seen from the measured bits, gene 2 has both others as flips
     order = in_time([Parents(), Parents((0,)), Parents((0, 1))])

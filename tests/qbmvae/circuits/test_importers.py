@@ -263,9 +263,10 @@ def test_qasm_definitions_under_a_name_of_ours():
 
 def test_qasm_library_gates():
     text = "OPENQASM 2.0; qreg q[2]; u2(0.1, 0.2) q[0]; u2(0.3, 0.4) q[1]; cu3(0.5, 0.6, 0.7) q[0], q[1]; h q[0];"
+    from qiskit import qasm2
     from qiskit.quantum_info import Statevector
 
-    theirs = qiskit.qasm2.loads(text.replace("qreg", 'include "qelib1.inc"; qreg'))
+    theirs = qasm2.loads(text.replace("qreg", 'include "qelib1.inc"; qreg'))
     expected = Statevector(theirs).reverse_qargs().probabilities()
     np.testing.assert_allclose(Circuit.from_qasm(text).probabilities()[0], expected, atol=1e-6)
 

@@ -27,28 +27,3 @@ def test_results_come_in_order_without_gradients(n_threads):
     finally:
         torch.set_num_threads(before)
     assert (threading.get_ident() in seen) == (n_threads == 1)
-
-
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_parts_are_taken_as_they_are_needed_and_errors_come_through(n_threads):
-    taken = []
-
-    def parts():
-        for i in range(100):
-            taken.append(i)
-            yield i
-
-    results = in_order(lambda i: i, parts(), n_threads)
-    assert next(results) == 0
-    assert len(taken) <= n_threads + 1
-    results.close()
-
-    def fail(i):
-        if i == 3:
-            raise ValueError("third")
-        return i
-
-    results = in_order(fail, iter(range(10)), n_threads)
-    assert [next(results) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(ValueError, match="third"):
-        next(results)

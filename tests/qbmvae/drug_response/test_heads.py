@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -10,7 +11,15 @@ from qbmvae.drug_response.heads import check_memory
 from qbmvae.drug_response.model import n_trainable
 from samplers.errors import InputError
 
-WEIGHTS = {"quantum": 1322, "twin": 2056, "fourier": 1321, "mlp": 1291, "frozen": 2, "no-entanglement": 1322}
+WEIGHTS = {
+    "quantum": 1322,
+    "twin": 2056,
+    "fourier": 1321,
+    "mlp": 1291,
+    "boltzmann": 1291,
+    "frozen": 2,
+    "no-entanglement": 1322,
+}
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -22,6 +31,16 @@ def test_shape_and_number_of_trainable_weights(name):
     assert out.shape == (3, 1)
     out.sum().backward()
     assert torch.isfinite(features.grad).all() and features.grad.abs().sum() > 0
+
+
+def test_the_response_unit_sums_its_hidden_units_out():
+    torch.manual_seed(0)
+    head, features = make_head("boltzmann"), torch.randn(4, 256)
+    c, u = head.hidden(features), head.response.weight[0]
+    states = torch.tensor(list(itertools.product((0.0, 1.0), repeat=5)))
+    weight = [((c[:, None] + on * u) * states).sum(2) + on * head.response.bias for on in (0, 1)]
+    expected = torch.softmax(torch.stack([w.logsumexp(1) for w in weight], 1), 1)[:, 1:]
+    torch.testing.assert_close(head(features), expected)
 
 
 def test_quantum_head_has_1320_angles_in_33_blocks():

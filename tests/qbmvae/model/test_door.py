@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qbmvae import QBMVAE, fingerprint
+from qbmvae.model.door import Cells
+from samplers.errors import nearest
 
 QUICK = {"max_epochs": 2, "progress_bar": False, "num_chains": 64}
 
@@ -265,3 +267,12 @@ def test_no_call_writes_to_the_users_object(trained, adata, tmp_path):
     assert QBMVAE.load(tmp_path / "m").adata.shape == own.shape
     assert_same_state(before, state(own), "save")
     assert "_scvi_batch" not in adata.obs and adata.uns == {}
+
+
+def test_cells_take_the_x_that_anndata_assigns():
+    """anndata 0.13 assigns X while it makes an object, and lists it among the layers under None."""
+    counts = ad.AnnData(np.ones((4, 3), dtype=np.float32))
+    cells = Cells(counts, None, counts.var)
+    cells.X = sp.csr_matrix(np.eye(4, 3, dtype=np.float32))
+    assert cells.X.sum() == 3
+    assert nearest("x", [None, "counts"]) == "; known: 'counts'"

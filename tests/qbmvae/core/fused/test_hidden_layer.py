@@ -90,3 +90,29 @@ def test_evaluation_and_other_normalisations_take_the_plain_path():
         expected = F.relu(norm(expected @ layer.weight + layer.bias))
     torch.testing.assert_close(network(x, none), expected)
     assert torch.equal(network.norms[0].running_mean, before)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("seen", ["none", "several", "averaged"])
+def test_evaluation_equals_the_modules_in_float64(seen, sparse):
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    n, n_in = 40, 30
+    m = sp.random(n, n_in, 0.3, format="csr", random_state=1, dtype=np.float32)
+    given = take_rows(m.indptr, m.indices, m.data, np.arange(n), n_in) if sparse else torch.tensor(m.toarray())
+    covariates = Covariates(tuple(torch.from_numpy(rng.integers(k, size=n)) for k in (4, 1, 3)), torch.randn(n, 2))
+    net = Hidden(n_in, 24, 2, () if seen == "none" else (4, 1, 3), 0 if seen == "none" else 2, 0.0, "batch").eval()
+    for norm in net.norms:
+        nn.init.uniform_(norm.running_mean, -1, 1)
+        nn.init.uniform_(norm.running_var, 0.5, 2)
+    for parameter in net.parameters():
+        nn.init.normal_(parameter)
+    if seen == "averaged":
+        covariates = Covariates((), averaged=(4, 1, 3))
+    with torch.no_grad():
+        found = net(given, covariates)
+    x, net = torch.tensor(m.toarray(), dtype=torch.float64), net.double()
+    covariates.continuous = None if covariates.continuous is None else covariates.continuous.double()
+    for layer, norm in zip(net.layers, net.norms, strict=True):
+        x = F.relu(norm(x @ layer.weight + layer.shift(covariates)))
+    torch.testing.assert_close(found.double(), x.detach(), rtol=1e-4, atol=1e-3)

@@ -10,6 +10,7 @@ from experiments.perturbation.distribution_table import CEILING, cells_of, contr
 from experiments.perturbation.splits import split
 from experiments.perturbation.synthetic import bimodal_screen
 from qbmvae.perturbation.boltzmann import BoltzmannOptions, BoltzmannPerturbation, fit
+from qbmvae.perturbation.boltzmann.codes import Wanted
 from qbmvae.perturbation.boltzmann.conditions import reduced
 from qbmvae.perturbation.boltzmann.gaussian import fit_gaussian
 from qbmvae.perturbation.features import Features
@@ -88,8 +89,8 @@ def test_transport_moves_cells_and_leaves_controls_alone(screen, model):
     q, rng = model.encode(base), np.random.default_rng(0)
     n = len(q)
     own = (np.random.default_rng(1).random(q.shape) < q).astype(np.uint8)
-    np.testing.assert_array_equal(model.codes(["non-targeting"], [n], own, rng, how="transport"), own)
-    moved = model.codes(["P1"], [n], own, rng, how="transport")
+    np.testing.assert_array_equal(model.codes(["non-targeting"], Wanted([n], "transport", own), rng), own)
+    moved = model.codes(["P1"], Wanted([n], "transport", own), rng)
     assert (moved != own).any(1).mean() > 0.3
     still = model.predict({"P1": n}, base, how="transport", dose=0.0, n_control=0, seed=0)
     # every control cell once, in another order, its counts as they were
