@@ -163,13 +163,7 @@ def pack_draws(draws: Draws, header: Mapping[str, Any]) -> bytes:
         arrays["log_weights"] = np.asarray(draws.log_weights, dtype=np.float64)
     if draws.energies is not None:
         arrays["energies"] = np.asarray(draws.energies, dtype=np.float64)
-    fields = {
-        **header,
-        "reads": len(draws),
-        "n": draws.states.shape[1],
-        "beta": draws.beta,
-        "info": plain(draws.info),
-    }
+    fields = {**header, "reads": len(draws), "n": draws.states.shape[1], "beta": draws.beta, "info": plain(draws.info)}
     return pack(ANSWER, fields, arrays)
 
 

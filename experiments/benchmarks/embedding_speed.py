@@ -39,11 +39,7 @@ def main() -> None:
     # the first round compiles
     seconds = {name: found[1:] for name, found in in_turn(calls, REPEATS + 1).items()}
     rows = [
-        {
-            "embedding": name,
-            "cells/s": CELLS / statistics.median(found),
-            **ratios(found, seconds["scVI"], "of scVI's"),
-        }
+        {"embedding": name, "cells/s": CELLS / statistics.median(found), **ratios(found, seconds["scVI"], "of scVI's")}
         for name, found in seconds.items()
     ]
     finish(f"embedding {CELLS} cells x {GENES} genes, {DENSITY:.0%} not zero, 1 thread, CPU time", rows, options.out)

@@ -11,16 +11,7 @@ from cyclopts.validators import Number
 
 from experiments import config as reader
 from experiments.cli import checks
-from experiments.cli.common import (
-    DEFAULTS,
-    Common,
-    Injected,
-    Settings,
-    Words,
-    WordsShown,
-    by_commas,
-    use_threads,
-)
+from experiments.cli.common import DEFAULTS, Common, Injected, Settings, Words, WordsShown, by_commas, use_threads
 from experiments.cli.grids import Grid
 from experiments.cli.models import Representation
 from samplers.errors import InputError

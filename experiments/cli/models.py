@@ -198,13 +198,7 @@ class What:
 
 
 def generate(
-    run: Path,
-    /,
-    *,
-    out: Path,
-    what: What = What(),
-    threads: Positive | None = None,
-    common: Common = DEFAULTS,
+    run: Path, /, *, out: Path, what: What = What(), threads: Positive | None = None, common: Common = DEFAULTS
 ) -> None:
     """Generate synthetic cells: bits of the prior, decoded into counts.
 

@@ -145,7 +145,7 @@ def cells_entry(path: Path, settings: Settings, root: str, seed: int) -> dict[st
         weights, at = weights / weights.sum(), int(group[test][0])
         rows = np.flatnonzero(test)
         for name in FORMS:
-            fit = fit_form(name, mean, features, *parts[:2], weights, seconds=settings.seconds, seed=seed)
+            fit = fit_form(name, mean, features, parts[0], parts[1], weights, seconds=settings.seconds, seed=seed)
             log_p = fit.form(features)[at].detach()
             drawn = rng.choice(len(states), len(rows), p=np.asarray(torch.softmax(log_p.double(), 0)))
             found[name] |= {

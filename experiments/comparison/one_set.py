@@ -14,11 +14,7 @@ ONE_SET_MODELS = ("qbmvae", "pca", "harmony", "scvi")
 
 
 def one_set(
-    path: str | Path,
-    label_key: str,
-    batch_key: str | None = None,
-    layer: str | None = None,
-    models: Sequence[str] = (),
+    path: str | Path, label_key: str, batch_key: str | None = None, layer: str | None = None, models: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return the values of a comparison of models on one file, with the settings that suit most data.
 

@@ -7,8 +7,9 @@ A fifth of the cells, stratified by type, is held out. Of them: the ELBO at hard
 bound (50 draws) and the rate, KL(q || p). Generated cells against the training cells: two-sample accuracy of 5 nearest
 neighbours in 30 principal components (.5 is best) and squared MMD, types' shares and markers; the ceiling of the first is
 that of the training cells decoded from draws of their own codes, which no prior can beat; "at_means" decodes each bit's mean
-given the others instead of its draw. "boltzmann, unrefined" is the machine as training leaves it, before `refine_prior`; what
-the refit is worth is a table of its own, held-out KL before and after. The same command goes on where it stopped.
+given the others instead of its draw; "apart" decodes the same codes at the depth and in the batch of any training cell.
+"boltzmann, unrefined" is the machine as training leaves it, before `refine_prior`; what the refit is worth is a table of its
+own, held-out KL before and after. The same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from experiments.tasks.generation import joint_pca, marker_recovery, mmd, two_sa
 
 #: Cells generated at most.
 GENERATED = 1000
-COLUMNS = ("elbo", "iwae", "rate", "two_sample", "at_means", "ceiling", "gap", "mmd", "share_error", "overlap")
+COLUMNS = ("elbo", "iwae", "rate", "two_sample", "at_means", "apart", "ceiling", "gap", "mmd", "share_error", "overlap")
 
 
 def ground_annealing(num_sweeps: int = 20) -> Any:
@@ -135,7 +136,8 @@ def scores(model: Any, cells: Any, held_out: Any, data: DataSpec, seed: int) -> 
     elbo = model.get_elbo(held_out, seed=seed)
     cost = model.get_reconstruction_error(held_out, seed=seed)["reconstruction_loss"]
     n = min(GENERATED, cells.n_obs)
-    made = model.generate(n_cells=n, seed=seed).X
+    drawn = model.generate(n_cells=n, seed=seed)
+    made = drawn.X
     real, generated = joint_pca(cells.X, made)
     result = {
         "elbo": elbo,
@@ -143,6 +145,7 @@ def scores(model: Any, cells: Any, held_out: Any, data: DataSpec, seed: int) -> 
         "rate": -elbo - cost,
         "two_sample": two_sample_knn(real, generated, seed=seed),
         "mmd": mmd(real, generated, seed),
+        "apart": two_sample_knn(*joint_pca(cells.X, apart(model, drawn.obsm["X_bits"], seed)), seed=seed),
     }
     if data.label_key is not None:
         result |= marker_recovery(cells.X, cells.obs[data.label_key].astype(str), made)
@@ -175,6 +178,26 @@ def at_means(model: Any, n: int, seed: int) -> Any:
     known = library_sizes.libraries(model, model.train_indices)
     like = library_sizes.training_like(known, cells.batch_names(model.registry_), draws, None, rng)
     return generation.decoded(model.module, 1 / (1 + np.exp(-(draws @ W + bias))), *like, seed)
+
+
+def apart(model: Any, codes: np.ndarray, seed: int) -> Any:
+    """Return counts of codes, each decoded at the depth and in the batch of any training cell, whatever the code.
+
+    Parameters
+    ----------
+    model
+        A trained `QBMVAE`.
+    codes
+        `(n_cells, n_latent)`.
+    seed
+        Of library sizes and counts.
+    """
+    from qbmvae.model import cells, generation, library_sizes
+
+    sizes, covariates, numbers, _ = library_sizes.libraries(model, model.train_indices)
+    any_cell, rng = (sizes, covariates, numbers, None), np.random.default_rng(seed)
+    like = library_sizes.training_like(any_cell, cells.batch_names(model.registry_), codes, None, rng)
+    return generation.decoded(model.module, codes, *like, seed)
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -43,8 +43,8 @@ def line_mean(data: DrugData, parts: Split, seed: int) -> Iterator[Predictor]:
 
 def drug_and_line_mean(data: DrugData, parts: Split, seed: int) -> Iterator[Predictor]:
     """One effect a drug plus one a cell line, fitted in turn, each shrunk towards nought by one pair."""
-    pairs = (values[parts.train] for values in (data.response, data.drug, data.line))
-    centre, by_drug, by_line = effects(*pairs, len(data.molecules), len(data.line_ids))
+    response, drug, line = (values[parts.train] for values in (data.response, data.drug, data.line))
+    centre, by_drug, by_line = effects(response, drug, line, len(data.molecules), len(data.line_ids))
     yield lambda rows: centre + by_drug[data.drug[rows]] + by_line[data.line[rows]]
 
 

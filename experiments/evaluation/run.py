@@ -147,8 +147,7 @@ def evaluate_run(
         shown = adata[scored[some_cells(len(scored))]]
         more = bits_section(model, shown, shown.obs[columns.label_key].astype(str).to_numpy())
         run_folder.write_text(
-            path / "report.html",
-            evaluation_report(str(run), metrics, embeddings, prepared.cells, found, columns, more),
+            path / "report.html", evaluation_report(str(run), metrics, embeddings, prepared.cells, found, columns, more)
         )
         # last: whoever finds it finds the rest
         run_folder.write_json(path / run_folder.METRICS, metrics)

@@ -84,10 +84,7 @@ def fit_own(
 
     def bounds(cells: AnnData) -> dict[str, float]:
         ready = borrow_batch(cells, model, task.batch_key)
-        return {
-            "elbo": float(model.get_elbo(ready)),
-            "iwae": float(model.get_marginal_ll(ready, n_mc_samples=50)),
-        }
+        return {"elbo": float(model.get_elbo(ready)), "iwae": float(model.get_marginal_ll(ready, n_mc_samples=50))}
 
     def novelty(cells: AnnData) -> dict[str, np.ndarray]:
         ready = borrow_batch(cells, model, task.batch_key)

@@ -142,12 +142,7 @@ def responders(cells: np.ndarray, controls: np.ndarray, perturbed: np.ndarray) -
 
 
 def compare(
-    predicted: np.ndarray,
-    observed: np.ndarray,
-    space: Space,
-    controls: np.ndarray,
-    boundary: np.ndarray,
-    seed: int = 0,
+    predicted: np.ndarray, observed: np.ndarray, space: Space, controls: np.ndarray, boundary: np.ndarray, seed: int = 0
 ) -> dict[str, float]:
     """Return every score of `SCORES` of predicted against observed cells of one perturbation.
 

@@ -32,13 +32,7 @@ def dense(x: Any) -> np.ndarray:
 
 
 def controls(
-    train_x: Any,
-    train_labels: np.ndarray,
-    basal: Any,
-    groups: Groups,
-    features: Features,
-    control: str,
-    seed: int,
+    train_x: Any, train_labels: np.ndarray, basal: Any, groups: Groups, features: Features, control: str, seed: int
 ) -> dict[str, Predictor]:
     """Return the predictors to beat, by name.
 

@@ -192,13 +192,7 @@ def _trained(config: TrainConfig, train: AnnData, checkpoint: Path, progress: Pr
 
 
 def score_run(
-    config: TrainConfig,
-    out: Path,
-    model: Model,
-    train: AnnData,
-    test: AnnData,
-    parts: Split,
-    progress: Progress,
+    config: TrainConfig, out: Path, model: Model, train: AnnData, test: AnnData, parts: Split, progress: Progress
 ) -> dict[str, Any]:
     """Score the run's model and the baselines, and write metrics and report.
 

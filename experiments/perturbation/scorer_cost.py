@@ -66,7 +66,7 @@ def measure(n_perturbations: int, n_cells: int, n_control: int, n_genes: int) ->
     start = time.process_time()
     sides = [cells(n_perturbations, n_cells, n_control, n_genes, seed) for seed in (0, 1)]
     made = time.process_time() - start
-    found = scores_2026(*sides, "target_gene", "non-targeting")
+    found = scores_2026(sides[0], sides[1], "target_gene", "non-targeting")
     stored = sum(s.X.data.nbytes + s.X.indices.nbytes + s.X.indptr.nbytes for s in sides) / 2**30
     return {
         "perturbations": n_perturbations, "cells": sides[1].n_obs, "genes": n_genes,

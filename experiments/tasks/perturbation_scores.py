@@ -10,7 +10,7 @@ PERTURBATION: tuple[tuple[str, str, str, bool | None, int], ...] = (
     ("des_scaled", "DES, scaled", SCALED, True, 3),
     ("pds_scaled", "PDS, scaled", SCALED, True, 3),
     ("mae_scaled", "MAE, scaled", SCALED, True, 3),
-    ("overall", "overall (0-100)", "mean of the three scaled scores, times 100", True, 1),
+    ("overall", "overall, 0 to 100", "mean of the three scaled scores, times 100", True, 1),
     ("mmd", "kernel distance (MMD)", "squared maximum mean discrepancy of predicted and observed cells; less is better", False, 4),
     ("energy", "energy distance", "of predicted and observed cells; less is better", False, 3),
     ("frechet", "Fréchet distance", "of Gaussians fitted to predicted and observed cells; less is better", False, 3),

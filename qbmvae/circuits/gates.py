@@ -89,13 +89,7 @@ GATES: dict[str, GateSpec] = {
     "ch": GateSpec(
         2,
         0,
-        (
-            _constant("Y", (1,), -math.pi / 4),
-            _c("h", 1),
-            _c("cx", 0, 1),
-            _c("h", 1),
-            _constant("Y", (1,), math.pi / 4),
-        ),
+        (_constant("Y", (1,), -math.pi / 4), _c("h", 1), _c("cx", 0, 1), _c("h", 1), _constant("Y", (1,), math.pi / 4)),
     ),
     "swap": GateSpec(2, 0, (_c("cx", 0, 1), _c("cx", 1, 0), _c("cx", 0, 1))),
     "iswap": GateSpec(2, 0, (_c("s", 0), _c("s", 1), _c("h", 0), _c("cx", 0, 1), _c("cx", 1, 0), _c("h", 1))),

@@ -52,13 +52,7 @@ class VAE(nn.Module):
         What the model is, whatever the data.
     """
 
-    def __init__(
-        self,
-        n_input: int,
-        n_categories: Sequence[int] = (1,),
-        n_continuous: int = 0,
-        **options: Any,
-    ):
+    def __init__(self, n_input: int, n_categories: Sequence[int] = (1,), n_continuous: int = 0, **options: Any):
         super().__init__()
         o = ModelOptions(**options)
         # without counts to look at

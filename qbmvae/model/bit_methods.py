@@ -188,12 +188,7 @@ class BitMethods(LabelMethods):
 
     @torch.inference_mode()
     def clamp_cells(
-        self,
-        adata: AnnData | None = None,
-        indices: Any = None,
-        *,
-        clamp: Mapping[int | str, int],
-        seed: int = 0,
+        self, adata: AnnData | None = None, indices: Any = None, *, clamp: Mapping[int | str, int], seed: int = 0
     ) -> AnnData:
         """Return these cells as they would be with some bits set: codes drawn, bits clamped, counts drawn.
 

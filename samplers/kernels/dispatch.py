@@ -58,13 +58,18 @@ class Kernel:
     def __init__(self, problem: Ising):
         self.problem = problem
         self._forms: dict[bool, _Form] = {}
-        self._field_error = _field_error(problem)
+        self._largest = int8.largest(problem.coupled.values) if problem.layout in FIXED_POINT else np.inf
+        # each of n couplings is off by up to half a unit, uniformly
+        self._field_error = self._largest / int8.LARGEST * (problem.n / 12) ** 0.5
 
     def form(self, beta: float = 1.0) -> _Form:
         """Return kernel and arguments for sweeps at up to `beta`."""
         fixed = int8.available() and beta * self._field_error <= FIELD_ERROR
         if fixed not in self._forms:
-            self._forms[fixed] = (FIXED_POINT if fixed else FLOAT32)[self.problem.layout](self.problem)
+            layout = self.problem.layout
+            self._forms[fixed] = (
+                FIXED_POINT[layout](self.problem, self._largest) if fixed else FLOAT32[layout](self.problem)
+            )
         return self._forms[fixed]
 
     def random(self, num: int, rng: np.random.Generator) -> Chains:
@@ -126,15 +131,6 @@ class Kernel:
         return chains.energy()
 
 
-def _field_error(problem: Ising) -> float:
-    """Return the standard error of a local field by rounding to 16 bits; infinite where there is no such kernel."""
-    if problem.layout not in FIXED_POINT:
-        return np.inf
-    unit = int8.largest(problem.coupled.values) / int8.LARGEST
-    # each of n couplings is off by up to half a unit, uniformly
-    return float(unit * np.sqrt(problem.n / 12))
-
-
 class _Form:
     def __init__(self, module: Any, arguments: tuple[Any, ...], work: float):
         self.sweep: Callable[..., None] = module.sweep
@@ -147,8 +143,8 @@ def _dense(problem: Ising) -> _Form:
     return _Form(dense, (np.ascontiguousarray(-problem.dense, dtype=np.float32), _fields(problem)), problem.n**2)
 
 
-def _dense_int8(problem: Ising) -> _Form:
-    packed = int8.pack(-problem.dense)
+def _dense_int8(problem: Ising, largest: float) -> _Form:
+    packed = int8.pack(-problem.dense, largest)
     arguments = (packed.words, packed.rounded, packed.row_sums, packed.scale, _fields(problem))
     return _Form(dense_int8, arguments, problem.n**2 / 2)
 
@@ -158,8 +154,8 @@ def _bipartite(problem: Ising) -> _Form:
     return _Form(bipartite, (block, np.ascontiguousarray(block.T), _fields(problem)), 2 * block.size)
 
 
-def _bipartite_int8(problem: Ising) -> _Form:
-    one, other = int8.pack(-problem.block), int8.pack(-problem.block.T)
+def _bipartite_int8(problem: Ising, largest: float) -> _Form:
+    one, other = int8.pack(-problem.block, largest), int8.pack(-problem.block.T, largest)
     arguments = (one.words, one.row_sums, other.words, other.row_sums, one.scale, _fields(problem))
     return _Form(bipartite_int8, arguments, problem.block.size)
 
@@ -176,7 +172,7 @@ def _fields(problem: Ising) -> np.ndarray:
 
 #: The kernels of each layout, by how they hold couplings.
 FLOAT32: dict[Layout, Callable[[Ising], _Form]] = {"dense": _dense, "bipartite": _bipartite, "sparse": _sparse}
-FIXED_POINT: dict[Layout, Callable[[Ising], _Form]] = {"dense": _dense_int8, "bipartite": _bipartite_int8}
+FIXED_POINT: dict[Layout, Callable[[Ising, float], _Form]] = {"dense": _dense_int8, "bipartite": _bipartite_int8}
 
 
 def _over_threads(run: Callable[[slice], None], groups: int, work_a_group: float) -> None:

@@ -56,11 +56,11 @@ class Packed:
     rounded: np.ndarray
 
 
-def pack(matrix: np.ndarray) -> Packed:
-    """Return `matrix`, `(rows, columns)`, in 16-bit fixed point."""
+def pack(matrix: np.ndarray, most: float | None = None) -> Packed:
+    """Return `matrix`, `(rows, columns)`, in 16-bit fixed point; `most` is its largest magnitude, where it is known."""
     rows, columns = matrix.shape
     matrix = np.ascontiguousarray(matrix)
-    scale = max(largest(matrix) / LARGEST, 1e-30)
+    scale = max((largest(matrix) if most is None else most) / LARGEST, 1e-30)
     words = np.zeros((-(-rows // 2), -(-columns // 4), 4), dtype=np.uint32)
     row_sums = np.empty(rows, dtype=np.int32)
     rounded = np.empty((rows, columns), dtype=np.float32)

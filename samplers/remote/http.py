@@ -16,14 +16,7 @@ import numpy as np
 from samplers import wire
 from samplers.checks import positive
 from samplers.draws import Draws
-from samplers.errors import (
-    BadAnswerError,
-    InputError,
-    RemoteError,
-    RemoteTimeoutError,
-    WireError,
-    needs,
-)
+from samplers.errors import BadAnswerError, InputError, RemoteError, RemoteTimeoutError, WireError, needs
 from samplers.remote.answers import check_answer
 from samplers.remote.secrets import Secret, redact
 from samplers.request import Request

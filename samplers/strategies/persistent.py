@@ -16,7 +16,7 @@ from samplers.problem import Ising
 from samplers.request import Request
 from samplers.sampler import Sampler
 from samplers.strategies.population_annealing import PopulationAnnealing, cool, resample
-from samplers.strategies.weights import ESS_FLOOR, ess_share, resample_rows
+from samplers.strategies.weights import ESS_FLOOR, effective, ess_share, resample_rows
 
 #: Sweeps of the population annealing that starts the chains.
 START_SWEEPS = 64
@@ -146,10 +146,11 @@ class Persistent(Sampler):
         log_weights = np.empty((2, *shape))
         log_weights[0] = (before - beta * kernel.track(chains, beta)).reshape(shape)
         np.add(log_weights[0], self._log_weights, out=log_weights[1])
-        kept, shares = ess_share(log_weights)
+        log_weights -= log_weights.max(axis=-1, keepdims=True)
+        kept, shares = effective(np.exp(log_weights))
         if kept.min() < LOST:
             return False
-        self._log_weights, self._shares = log_weights[1] - log_weights[1].max(axis=-1, keepdims=True), shares
+        self._log_weights, self._shares = log_weights[1], shares
         low = (shares < ESS_FLOOR).nonzero()[0]
         if len(low):
             resample(chains, self._log_weights, low, self._rng)

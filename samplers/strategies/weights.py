@@ -18,7 +18,11 @@ def log_mean_exp(log_weights: np.ndarray) -> float:
 
 def ess_share(log_weights: np.ndarray) -> np.ndarray:
     """Return Kish's effective sample size as a share of the population, in (0, 1], along the last axis."""
-    weights = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
+    return effective(np.exp(log_weights - log_weights.max(axis=-1, keepdims=True)))
+
+
+def effective(weights: np.ndarray) -> np.ndarray:
+    """Return the same of weights that need not sum to 1."""
     return weights.sum(axis=-1) ** 2 / np.square(weights).sum(axis=-1) / weights.shape[-1]
 
 

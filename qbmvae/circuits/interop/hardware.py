@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -60,68 +61,62 @@ def noisy_expval(
     run = {"pennylane": _pennylane, "aer": _aer}.get(device)
     if run is None:
         raise InputError(f"unknown device {device!r}{nearest(device, ['pennylane', 'aer'])}")
-    rows = [
-        run(circuit, parsed, p.detach().cpu().numpy(), row, shots, depolarising, readout, seed)
-        for row in x.detach().cpu().numpy()
-    ]
+    asked = _Asked(circuit, parsed, shots, depolarising, readout, seed)
+    rows = [run(asked, p.detach().cpu().numpy(), row) for row in x.detach().cpu().numpy()]
     return torch.as_tensor(np.array(rows, dtype=float))
 
 
-def _pennylane(
-    circuit: Circuit,
-    parsed: tuple[PauliString, ...],
-    params: np.ndarray,
-    features: np.ndarray,
-    shots: int | None,
-    depolarising: float,
-    readout: float,
-    seed: int | None,
-) -> list[float]:
+@dataclass(frozen=True)
+class _Asked:
+    circuit: Circuit
+    parsed: tuple[PauliString, ...]
+    shots: int | None
+    depolarising: float
+    readout: float
+    seed: int | None
+
+
+def _pennylane(asked: _Asked, params: np.ndarray, features: np.ndarray) -> list[float]:
+    circuit, parsed = asked.circuit, asked.parsed
     qml = pennylane.load()
-    device = qml.device("default.mixed", wires=circuit.n_qubits, seed=seed)
+    device = qml.device("default.mixed", wires=circuit.n_qubits, seed=asked.seed)
     values = [1.0] * len(parsed)
     for bases, members in _bases(parsed):
 
         def evaluate(bases: dict[int, str] = bases, members: list[int] = members) -> Any:
             for op in circuit.operations:
                 pennylane.operator(op.name, pennylane.angle_values(op.angles, params, features), op.qubits)
-                for qubit in op.qubits if depolarising else ():
-                    qml.DepolarizingChannel(depolarising, wires=qubit)
+                for qubit in op.qubits if asked.depolarising else ():
+                    qml.DepolarizingChannel(asked.depolarising, wires=qubit)
             for qubit, letter in bases.items():
                 if letter == "Y":
                     qml.adjoint(qml.S(qubit))
                 if letter in "XY":
                     qml.Hadamard(qubit)
-                qml.BitFlip(readout, wires=qubit)
+                qml.BitFlip(asked.readout, wires=qubit)
             return [qml.expval(pennylane.observable(tuple((q, "Z") for q, _ in parsed[m]))) for m in members]
 
         qnode = qml.QNode(evaluate, device)
-        found = (qnode if shots is None else qml.set_shots(qnode, shots))()
+        found = (qnode if asked.shots is None else qml.set_shots(qnode, asked.shots))()
         for member, value in zip(members, found, strict=True):
             values[member] = float(value)
     return values
 
 
-def _aer(
-    circuit: Circuit,
-    parsed: tuple[PauliString, ...],
-    params: np.ndarray,
-    features: np.ndarray,
-    shots: int | None,
-    depolarising: float,
-    readout: float,
-    seed: int | None,
-) -> list[float]:
+def _aer(asked: _Asked, params: np.ndarray, features: np.ndarray) -> list[float]:
+    circuit, parsed = asked.circuit, asked.parsed
     with needs("qiskit-aer", "circuits"):
         from qiskit import transpile
         from qiskit_aer import AerSimulator
         from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
     simulator, noise = AerSimulator(method="density_matrix"), NoiseModel()
     known = set(simulator.configuration().basis_gates)
-    if readout:
-        noise.add_all_qubit_readout_error(ReadoutError([[1 - readout, readout], [readout, 1 - readout]]))
+    if asked.readout:
+        noise.add_all_qubit_readout_error(
+            ReadoutError([[1 - asked.readout, asked.readout], [asked.readout, 1 - asked.readout]])
+        )
     # Aer's depolarising parameter counts the identity among the four errors
-    error = depolarizing_error(4 * depolarising / 3, 1).to_instruction() if depolarising else None
+    error = depolarizing_error(4 * asked.depolarising / 3, 1).to_instruction() if asked.depolarising else None
     noisy = qiskit.to_qiskit(Circuit(circuit.n_qubits), None, None)
     for op in circuit.operations:
         single = Circuit(circuit.n_qubits).append(op.name, op.qubits, op.angles)
@@ -139,16 +134,20 @@ def _aer(
                 turned.sdg(qubit)
             if letter in "XY":
                 turned.h(qubit)
-        if shots is None:
+        if asked.shots is None:
             turned.save_probabilities()
             probabilities = np.asarray(simulator.run(turned).result().data()["probabilities"])
-            probabilities = _misread(probabilities, circuit.n_qubits, readout)
+            probabilities = _misread(probabilities, circuit.n_qubits, asked.readout)
         else:
             turned.measure_all()
-            counts = simulator.run(turned, noise_model=noise, shots=shots, seed_simulator=seed).result().get_counts()
+            counts = (
+                simulator.run(turned, noise_model=noise, shots=asked.shots, seed_simulator=asked.seed)
+                .result()
+                .get_counts()
+            )
             probabilities = np.zeros(2**circuit.n_qubits)
             for bits, count in counts.items():
-                probabilities[int(bits, 2)] = count / shots
+                probabilities[int(bits, 2)] = count / asked.shots
         index = np.arange(len(probabilities))
         for member in members:
             mask = sum(1 << qubit for qubit, _ in parsed[member])  # their qubit 0 is the least significant bit

@@ -26,7 +26,8 @@ from qbmvae.perturbation.fitting import resolve_features, training_groups
 if TYPE_CHECKING:
     from anndata import AnnData
 
-VISITS = 600_000
+#: Visits to cells of the VAE's training, and most epochs: a small screen needs steps, which are few in an epoch.
+VISITS, MOST_EPOCHS = 600_000, 500
 
 
 def fit(
@@ -82,7 +83,7 @@ def fit(
             counts, prior="boltzmann" if options.latent == "bits" else "gaussian", n_latent=options.width,
             n_hidden=options.n_hidden, n_layers=options.n_layers,
         )  # fmt: skip
-        epochs = options.epochs or int(np.clip(round(VISITS / counts.n_obs), 20, 200))
+        epochs = options.epochs or int(np.clip(round(VISITS / counts.n_obs), 20, MOST_EPOCHS))
         vae.train(max_epochs=epochs, kl_weight=options.kl_weight, seed=seed, progress_bar=False)
         q = encoded(vae, counts, options)
     if report:

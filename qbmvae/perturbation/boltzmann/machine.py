@@ -137,10 +137,7 @@ class ConditionalMachine:
         couplings = (difference + difference.T) / 2
         np.fill_diagonal(couplings, 0.0)
         return Gradient(
-            weights @ by_condition,
-            couplings,
-            pushed.T @ (features @ self.right.T),
-            (pushed @ self.left).T @ features,
+            weights @ by_condition, couplings, pushed.T @ (features @ self.right.T), (pushed @ self.left).T @ features
         )
 
     def kl(self, q: np.ndarray, fields: np.ndarray, log_z: float) -> float:

@@ -29,7 +29,7 @@ class BoltzmannOptions:
     n_latent, n_hidden, n_layers
         Bits (32 by default; 10 dimensions of the twin), and the VAE's hidden layers.
     epochs
-        Of the VAE; by default about 600,000 visits to cells, between 20 and 200 epochs.
+        Of the VAE; by default about 600,000 visits to cells, between 20 and 500 epochs.
     kl_weight
         Of the VAE's KL.
     rank

@@ -93,9 +93,7 @@ def moved(x: np.ndarray, before: Rates, after: Rates, rng: np.random.Generator) 
 
 
 def calibration(
-    make: Callable[[np.ndarray], np.ndarray],
-    normalise: Callable[[np.ndarray], np.ndarray],
-    target: np.ndarray,
+    make: Callable[[np.ndarray], np.ndarray], normalise: Callable[[np.ndarray], np.ndarray], target: np.ndarray
 ) -> np.ndarray:
     """Return the factor on each gene's rate, `(n_genes,)`, with which the cells' mean expression is `target`.
 

@@ -38,6 +38,7 @@ def test_a_prior_is_scored_before_and_after_its_refit(tmp_path):
         assert 0 <= row["two_sample"] <= 1
         assert 0 <= row["ceiling"] <= 1
         assert 0 <= row["at_means"] <= 1
+        assert 0 <= row["apart"] <= 1
     rows += priors.run(cells, data, ModelSpec("bernoulli", "bernoulli", options), 0, max_epochs=3)
     rows += priors.run(cells, data, ModelSpec("gaussian", "vae", options), 0, max_epochs=2)
     assert "ceiling" not in rows[-1]

@@ -45,11 +45,7 @@ def _negative_phase(ranks: Ranks, device: torch.device):
     gathered = [torch.zeros_like(states) for _ in range(ranks.world)]
     torch.distributed.all_gather(gathered, states)
     ranks.average_gradients(prior.parameters(), torch.zeros(()))
-    return {
-        "differ": not torch.equal(*gathered),
-        "gradient": prior.bias.grad.numpy(),
-        "exact": _exact_mean(prior),
-    }
+    return {"differ": not torch.equal(*gathered), "gradient": prior.bias.grad.numpy(), "exact": _exact_mean(prior)}
 
 
 def _exact_mean(prior) -> np.ndarray:

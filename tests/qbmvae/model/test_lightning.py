@@ -107,8 +107,7 @@ def test_plan_kwargs_are_taken_under_scvi_tools_names():
 
 
 @pytest.mark.parametrize(
-    ("plan", "match"),
-    [({"lrr": 1e-3}, "'lr'"), ({"optimizer": "SGD"}, "optimizer"), ({"lr": 5e-3}, "twice")],
+    ("plan", "match"), [({"lrr": 1e-3}, "'lr'"), ({"optimizer": "SGD"}, "optimizer"), ({"lr": 5e-3}, "twice")]
 )
 def test_settings_that_we_do_not_have_are_named(plan, match):
     with pytest.raises(InputError, match=match):

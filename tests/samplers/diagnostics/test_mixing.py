@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 import samplers
-from samplers.diagnostics.mixing import (
-    callen_limit,
-    callen_residuals,
-    drift,
-    nested_rhat,
-    start_rhat,
-    total_variation,
-)
+from samplers.diagnostics.mixing import callen_limit, callen_residuals, drift, nested_rhat, start_rhat, total_variation
 from samplers.diagnostics.reference import reference
 
 

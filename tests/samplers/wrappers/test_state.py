@@ -97,9 +97,7 @@ def test_what_keeps_nothing_has_an_empty_state():
     with pytest.raises(InputError, match="Gibbs keeps nothing"):
         samplers.get("gibbs").load_state_dict({"spins": 1})
     with pytest.raises(InputError, match="Gibbs keeps nothing"):
-        Retry("gibbs").load_state_dict(
-            Retry(_started()).state_dict(),
-        )
+        Retry("gibbs").load_state_dict(Retry(_started()).state_dict())
 
 
 def _started() -> samplers.Sampler:

@@ -28,7 +28,7 @@ def screen():
 @pytest.fixture(scope="module")
 def model(screen):
     before = torch.get_rng_state()
-    model = fit(screen[0], options=BoltzmannOptions(n_latent=24, n_hidden=64, epochs=200, steps=1500), seed=0)
+    model = fit(screen[0], options=BoltzmannOptions(n_latent=24, n_hidden=64, epochs=400, steps=1500), seed=0)
     assert torch.equal(torch.get_rng_state(), before)
     return model
 
@@ -47,7 +47,7 @@ def test_a_mean_shift_fails_where_the_machine_does_not(screen, model):
     accuracy = table.groupby("predictor")["two_sample"].mean()
     assert accuracy["mean shift"] > 0.8
     # 200 cells a side: one draw has a standard deviation of .03
-    assert accuracy["machine"] < max(accuracy[CEILING], 0.5) + 0.1
+    assert accuracy["machine"] < max(accuracy[CEILING], 0.5) + 0.07
     # half of the cells respond: moving control cells is worse, and the fit has found that
     assert model.options.how == "generate" and model.notes["how"]["generate"] < model.notes["how"]["transport"]
     mmd = table.groupby("predictor")["mmd"].mean()
@@ -91,7 +91,8 @@ def test_transport_moves_cells_and_leaves_controls_alone(screen, model):
     own = (np.random.default_rng(1).random(q.shape) < q).astype(np.uint8)
     np.testing.assert_array_equal(model.codes(["non-targeting"], Wanted([n], "transport", own), rng), own)
     moved = model.codes(["P1"], Wanted([n], "transport", own), rng)
-    assert (moved != own).any(1).mean() > 0.3
+    # fewer than the .6 that respond: a cell moves by its own noise only, and the states lie far apart
+    assert (moved != own).any(1).mean() > 0.15
     still = model.predict({"P1": n}, base, how="transport", dose=0.0, n_control=0, seed=0)
     # every control cell once, in another order, its counts as they were
     found, expected = (np.sort(x.toarray().view([("", np.float32)] * base.n_vars).ravel()) for x in (still.X, base.X))
