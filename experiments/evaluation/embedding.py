@@ -114,6 +114,10 @@ def _summary(scores: dict[str, Any]) -> dict[str, Any]:
     return {k: scores[k] for k in ("f1", "f1_weighted", "accuracy", "balanced_accuracy")}
 
 
+#: Neighbours of the second graph on which trajectories are scored.
+WIDE = 30
+
+
 def trajectory_scores(x: np.ndarray, found: Reference, seed: int = 0) -> dict[str, Any]:
     """Return conservation, a mean over the reference times, and regression of the real time or shares.
 
@@ -133,6 +137,11 @@ def trajectory_scores(x: np.ndarray, found: Reference, seed: int = 0) -> dict[st
         for time, roots in zip(found.times, found.roots, strict=True)
     ]
     scores: dict[str, Any] = {name: finite_mean(r[name] for r in rows) for name in (rows[0] if rows else {})}
+    # a graph of few neighbours may hang on an edge: the score of a wider one shows whether the order itself is lost
+    scores["score_wide"] = finite_mean(
+        conservation(x, time, roots, batch, n_neighbors=WIDE)["score"]
+        for time, roots in zip(found.times, found.roots, strict=True)
+    )
     # a reference pseudotime is regressed too, but then the answer is the reference's own
     target = found.targets if found.targets is not None else np.column_stack(found.times)
     regression = time_regression(x, target, None if found.per_batch else found.batch, seed=seed)

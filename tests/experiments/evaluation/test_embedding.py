@@ -9,6 +9,7 @@ from experiments.evaluation import embedding
 from experiments.evaluation import reference as references
 from experiments.evaluation.held_out import classify, held_out_type
 from experiments.evaluation.reference import Annotation
+from experiments.tasks.trajectory import conservation
 from samplers.errors import InputError
 
 
@@ -29,6 +30,17 @@ def test_real_time_beats_noise(cells):
     assert good["trajectory"]["ground_truth"] and "'time'" in good["trajectory"]["reference"]
     assert good["clustering"]["ARI"] > 0.3 > noise["clustering"]["ARI"]
     assert set(good) == set(tasks)
+
+
+def test_a_wider_graph_shows_where_the_narrow_one_is_torn():
+    time = np.repeat(np.arange(12.0), 16)
+    noise = 0.05 * np.random.default_rng(0).normal(size=(192, 3))
+    x = (np.column_stack([time, time * 0, time * 0]) + noise).astype(np.float32)
+    found = references.Reference(None, None, x, times=[time], roots=[[0]], targets=time[:, None])
+    # groups of 16 cells: the nearest 15 never leave one, the nearest 30 do
+    scores = embedding.trajectory_scores(x, found)
+    assert scores["unreachable"] > 0.9 and scores["score_wide"] > scores["score"] + 0.2
+    assert scores["score_wide"] == conservation(x, time, [0], n_neighbors=30)["score"]
 
 
 def test_a_trajectory_without_time_says_what_it_is(cells):
