@@ -62,7 +62,13 @@ def cells(n_perturbations: int, n_cells: int, n_control: int, n_genes: int, seed
 
 
 def measure(n_perturbations: int, n_cells: int, n_control: int, n_genes: int) -> dict[str, Any]:
-    """Return sizes, time and memory of making the cells and of scoring them; parameters as in `cells`."""
+    """Return sizes, time and memory of making the cells and of scoring them.
+
+    Parameters
+    ----------
+    n_perturbations, n_cells, n_control, n_genes
+        As in `cells`.
+    """
     start = time.process_time()
     sides = [cells(n_perturbations, n_cells, n_control, n_genes, seed) for seed in (0, 1)]
     made = time.process_time() - start

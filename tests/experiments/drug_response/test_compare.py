@@ -173,11 +173,12 @@ def test_bad_overrides_are_named(override, message):
 def test_names_in_configurations_are_those_of_the_tables():
     from typing import get_args
 
-    from experiments.drug_response.config import ControlName, HeadName, OptimiserName
+    from experiments.drug_response import config
+    from experiments.drug_response.config import ControlName, OptimiserName
     from qbmvae.drug_response.heads import HEADS
     from qbmvae.drug_response.training import OPTIMISERS
 
-    assert set(get_args(HeadName)) == set(HEADS) and set(get_args(ControlName)) == set(CONTROLS)
+    assert set(config.HEADS) == set(HEADS) and set(get_args(ControlName)) == set(CONTROLS)
     assert set(get_args(OptimiserName)) == set(OPTIMISERS)
 
 
