@@ -81,7 +81,10 @@ def test_conservation_equals_scib(line, monkeypatch, case):
         return int(pre.obs["time"].iloc[inside].argmin()), part
 
     monkeypatch.setattr(oracle, "get_root", get_root)
-    with pd.option_context("mode.chained_assignment", None), pd.option_context("mode.copy_on_write", False):
+    # scIB puts unreached cells at 0 by a fill in place of a column, which pandas 3 ignores: it is done where it is read
+    correlate = pd.Series.corr
+    monkeypatch.setattr(pd.Series, "corr", lambda a, b, method: correlate(a, b.fillna(0), method))
+    with pd.option_context("mode.chained_assignment", None):
         theirs = oracle.trajectory_conservation(
             before, after, "label", pseudotime_key="time", batch_key=None if batch is None else "batch"
         )
