@@ -116,6 +116,7 @@ def curves(history: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> str:
             values = history[column].dropna()
             axis.plot(values.index, values, color=colour, label=column.replace("_", " "), lw=1.6)
         axis.set(title=title, xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         if len(columns) > 1:
             axis.legend(fontsize=7, frameon=False)
     return png(figure)
