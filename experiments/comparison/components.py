@@ -29,7 +29,7 @@ from experiments.data.datasets import load, select_hvgs
 from experiments.report.values import Spread, markdown
 from experiments.run_folder import quiet, write_text
 from experiments.tasks.generation import joint_pca, two_sample_knn
-from samplers.errors import InputError
+from samplers.errors import InputError, require
 
 #: Name of the form -> head of the drug network.
 HEADS = {"circuit": "quantum", "machine": "boltzmann", "perceptron": "mlp"}
@@ -102,8 +102,7 @@ def cells_entry(path: Path, settings: Settings, root: str, seed: int) -> dict[st
 
     adata = load(settings.cells, root)
     for key in (settings.type_key, settings.condition_key):
-        if key not in adata.obs:
-            raise InputError(f"{settings.cells} has no column {key!r} in obs")
+        require(key, adata.obs, f"{settings.cells} has no column in obs named")
     adata = select_hvgs(adata, settings.n_genes)
     adata = adata[np.asarray(adata.X.sum(1)).ravel() > 0].copy()
     kind, target = adata.obs[settings.type_key].astype(str).to_numpy(), settings.types[seed % len(settings.types)]

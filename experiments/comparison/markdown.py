@@ -14,7 +14,7 @@ import pandas as pd
 
 from experiments.comparison.statistics import paired, score_grid
 from experiments.report.values import markdown
-from samplers.errors import InputError
+from samplers.errors import InputError, require
 
 #: Heading, task and metric of each table.
 TABLES = (
@@ -164,8 +164,7 @@ def stand_in(results: pd.DataFrame, name: str, other: str) -> pd.DataFrame:
         Where the results hold no such model.
     """
     for model in (name, other):
-        if model not in set(results.model):
-            raise InputError(f"the results hold no model {model!r}, only {', '.join(map(str, results.model.unique()))}")
+        require(model, set(results.model), "the results hold no model")
     missing = ~results.dataset.isin(results.dataset[results.model == name])
     return results.assign(model=results.model.astype(str).mask((results.model == other) & missing, name))
 
