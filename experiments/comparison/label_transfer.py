@@ -128,11 +128,18 @@ def scanvi(adata: Any, batch_key: str | None, seed: int, epochs: int) -> Callabl
     def predict(column: np.ndarray, setting: str) -> pd.DataFrame:
         more, warmup = SETTINGS[setting]
         cells.obs["shown"] = pd.Categorical(column)
-        model = scvi.model.SCANVI.from_scvi_model(base, unlabeled_category=UNKNOWN, labels_key="shown")
         plan = {} if warmup is None else {"n_epochs_kl_warmup": max(1, round(warmup * more))}
-        model.train(
-            max_epochs=more, n_samples_per_label=100, plan_kwargs=plan, **{**options, "check_val_every_n_epoch": more}
-        )
+        given = {**options, "check_val_every_n_epoch": more, "plan_kwargs": plan, "n_samples_per_label": 100}
+        for batch_size in (128, 127, 126):
+            model = scvi.model.SCANVI.from_scvi_model(base, unlabeled_category=UNKNOWN, labels_key="shown")
+            try:
+                model.train(max_epochs=more, batch_size=batch_size, **given)
+            except ValueError as error:
+                # its batch normalisation cannot take an epoch's last batch of one labelled cell: another size of batches
+                if "more than 1 value per channel" not in str(error) or batch_size == 126:
+                    raise
+            else:
+                break
         return model.predict(soft=True).reset_index(drop=True)
 
     return predict
