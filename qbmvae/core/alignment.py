@@ -194,7 +194,17 @@ def extend(alignment: Alignment, x: Tensor, batch: Tensor, n_batches: int) -> Al
 
 
 def batch_means(x: Tensor, batch: Tensor, shares: Tensor, n_batches: int) -> tuple[Tensor, Tensor]:
-    """Return each batch's cells in each cluster, `(n_batches, n_clusters)`, and their mean, `(..., n_dimensions)`."""
+    """Return each batch's cells in each cluster, `(n_batches, n_clusters)`, and their mean, `(..., n_dimensions)`.
+
+    Parameters
+    ----------
+    x, batch
+        Coordinates and batch codes of cells, `(n_cells, n_dimensions)` and `(n_cells,)`.
+    shares
+        Each cell's share in each cluster, `(n_cells, n_clusters)`.
+    n_batches
+        Number of batches; one without cells has zeros.
+    """
     weight = torch.zeros(n_batches, shares.shape[1])
     mean = torch.zeros(n_batches, shares.shape[1], x.shape[1])
     for code in batch.unique().tolist():

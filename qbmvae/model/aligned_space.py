@@ -1,6 +1,6 @@
 r"""The default embedding: the leading axes of expression, then the code, with the batches aligned.
 
-A cell's coordinates are two blocks. The last columns are the 20 leading axes of expression space, each divided by the power
+A cell's coordinates start from two blocks. The last columns are the 20 leading axes of expression space, each divided by the power
 p of its standard deviation (the variance of the first axes would else hide the others), together of variance 1; more axes
 add noise, fewer lose types. The columns before them are the leading principal components of the code (bit probabilities
 q), together of variance :math:`w^2`: a hundredth, so that cells of equal expression are told apart by their code.
@@ -144,7 +144,15 @@ class AlignedSpace(nn.Module):
         self.centres, self.means, self.widths, self.offsets = found.centres, found.means, found.widths, found.offsets
 
     def fit_geometry(self, blocks: Tensor, expression: Tensor, batch: Tensor, seed: int = 0) -> None:
-        """Fix the linear map; blocks and batches as in `place`, the rest as in `qbmvae.core.geometry.fit`."""
+        """Fix the linear map; what is not said here is as in `place`.
+
+        Parameters
+        ----------
+        blocks, batch, seed
+            Of the cells that fix it; the seed is that of k-means.
+        expression
+            Their log-normalised expression, `(n_cells, n_genes)`.
+        """
         aligned = self.alignment.apply(blocks, batch) if len(self.offsets) else blocks
         self.geometry = geometry.fit(aligned, expression, batch, seed)
 
