@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qbmvae.core.fused.products import mm
+from qbmvae.core.fused.products import linear, mm
 from qbmvae.core.fused.shares import softmax_columns
 
 #: Rounds, each on the coordinates that the round before corrected.
@@ -245,7 +245,10 @@ def kmeans(x: Tensor, n_clusters: int, generator: torch.Generator, iterations: i
         squared = torch.minimum(squared, (x - x[chosen[-1]]).square().sum(1))
     centres = x[chosen]
     for _ in range(iterations):
-        nearest = torch.cdist(x, centres).argmin(1)
+        # a cell's own squared norm is the same for every centre
+        nearness = linear(x, 2 * centres.T, -centres.square().sum(1))
+        # numpy's takes half as long as torch's
+        nearest = torch.from_numpy(nearness.numpy().argmax(1))
         count = torch.bincount(nearest, minlength=n_clusters).unsqueeze(1)
         total = torch.zeros_like(centres).index_add_(0, nearest, x)
         moved = torch.where(count > 0, total / count.clamp(min=1), centres)
