@@ -75,6 +75,7 @@ def make_split(config: TrainConfig, adata: AnnData) -> Split:
     """Return the masks of training and test cells."""
     labels = audit.labels(adata, config.pert_key, config.data)
     audit.require_control(labels, config.control, config.pert_key, config.data)
+    audit.require_perturbed(labels, config.control, config.pert_key, config.data)
     contexts = audit.labels(adata, config.context_key, config.data) if config.context_key else None
     return split(
         labels,

@@ -67,13 +67,14 @@ def fit(
     Raises
     ------
     InputError
-        No control cells, a perturbation without features, X without counts.
+        No control cells or no others, a perturbation without features, X without counts.
     """
     from qbmvae import QBMVAE
 
     options = options or BoltzmannOptions()
     labels = audit.labels(adata, pert_key)
     audit.require_control(labels, control, pert_key)
+    audit.require_perturbed(labels, control, pert_key)
     audit.unique_genes(adata)
     counts = count_matrix(adata)
     target_sum = audit.median_total(counts) or 1.0
