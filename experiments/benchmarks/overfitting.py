@@ -2,8 +2,9 @@
 
 At most 500 cells of each data set, all epochs to the end, ours and scVI, negative binomial with and without zero inflation,
 with dropout in our decoder: the best held-out -ELBO and its epoch, that of the last epoch, and the share of cells whose label
-their 15 nearest neighbours tell (five folds) at an eighth of the epochs and at the end. Run with
-`python -m experiments.benchmarks.overfitting --data FOLDER --picture curves.svg`, which draws the curves too.
+their 15 nearest neighbours tell (five folds) at an eighth of the epochs and at the end, means and standard deviations over
+seeds. Run with `python -m experiments.benchmarks.overfitting --data FOLDER --picture curves.svg`, which draws the curves too;
+`--runs FOLDER` keeps each training's figures, and reads those that are there.
 
 Parameters
 ----------
@@ -15,10 +16,13 @@ options, likelihood
     Options of `QBMVAE`; likelihood of scVI.
 curve, early, late
     Held-out -ELBO by epoch, and neighbours' accuracy at an eighth of the epochs and at the end.
+seeds
+    Rows of one data set and model, see `figures`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -29,6 +33,7 @@ import numpy as np
 
 from experiments.benchmarks.report import arguments, finish, one_quiet_thread
 from experiments.data.datasets import load, select_hvgs
+from samplers.files import write_json
 
 SETS = (
     "integration/panc8_small_5tech.h5ad",
@@ -107,24 +112,35 @@ def scvi_model(adata: Any, label: np.ndarray, epochs: int, seed: int, likelihood
 
 
 def figures(curve: np.ndarray, early: float, late: float) -> dict[str, Any]:
-    """Return a row's figures from the curve of the held-out -ELBO."""
+    """Return the figures of one training from the curve of the held-out -ELBO."""
+    best = int(curve.argmin())
     return {
-        "best -ELBO": f"{curve.min():,.0f}",
-        "at epoch": int(curve.argmin()) + 1,
-        "-ELBO at the end": f"{curve[-1]:,.0f}",
+        "best -ELBO": float(curve[best]),
+        "at epoch": best + 1,
+        "-ELBO at the end": float(curve[-1]),
         "kNN at 1/8": early,
         "kNN at the end": late,
-        "curve": curve,
+        "curve": [round(float(value), 1) for value in curve],
     }
 
 
-def draw(curves: dict[tuple[str, str], np.ndarray], path: Path) -> None:
-    """Draw the held-out -ELBO by epoch, a panel a data set and a line a model; a dot marks each line's least value.
+def over_seeds(seeds: list[dict[str, Any]]) -> dict[str, str]:
+    """Return means and standard deviations of the figures."""
+    found = {}
+    for name in ("best -ELBO", "at epoch", "-ELBO at the end", "kNN at 1/8", "kNN at the end"):
+        values, digits = np.array([row[name] for row in seeds], dtype=float), 3 if name.startswith("kNN") else 0
+        spread = f" ± {values.std(ddof=1):,.{digits}f}" if len(seeds) > 1 else ""
+        found[name] = f"{values.mean():,.{digits}f}{spread}"
+    return found
+
+
+def draw(curves: dict[tuple[str, str], list[np.ndarray]], path: Path) -> None:
+    """Draw the held-out -ELBO by epoch, a panel a data set, a colour a model and a line a seed; a dot marks its least value.
 
     Parameters
     ----------
     curves
-        By data set and model.
+        By data set and model, one a seed.
     path
         The picture to write.
     """
@@ -133,12 +149,13 @@ def draw(curves: dict[tuple[str, str], np.ndarray], path: Path) -> None:
     sets, models = (list(dict.fromkeys(names)) for names in zip(*curves, strict=True))
     figure, axes = plt.subplots(2, 2, figsize=(9, 6.4), layout="constrained", squeeze=False)
     for axis, name in zip(axes.flat, sets, strict=False):
-        least = min(curve.min() for (data, _), curve in curves.items() if data == name)
+        least = min(c.min() for (data, _), seeds in curves.items() if data == name for c in seeds)
         for k, model in enumerate(models):
-            curve = curves[name, model]
             line = {"color": f"C{k}", "linestyle": "--" if model.startswith("scVI") else "-"}
-            axis.plot(np.arange(1, len(curve) + 1), curve, linewidth=1.2, label=model, **line)
-            axis.plot(curve.argmin() + 1, curve.min(), "o", markersize=4, color=f"C{k}")
+            for seed, curve in enumerate(curves[name, model]):
+                label = "" if seed else model
+                axis.plot(np.arange(1, len(curve) + 1), curve, linewidth=0.9, alpha=0.8, label=label, **line)
+                axis.plot(curve.argmin() + 1, curve.min(), "o", markersize=4, color=f"C{k}")
         # the first epochs lie far above
         axis.set(title=name, xlabel="epoch", ylabel="held-out -ELBO, nats a cell", ylim=(0.95 * least, 2.5 * least))
     axes[0, 0].legend(fontsize=7)
@@ -150,9 +167,9 @@ def main() -> None:
     args = arguments(
         __doc__, data=(Path(), "folder of the data sets"), sets=(list(SETS), "files in that folder"), epochs=400, seeds=[0],
         models=(["ours", "scVI"], "models whose name starts so"), picture=(Path(), "picture of the curves to write"),
+        runs=(Path(), "folder of finished trainings"),
     )  # fmt: skip
-    rows: list[dict[str, Any]] = []
-    curves: dict[Any, Any] = {}
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     one_quiet_thread()
     for path in args.sets:
         adata = cells_of(path, args.data)
@@ -160,18 +177,23 @@ def main() -> None:
         runs: dict[str, tuple[Callable[..., dict[str, Any]], Any]]
         runs = {f"ours, {name}": (ours, options) for name, options in OURS.items()}
         runs |= {f"scVI, {likelihood}": (scvi_model, likelihood) for likelihood in ("nb", "zinb")}
-        chosen = {name: run for name, run in runs.items() if name.startswith(tuple(args.models))}
-        for name, (function, options) in chosen.items():
-            for seed in args.seeds:
+        for name, seed in itertools.product((n for n in runs if n.startswith(tuple(args.models))), args.seeds):
+            function, options = runs[name]
+            kept = args.runs / f"{Path(path).stem} {name} {args.epochs} {seed}.json"
+            if args.runs == Path() or not kept.exists():
                 start = time.process_time()
-                row = {"data": Path(path).stem, "model": name, "seed": seed}
-                row |= function(adata.copy(), label, args.epochs, seed, options)
-                curves.setdefault((row["data"], name), row.pop("curve"))
-                rows.append({**row, "CPU s": time.process_time() - start})
-                print(json.dumps(rows[-1]), flush=True)
+                row = function(adata.copy(), label, args.epochs, seed, options)
+                row["CPU s"] = time.process_time() - start
+                if args.runs != Path():
+                    write_json(kept, row)
+                print(Path(path).stem, name, seed, {k: v for k, v in row.items() if k != "curve"}, flush=True)
+            else:
+                row = json.loads(kept.read_text())
+            found.setdefault((Path(path).stem, name), []).append(row)
     if args.picture != Path():
-        draw(curves, args.picture)
-    finish(f"held-out bounds of {CELLS} cells, {args.epochs} epochs, 1 thread", rows, args.out)
+        draw({key: [np.array(row["curve"]) for row in seeds] for key, seeds in found.items()}, args.picture)
+    rows = [{"data": data, "model": name, **over_seeds(seeds)} for (data, name), seeds in found.items()]
+    finish(f"held-out bounds of {CELLS} cells, {args.epochs} epochs, seeds {args.seeds}, 1 thread", rows, args.out)
 
 
 if __name__ == "__main__":

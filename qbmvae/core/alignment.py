@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qbmvae.core.fused.products import mm
+from qbmvae.core.fused.products import linear, mm
 from qbmvae.core.fused.shares import softmax_columns
 
 #: Rounds, each on the coordinates that the round before corrected.
@@ -152,7 +152,7 @@ def fit(x: Tensor, batch: Tensor, n_batches: int, n_clusters: int | None = None,
         # as many clusters as cells lie on them: shares stay finite
         width = torch.maximum(WIDTH * nearest, 1e-4 * (x - x.mean(0)).square().sum(1).mean() + 1e-12)
         shares = assignment(x, centres, width)
-        weight, mean = _batch_means(x, batch, shares, n_batches)
+        weight, mean = batch_means(x, batch, shares, n_batches)
         trust = weight / (weight + PRIOR_CELLS)
         common = (trust.unsqueeze(-1) * mean).sum(0) / trust.sum(0).clamp(min=1e-12).unsqueeze(-1)
         offsets = trust.unsqueeze(-1) * (mean - common)
@@ -186,15 +186,25 @@ def extend(alignment: Alignment, x: Tensor, batch: Tensor, n_batches: int) -> Al
     x, batch = x[new].float(), batch[new]
     for i in range(rounds):
         shares = assignment(x, alignment.centres[i], alignment.widths[i])
-        weight, mean = _batch_means(x, batch, shares, n_batches)
+        weight, mean = batch_means(x, batch, shares, n_batches)
         trust = (weight / (weight + PRIOR_CELLS)).unsqueeze(-1)
         offsets[known:, i] = (trust * (mean - alignment.means[i]))[known:]
         x = _shifted(x, batch, shares, offsets[:, i])
     return Alignment(alignment.centres, alignment.means, alignment.widths, offsets)
 
 
-def _batch_means(x: Tensor, batch: Tensor, shares: Tensor, n_batches: int) -> tuple[Tensor, Tensor]:
-    """Return each batch's cells in each cluster, `(n_batches, n_clusters)`, and their mean, `(..., n_dimensions)`."""
+def batch_means(x: Tensor, batch: Tensor, shares: Tensor, n_batches: int) -> tuple[Tensor, Tensor]:
+    """Return each batch's cells in each cluster, `(n_batches, n_clusters)`, and their mean, `(..., n_dimensions)`.
+
+    Parameters
+    ----------
+    x, batch
+        Coordinates and batch codes of cells, `(n_cells, n_dimensions)` and `(n_cells,)`.
+    shares
+        Each cell's share in each cluster, `(n_cells, n_clusters)`.
+    n_batches
+        Number of batches; one without cells has zeros.
+    """
     weight = torch.zeros(n_batches, shares.shape[1])
     mean = torch.zeros(n_batches, shares.shape[1], x.shape[1])
     for code in batch.unique().tolist():
@@ -235,7 +245,10 @@ def kmeans(x: Tensor, n_clusters: int, generator: torch.Generator, iterations: i
         squared = torch.minimum(squared, (x - x[chosen[-1]]).square().sum(1))
     centres = x[chosen]
     for _ in range(iterations):
-        nearest = torch.cdist(x, centres).argmin(1)
+        # a cell's own squared norm is the same for every centre
+        nearness = linear(x, 2 * centres.T, -centres.square().sum(1))
+        # numpy's takes half as long as torch's
+        nearest = torch.from_numpy(nearness.numpy().argmax(1))
         count = torch.bincount(nearest, minlength=n_clusters).unsqueeze(1)
         total = torch.zeros_like(centres).index_add_(0, nearest, x)
         moved = torch.where(count > 0, total / count.clamp(min=1), centres)

@@ -95,7 +95,8 @@ class QBMVAEModule(BaseMinifiedModeModuleClass):
     @property
     def has_expression_axes(self) -> bool:
         """Whether training has fixed the axes of the representations "expression" and "denoised"."""
-        return bool(self.expression_components.any())
+        # the first says it: torch would share a look at all of them among threads, which then spin for a while
+        return bool(self.expression_components[0].any())
 
     def covariates(self, tensors: dict[str, Tensor]) -> Covariates:
         """Return the covariates of a minibatch of scvi-tools' loader."""

@@ -22,11 +22,11 @@ from torch import Tensor
 from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused import counts
 from qbmvae.core.fused.dispersion import Dispersion
-from qbmvae.core.fused.products import mm
+from qbmvae.core.fused.products import mm, rounding
 
 #: Cells whose logits are held at once: with 2,000 genes they stay in a core's second cache.
 CHUNK = 256
-#: The same where products round their inputs to bfloat16: rounding the weights for every chunk costs more.
+#: The same where torch's products round their inputs to bfloat16: they round the weights for every chunk.
 ROUNDED_CHUNK = 512
 
 
@@ -78,13 +78,16 @@ def evaluate(
     dtables = [np.empty_like(t) for t in tables] if gradients is None else [t.numpy() for _, t in gradients.heads]
     for dtable in dtables:
         dtable.fill(0.0)
-    chunk = min(n, CHUNK if torch.get_float32_matmul_precision() == "highest" else ROUNDED_CHUNK)
+    rounds = gradients is not None and rounding()
+    weights = [weight.bfloat16() if rounds else weight for weight, _ in heads]
+    chunk = min(n, CHUNK if rounds or torch.get_float32_matmul_precision() == "highest" else ROUNDED_CHUNK)
     kernel: Any = counts.negative_binomial if len(heads) == 1 else counts.zero_inflated
     for start in range(0, n, chunk):
         part = slice(start, min(start + chunk, n))
         edges = slice(start, part.stop + 1)
         x = hidden if chunk == n else hidden[part]
-        logits = [mm(x, weight) for weight, _ in heads]
+        x = x.bfloat16() if rounds else x
+        logits = [mm(x, weight).float() for weight in weights]
         kernel(
             *(b.numpy() for b in logits), sizes[part], rows[part], block.indptr[edges], block.indices, block.data,
             design.indptr[edges], design.indices, design.data, *tables, *dtables, *dispersion.arguments, values[part],
@@ -92,7 +95,8 @@ def evaluate(
         if gradients is None:
             continue
         dx = gradients.hidden if chunk == n else gradients.hidden[part]
-        for k, (slope, (weight, _), (dweight, _)) in enumerate(zip(logits, heads, gradients.heads, strict=True)):
+        for k, (slope, weight, (dweight, _)) in enumerate(zip(logits, weights, gradients.heads, strict=True)):
+            slope = slope.bfloat16() if rounds else slope
             back, own = mm(slope, weight.T), mm(x.T, slope)
             dx.add_(back) if k else dx.copy_(back)
             dweight.add_(own) if start else dweight.copy_(own)

@@ -36,14 +36,20 @@ def _intel() -> bool:
 
 
 def mm(a: Tensor, b: Tensor) -> Tensor:
-    """Return `a @ b` of two matrices; float32 on the CPU by the faster library, anything else by torch.
+    """Return `a @ b` of two matrices; float32 and bfloat16 on the CPU by the faster library, anything else by torch.
 
     Parameters
     ----------
     a, b
         `(n, k)` and `(k, m)`, in any memory layout.
     """
-    if a.dtype == torch.float32 and a.device.type == "cpu" and a.numel() and b.numel() and through_onednn():
+    if (
+        a.dtype in (torch.float32, torch.bfloat16)
+        and a.device.type == "cpu"
+        and a.numel()
+        and b.numel()
+        and through_onednn()
+    ):
         return torch.ops.mkldnn._linear_pointwise(_dense(a), _dense(b.T), None, "none", [], "")
     return torch.mm(a, b)
 
@@ -79,6 +85,11 @@ def rounds_fast() -> bool:
     return through_onednn() and any(getattr(torch.cpu, name, bool)() for name in known)
 
 
+def rounding() -> bool:
+    """Return whether `arithmetic` asks for rounded inputs and they have to be rounded here: torch's own products do it."""
+    return torch.get_float32_matmul_precision() == "medium" and rounds_fast()
+
+
 def rounded(weight: Tensor) -> Tensor:
     """Return a weight, `(k, m)`, as `rounded_mm` takes it: in bfloat16 where that is fast."""
     return weight.T.bfloat16().T if rounds_fast() else weight
@@ -94,9 +105,7 @@ def rounded_mm(a: Tensor, b: Tensor) -> Tensor:
     b
         What `rounded` returned.
     """
-    if b.dtype != torch.bfloat16:
-        return mm(a.float(), b).bfloat16()
-    return torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
+    return mm(a, b) if b.dtype == torch.bfloat16 else mm(a.float(), b).bfloat16()
 
 
 @contextlib.contextmanager

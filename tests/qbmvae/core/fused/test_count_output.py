@@ -10,6 +10,7 @@ import torch
 from qbmvae.core import likelihoods
 from qbmvae.core.csr import take_rows
 from qbmvae.core.fused import count_output as module
+from qbmvae.core.fused import products
 from qbmvae.core.fused.count_output import count_output
 from qbmvae.core.networks import ConditionalLinear, Covariates
 
@@ -72,6 +73,29 @@ def test_equals_float64_autograd(monkeypatch, heads, high, low, top):
     for a, b in zip(mine, theirs, strict=True):
         error = (a.double() - b).norm() / b.norm()
         assert error < 5e-6, error
+
+
+@pytest.mark.parametrize("fast", [False, True], ids=["torch rounds", "rounded here"])
+def test_rounded_inputs_move_values_and_gradients_little(monkeypatch, fast):
+    monkeypatch.setattr(products, "rounds_fast", lambda: fast and products.through_onednn())
+    monkeypatch.setattr(module, "CHUNK", 16)
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    x, weight, hidden = rng.poisson(2.0, size=(40, 170)).astype(np.float32), torch.randn(12, 170), torch.randn(40, 12)
+    layer = ConditionalLinear(12, 170, (1,), 0)
+    design = layer.design(Covariates((torch.zeros(40, dtype=torch.long),), torch.zeros(40, 0)), 40)
+    found = []
+    for precision in ("highest", "medium"):
+        leaves = [t.clone().requires_grad_() for t in (hidden, torch.zeros(1, 170), weight, layer.table().detach())]
+        with products.arithmetic(precision):
+            total, cells = count_output(
+                leaves[0], [(leaves[2], leaves[3])], design, leaves[1], torch.tensor(x.sum(1)), _block(x),
+                np.zeros(40, dtype=np.int64),
+            )  # fmt: skip
+            total.backward()
+        found.append([cells, *(leaf.grad for leaf in leaves)])
+    for exact, rounded in zip(*found, strict=True):
+        assert (exact - rounded).norm() < 1e-2 * exact.norm()
 
 
 @pytest.mark.parametrize("heads", [1, 2])
