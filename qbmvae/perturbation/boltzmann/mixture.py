@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-    from qbmvae.perturbation.boltzmann.model import BoltzmannPerturbation
 
 
 def allotted(n: int, shares: Mapping[str, float]) -> dict[str, int]:
@@ -31,7 +29,7 @@ def allotted(n: int, shares: Mapping[str, float]) -> dict[str, int]:
 
 
 def mixed(
-    model: BoltzmannPerturbation,
+    predict: Callable[..., AnnData],
     n_cells: Mapping[str, int],
     controls: AnnData,
     shares: Mapping[str, float],
@@ -43,7 +41,9 @@ def mixed(
 
     Parameters
     ----------
-    model, n_cells, controls, n_control, seed
+    predict
+        Of the model.
+    n_cells, controls, n_control, seed
         As there.
     shares
         Way to its share of the cells.
@@ -59,7 +59,7 @@ def mixed(
         wanted = {name: counts[how] for name, counts in each.items()}
         kept = n_control if k == len(shares) - 1 else 0
         own = int(rng.integers(2**31))
-        parts.append(model.predict(wanted, controls, n_control=kept, seed=own, how=how, **more))
+        parts.append(predict(wanted, controls, n_control=kept, seed=own, how=how, **more))
         owner.append(np.repeat(np.arange(len(wanted)), list(wanted.values())))
     whole = ad.concat(parts, index_unique="-")
     label = np.concatenate([*owner, np.full(whole.n_obs - sum(map(len, owner)), len(n_cells))])

@@ -184,7 +184,7 @@ class BoltzmannPerturbation:
                     "this model has no shares for a mixture: fit it with a context column, or with options.shares"
                 )
             shares = self.options.shares
-            return mixed(self, n_cells, controls, shares, n_control, seed, dose=dose, clamp=clamp, mean=mean)
+            return mixed(self.predict, n_cells, controls, shares, n_control, seed, dose=dose, clamp=clamp, mean=mean)
         mean = one_of("mean", mean or ("decoder" if how == "generate" else "ridge"), MEANS)
         rng, labels = np.random.default_rng(seed), list(n_cells)
         cells = self.counts(controls, "controls")
