@@ -105,7 +105,9 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
         raise MissingExtraError("cell-eval2", "perturbation") from None
     for which, cells in (("predicted", predicted), ("observed", observed)):
         audit.unique_genes(cells, which)
-        audit.require_control(audit.labels(cells, pert_key, which), control, pert_key, which)
+        names = audit.labels(cells, pert_key, which)
+        audit.require_control(names, control, pert_key, which)
+        audit.require_perturbed(names, control, pert_key, which)
     audit.match_genes(predicted, observed.var_names, "predicted", "the observed cells")
     if not np.array_equal(predicted.var_names, observed.var_names):
         predicted = predicted[:, observed.var_names]
@@ -115,9 +117,9 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
         raise InputError("observed: cell-eval2 scores counts, but X holds fractions: give raw counts")
     totals = np.asarray(observed.X.sum(axis=1)).ravel()
     genes = set(map(str, observed.var_names))
-    names = set(observed.obs[pert_key].astype(str)) - {control}
+    perturbed = set(observed.obs[pert_key].astype(str)) - {control}
     # a perturbation named after no measured gene (a drug, a construct) has no gene of its own to leave out
-    targets = {name: name if name in genes else None for name in names}
+    targets = {name: name if name in genes else None for name in perturbed}
     config = replace(cell_eval2.EvalConfig.from_preset("vcc2026"), target_gene_map=targets)
     counts = to_counts(predicted, totals[totals > 0], seed=seed)
     # its progress bars and remarks would drown the run's own lines
