@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from experiments.comparison.statistics import means
+from experiments.comparison.statistics import means, standing
 from experiments.perturbation.config import TrainConfig
 from experiments.perturbation.distribution import SCORES
 from experiments.perturbation.distribution_table import CEILING
@@ -148,7 +147,7 @@ def pooled(frame: pd.DataFrame, by: str, columns: Sequence[str]) -> pd.DataFrame
 
 def margins(frame: pd.DataFrame) -> pd.DataFrame:
     """Return by how much the first model leads each other predictor, paired by context and seed: positive is better."""
-    signs = {"pds": 1, "mae": -1} | dict.fromkeys(MARGINS, -1)
+    signs = {"des": 1, "pds": 1, "mae": -1} | dict.fromkeys(MARGINS, -1)
     rows = []
     for run, part in frame.groupby("run", sort=False):
         wide = part.set_index(["context", "seed", "predictor"])
@@ -160,9 +159,6 @@ def margins(frame: pd.DataFrame) -> pd.DataFrame:
                 rows.append(gain.reset_index().assign(run=run, against=name))
     found = pooled(pd.concat(rows), "against", list(signs)) if rows else pd.DataFrame(columns=["run", "against"])
     for metric in (c for c in signs if c in found):
-        mean, half = found[metric], found[f"{metric} +-"].fillna(0)
-        words = np.select(
-            [mean.isna(), mean >= 0, mean + half >= 0], ["", "at least as good", "within the interval"], "WORSE"
-        )
-        found[f"{metric} verdict"] = words
+        pairs = found[[metric, f"{metric} +-"]].to_numpy(float)
+        found[f"{metric} verdict"] = [standing(*pair) for pair in pairs]
     return found
