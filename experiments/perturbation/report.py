@@ -9,6 +9,7 @@ import pandas as pd
 
 from experiments.perturbation import plots
 from experiments.perturbation.distribution import SCORES
+from experiments.perturbation.scorer2 import SCORES_2026
 from experiments.report.page import figure_of, page, settings_sections
 from experiments.report.tables import table
 from experiments.run_folder import write_text
@@ -205,6 +206,11 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
     sections: list[dict[str, Any]] = []
     if cells:
         sections.append({"title": "Cells as a distribution", "texts": [DISTRIBUTION], "tables": cells})
+    later = scores.dropna(subset=["pds_cosine"]) if "pds_cosine" in scores else scores.iloc[:0]
+    if len(later):
+        text = "The six metrics of cell-eval2's preset vcc2026, and what scoring one prediction took; the memory is the process's."
+        shown = [_run_table(part, SCORES_2026, str(run)) for run, part in later.groupby("run", sort=False)]
+        sections.append({"title": "Scores of the 2026 challenge", "texts": [text], "tables": shown})
     text = "The first model of each table against the others, paired by seed; positive is better for it."
     sections += [{"title": "Margins of the model", "texts": [text], "tables": against}, *settings_sections(out)]
     lead = {"texts": [answer, *_worse(margins), note], "tables": tables}

@@ -12,6 +12,7 @@ from experiments.comparison.statistics import means, standing
 from experiments.perturbation.config import TrainConfig
 from experiments.perturbation.distribution import SCORES
 from experiments.perturbation.distribution_table import CEILING
+from experiments.perturbation.scorer2 import SCORES_2026
 from qbmvae.perturbation import audit
 from samplers.errors import InputError, nearest
 
@@ -94,7 +95,7 @@ def _contexts(name: str, config: TrainConfig, each: Any) -> list[str]:
 
 
 def score_rows(run: SeedRun, metrics: Mapping[str, Any], with_controls: bool) -> Iterator[dict[str, Any]]:
-    """Yield one row a predictor of a finished run: the challenge's scores and, where they were made, the distribution's.
+    """Yield one row a predictor of a finished run: the challenges' scores and, where they were made, the distribution's.
 
     Parameters
     ----------
@@ -109,15 +110,24 @@ def score_rows(run: SeedRun, metrics: Mapping[str, Any], with_controls: bool) ->
     found = metrics.get("distribution") or {"own": "", "scores": []}
     distribution = {row["predictor"]: {s: row[s] for s in SCORES} for row in found["scores"]}
     challenge = {k: metrics["model"].get(k) for k in ("des", "pds", "mae", "overall")}
-    yield {**keys, "predictor": run.predictor, **challenge, **distribution.pop(found["own"], {})}
+    later = metrics.get("challenge_2026") or {}
+    of_2026 = {name: {k: scores[k] for k in SCORES_2026 if k in scores} for name, scores in later.items()}
+    own = distribution.pop(found["own"], {})
+    yield {**keys, "predictor": run.predictor, **challenge, **own, **of_2026.get("model", {})}
     for name in [name for name in distribution if name.startswith("model")]:
-        other, own = distribution.pop(name), run.predictor.removesuffix(")")
+        other, label = distribution.pop(name), run.predictor.removesuffix(")")
         how = name.removeprefix("model (").removesuffix(")")
-        yield {**keys, "predictor": f"{own}, {how})" if "(" in own else name, **other}
+        yield {**keys, "predictor": f"{label}, {how})" if "(" in label else name, **other}
     if not with_controls:
         return
     for name, scores in metrics["baselines"].items():
-        yield {**keys, "predictor": name, **{k: scores.get(k) for k in challenge}, **distribution.pop(name, {})}
+        yield {
+            **keys,
+            "predictor": name,
+            **{k: scores.get(k) for k in challenge},
+            **distribution.pop(name, {}),
+            **of_2026.get(name, {}),
+        }
     for name, scores in distribution.items():
         yield {**keys, "predictor": name, **scores}
 

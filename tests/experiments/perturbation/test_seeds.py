@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,12 @@ def test_presets_and_contexts_make_one_table(settings, tmp_path):
     assert np.isfinite(
         scores.loc["model (boltzmann)", ["des", "mae", "mmd", "two_sample", "energy +-"]].astype(float)
     ).all()
+    if find_spec("cell_eval2"):
+        later = scores.loc[
+            ["model (boltzmann)", "ridge on features"], ["pds_cosine", "de_wilcoxon_sig_jaccard", "cpu_seconds"]
+        ]
+        assert np.isfinite(later.astype(float)).all(axis=None)
+        assert "Scores of the 2026 challenge" in (tmp_path / "report.html").read_text()
     results = pd.read_csv(tmp_path / "results.csv")
     assert set(results["context"]) == {"d0", "d2"} and not results.duplicated(["context", "predictor"]).any()
     found = pd.read_csv(tmp_path / "margins.csv").set_index("against")
