@@ -19,6 +19,12 @@ from samplers.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+#: What tables over several runs show: the six metrics, and what the scoring of one prediction took.
+SCORES_2026 = (
+    "pds_cosine", "expr_mse_unbiased_capped", "de_wilcoxon_lfc_nmae", "de_wilcoxon_direction_fidelity_yield_raw",
+    "de_wilcoxon_direction_reach_raw", "de_wilcoxon_sig_jaccard", "cpu_seconds", "peak_gib",
+)  # fmt: skip
+
 
 def to_counts(adata: AnnData, totals: np.ndarray, *, seed: int = 0) -> AnnData:
     """Turn log1p-normalised cells into whole counts: expm1, scaled to totals drawn from `totals`, rounded at random.

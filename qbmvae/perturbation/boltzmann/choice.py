@@ -177,7 +177,9 @@ def validated(
         known = set(labels[~out])
         real = drawn(np.flatnonzero(out), labels, known - {control}, rng)
         base = np.flatnonzero(out & (labels == control))
-        if len(used) < folds and real and len(base) and control in known:
+        # a fit wants a context that holds both
+        both = set(contexts[~out & (labels == control)]) & set(contexts[~out & (labels != control)])
+        if len(used) < folds and real and len(base) and both:
             used.append(str(context))
             found += compared(refit(~out), adata, real, adata[base], seed)
     if not found:

@@ -112,6 +112,10 @@ def test_shares_are_validated_on_contexts_that_no_fit_has_seen(contexts):
     energy = found["energy"]
     assert energy["mixture"] == energy["shift"] < energy["generate"] / 2
     assert validated(refit, contexts, labels, lines, "non-targeting", 0, seed=0) == {}
+    # b holds controls alone and c none: without a nothing could be fitted
+    odd = np.where(labels == "non-targeting", "b", "c")
+    odd[:240] = "a"
+    assert validated(refit, contexts, labels, odd, "non-targeting", 3, seed=0) == {}
     # one context alone: nothing can be left out
     assert validated(refit, contexts, labels, np.full(len(lines), "a"), "non-targeting", 3, seed=0) == {}
 
