@@ -50,7 +50,9 @@ class CsrBlock:
         return CsrBlock(indptr, self.indices[first:last], self.data[first:last], self.n_columns)
 
     def take(self, rows: np.ndarray) -> CsrBlock:
-        """Return the rows at some positions, in any order."""
+        """Return the rows at some positions, in any order; neighbours without a copy of their values."""
+        if neighbours(rows):
+            return self[int(rows[0]) : int(rows[-1]) + 1]
         return take_rows(self.indptr, self.indices, self.data, rows, self.n_columns)
 
     def log1p(self) -> CsrBlock:
@@ -69,6 +71,11 @@ class CsrBlock:
         out = torch.zeros(len(self), self.n_columns)
         _scatter(self.indptr, self.indices, self.data, out.numpy())
         return out.to(device)
+
+
+def neighbours(rows: np.ndarray) -> bool:
+    """Return whether positions follow each other."""
+    return bool(len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all())
 
 
 def stack(blocks: Sequence[CsrBlock]) -> CsrBlock:
