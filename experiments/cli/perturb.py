@@ -230,8 +230,8 @@ class Making:
     Parameters
     ----------
     how
-        generate draws cells of the condition, transport moves the control cells' bits; as the run was trained by
-        default.
+        generate draws cells of the condition, transport moves the control cells' bits and counts, shift their counts
+        alone, mixture makes some in each way; as the run was trained by default.
     dose
         Factor on the perturbation's shift: 0 makes control cells, 1 (the default) the perturbation.
     mean
@@ -240,7 +240,7 @@ class Making:
         Bits to hold, each BIT=0 or BIT=1.
     """
 
-    how: Literal["generate", "transport"] | None = None
+    how: Literal["generate", "transport", "shift", "mixture"] | None = None
     mean: Literal["ridge", "decoder"] | None = None
     dose: float | None = None
     clamp: Words = ()

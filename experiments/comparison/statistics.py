@@ -54,6 +54,23 @@ def interval(differences: Iterable[float], level: float = 0.95) -> tuple[float, 
     return mean, mean - half, mean + half
 
 
+def standing(gain: float, half: float) -> str:
+    """Return "better", "level" or "worse": whether the interval of a gain lies above, around or below 0.
+
+    Parameters
+    ----------
+    gain, half
+        Mean of paired differences, positive where the model is ahead, and half-width of its interval; NaN where there is
+        none, of which nothing is said but that two equal values are level.
+    """
+    if not np.isfinite(gain):
+        return ""
+    if gain and not np.isfinite(half):
+        return "no interval"
+    half = half if np.isfinite(half) else 0.0
+    return "better" if gain > half else "level" if gain >= -half else "worse"
+
+
 def means(rows: pd.DataFrame, keys: list[str], columns: Sequence[str]) -> pd.DataFrame:
     """Return means over seeds with their 95 % half-widths.
 

@@ -188,17 +188,14 @@ def _row(
     claim: str, paper: str, values: Sequence[float], *, above: float | None = None, below: float | None = None
 ) -> dict[str, object]:
     mean, low, high = interval(values)
+    # "less than" is "more than" with the sign turned
+    least, most = (low - above, high - above) if above is not None else (below - high, below - low)  # type: ignore[operator]
     if not np.isfinite(low):
         verdict = "open: fewer than two values"
-    elif above is not None:
-        verdict = (
-            "holds" if low > above else "does not hold" if high < above else "open: the interval contains the threshold"
-        )
+    elif least > 0:
+        verdict = "holds"
     else:
-        assert below is not None
-        verdict = (
-            "holds" if high < below else "does not hold" if low > below else "open: the interval contains the threshold"
-        )
+        verdict = "does not hold" if most < 0 else "open: the interval contains the threshold"
     return {
         "claim": claim,
         "paper": paper,

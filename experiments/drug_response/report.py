@@ -268,8 +268,18 @@ def by_mechanism(strata: pd.DataFrame, metric: str = "pearson_within_drug") -> p
     return wide.sort_values("split", key=lambda c: c.map(place), kind="stable", ignore_index=True)
 
 
+def heading(column: str) -> str:
+    """Return a column's name in words: `pearson_within_drug_gain_low` is "gain, Pearson within drugs, low"."""
+    name, end = column, ""
+    for part in ("low", "high"):
+        if column.endswith(f"_{part}"):
+            name, end = column.removesuffix(f"_{part}"), f", {part}"
+    words = NAMES | DIFFERENCES | {"n_train": "training pairs"}
+    return words.get(name, name.replace("_", " ")) + end
+
+
 def as_markdown(frame: pd.DataFrame) -> str:
-    """Return a table as Markdown, three significant digits; what is not there stays empty."""
+    """Return a table as Markdown, headings in words, three significant digits; what is not there stays empty."""
     rows = frame.itertuples(index=False)
     texts = (["" if pd.isna(v) else f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in rows)
-    return markdown(map(str, frame.columns), texts)
+    return markdown((heading(str(c)) for c in frame.columns), texts)

@@ -47,6 +47,8 @@ def read_perturbations(path: str | Path, n_cells: int = 100) -> dict[str, int]:
     if name is None:
         raise InputError(f"{path}: no column target_gene{nearest('target_gene', header)}")
     count = header.index("n_cells") if "n_cells" in header else None
+    if count is None and len(header) > 1:
+        raise InputError(f"{path}: no column n_cells{nearest('n_cells', header)}: name it, or give the names alone")
     wanted: dict[str, int] = {}
     for number, row in enumerate(rows[1:], start=2):
         value = row[count] if count is not None and count < len(row) else str(n_cells)

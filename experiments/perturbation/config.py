@@ -9,6 +9,7 @@ from typing import Any, Literal
 from experiments.config import build
 from qbmvae.perturbation.boltzmann.options import KINDS, BoltzmannOptions
 from qbmvae.perturbation.options import PHASES, PRESETS, Options, preset
+from samplers.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,12 @@ class TrainConfig:
         return self.preset in KINDS
 
     def resolved_options(self) -> Options | BoltzmannOptions:
-        """Return the preset with the overrides."""
+        """Return the preset with the overrides; an unknown name is refused."""
         if self.is_boltzmann:
             return BoltzmannOptions.from_dict(KINDS[self.preset] | dict(self.options or {}))
+        known = [*KINDS, *PRESETS, *(f"phase-{p}" for p in PHASES)]
+        if self.preset not in known:
+            raise InputError(f"no preset {self.preset!r}{nearest(self.preset, known)}")
         base = preset(self.preset)
         return Options.from_dict(base.to_dict() | dict(self.options or {}))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from experiments.comparison.statistics import standing
 from experiments.perturbation.distribution import SCORES, compare, fixed_space
 from qbmvae.perturbation import baselines
 from qbmvae.perturbation.cells import make_cells
@@ -149,7 +150,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(table: pd.DataFrame, own: str) -> list[str]:
-    """Say for MMD and energy distance whether `own` is level with or better than each control, paired by perturbation."""
+    """Say for MMD and energy distance whether `own` is better than each control, level or worse, paired by perturbation."""
     lines = []
     wide = table.pivot_table(index="perturbation", columns="predictor", values=["mmd", "energy"], sort=False)
     for score, label in (("mmd", "kernel distance (MMD)"), ("energy", "energy distance")):
@@ -158,14 +159,9 @@ def verdict(table: pd.DataFrame, own: str) -> list[str]:
                 continue
             gain = wide[score][other] - wide[score][own]
             half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else float("nan")
-            better = (
-                "at least as good"
-                if gain.mean() >= 0
-                else "within the interval"
-                if gain.mean() + half >= 0
-                else "WORSE"
+            lines.append(
+                f"{label} against {other}: {gain.mean():+.4f} ± {half:.4f}, {standing(float(gain.mean()), half)}"
             )
-            lines.append(f"{label} against {other}: {gain.mean():+.4f} ± {half:.4f}, {better}")
     return lines
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from experiments.comparison.statistics import standing
 from qbmvae.perturbation import baselines
 from qbmvae.perturbation.boltzmann import BoltzmannPerturbation
 from qbmvae.perturbation.cells import make_cells
@@ -212,9 +213,9 @@ def lines(metrics: dict[str, Any]) -> str:
 
 
 def verdict(result: dict[str, Any]) -> list[str]:
-    """Say for each baseline whether the model is at least as good in PDS and MAE within the interval of the difference.
+    """Say for each baseline whether the model is better, level or worse in PDS and MAE.
 
-    The interval is 1.96 standard errors of the paired differences over perturbations.
+    The interval is 1.96 standard errors of the paired differences over perturbations; one perturbation has none.
     """
     lines = []
     own = result["per_perturbation"]["model"]
@@ -223,11 +224,6 @@ def verdict(result: dict[str, Any]) -> list[str]:
         for metric, label, sign in (("pds", "discrimination (PDS)", 1), ("mae", "error (MAE)", -1)):
             gain = sign * (np.asarray(own[metric]) - np.asarray(other[metric]))
             half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else float("nan")
-            if len(gain) < 2:
-                word = "cannot be compared by an interval (one perturbation)"
-            elif gain.mean() >= 0:
-                word = "at least as good"
-            else:
-                word = "within the interval" if gain.mean() + half >= 0 else "WORSE"
+            word = standing(float(gain.mean()), half)
             lines.append(f"{label} against {name}: {gain.mean():+.4f} ± {half:.4f}, {word}")
     return lines

@@ -8,6 +8,7 @@ from typing import Any
 from experiments import run_folder
 from experiments.perturbation.challenge import control_cells
 from experiments.perturbation.runs import read_data
+from qbmvae.perturbation import audit
 from qbmvae.perturbation.files import load_model
 from qbmvae.perturbation.scoring import scores
 from samplers.errors import InputError, nearest
@@ -52,7 +53,7 @@ def evaluate_files(
     Raises
     ------
     InputError
-        For an unknown scorer.
+        For an unknown scorer, or observed cells without controls or without others.
     """
     if scorer not in SCORERS:
         raise InputError(f"scorer {scorer!r}{nearest(scorer, SCORERS)}")
@@ -61,6 +62,9 @@ def evaluate_files(
         model = load_model(predicted)
         pert_key, control = pert_key or model.pert_key, control or model.control
         model.pert_key, model.control = pert_key, control
+        names = audit.labels(truth, pert_key, str(observed))
+        audit.require_control(names, control, pert_key, str(observed))
+        audit.require_perturbed(names, control, pert_key, str(observed))
         truth, x = model.expression(truth, str(observed))
         cells = control_cells(truth, model, str(observed))
         sizes = truth.obs[pert_key].astype(str).value_counts().drop(control).to_dict()

@@ -9,6 +9,7 @@ import pandas as pd
 
 from experiments.perturbation import plots
 from experiments.perturbation.distribution import SCORES
+from experiments.perturbation.scorer2 import SCORES_2026
 from experiments.report.page import figure_of, page, settings_sections
 from experiments.report.tables import table
 from experiments.run_folder import write_text
@@ -197,17 +198,39 @@ def runs_report(out: Path, note: str, scores: pd.DataFrame, margins: pd.DataFram
     cells = [_run_table(part, tuple(SCORES), str(run)) for run, part in known.groupby("run", sort=False)]
     against = [_margin_table(part.drop(columns="run"), str(run)) for run, part in margins.groupby("run", sort=False)]
     verdicts = margins[[c for c in margins if c.endswith(" verdict")]].to_numpy().ravel()
-    worse, total = int((verdicts == "WORSE").sum()), int((verdicts != "").sum())
-    answer = f"In {total - worse} of {total} comparisons with another predictor the model is at least as good within the interval."
+    counts = {word: int((verdicts == word).sum()) for word in ("better", "level", "worse")}
+    answer = (
+        f"In {sum(counts.values())} comparisons with another predictor that have an interval the model is better in "
+        f"{counts['better']}, level in {counts['level']} and worse in {counts['worse']}."
+    )
     sections: list[dict[str, Any]] = []
     if cells:
         sections.append({"title": "Cells as a distribution", "texts": [DISTRIBUTION], "tables": cells})
+    later = scores.dropna(subset=["pds_cosine"]) if "pds_cosine" in scores else scores.iloc[:0]
+    if len(later):
+        text = "The six metrics of cell-eval2's preset vcc2026, and what scoring one prediction took; the memory is the process's."
+        shown = [_run_table(part, SCORES_2026, str(run)) for run, part in later.groupby("run", sort=False)]
+        sections.append({"title": "Scores of the 2026 challenge", "texts": [text], "tables": shown})
     text = "The first model of each table against the others, paired by seed; positive is better for it."
     sections += [{"title": "Margins of the model", "texts": [text], "tables": against}, *settings_sections(out)]
-    lead = {"texts": [answer, note], "tables": tables}
+    lead = {"texts": [answer, *_worse(margins), note], "tables": tables}
     write_text(
         out / "report.html", page("Perturbation response over seeds", ", ".join(scores["run"].unique()), sections, lead)
     )
+
+
+def _worse(margins: pd.DataFrame) -> list[str]:
+    """Return one sentence a run that names where its model is worse than another predictor."""
+    found = []
+    for run, part in margins.groupby("run", sort=False):
+        lost = [
+            f"{'energy distance' if score == 'energy' else score.upper()} (against {', '.join(part.loc[part[f'{score} verdict'] == 'worse', 'against'])})"
+            for score in (c.removesuffix(" verdict") for c in part if c.endswith(" verdict"))
+            if (part[f"{score} verdict"] == "worse").any()
+        ]
+        if lost:
+            found.append(f"Worse, {run}: {'; '.join(lost)}.")
+    return found
 
 
 def _run_table(part: pd.DataFrame, columns: tuple[str, ...], title: str) -> Any:

@@ -28,7 +28,7 @@ from experiments.perturbation.scorer2 import scores_2026
 from experiments.perturbation.splits import Split, split
 from qbmvae import fingerprint
 from qbmvae.perturbation import audit, boltzmann
-from qbmvae.perturbation.boltzmann.options import HOWS, BoltzmannOptions
+from qbmvae.perturbation.boltzmann.options import WAYS, BoltzmannOptions
 from qbmvae.perturbation.files import load_model
 from qbmvae.perturbation.fitting import fit, training_groups
 from qbmvae.perturbation.groups import Groups
@@ -75,6 +75,7 @@ def make_split(config: TrainConfig, adata: AnnData) -> Split:
     """Return the masks of training and test cells."""
     labels = audit.labels(adata, config.pert_key, config.data)
     audit.require_control(labels, config.control, config.pert_key, config.data)
+    audit.require_perturbed(labels, config.control, config.pert_key, config.data)
     contexts = audit.labels(adata, config.context_key, config.data) if config.context_key else None
     return split(
         labels,
@@ -268,7 +269,9 @@ def _distribution(
     rows = np.flatnonzero(labels == config.control)
     train_labels = audit.labels(train[1], config.pert_key)
     predictors = controls(train[0], train_labels, x[rows], groups, model.features, config.control, config.seed)
-    hows = HOWS if isinstance(model, boltzmann.BoltzmannPerturbation) else (None,)
+    hows: tuple[str | None, ...] = (None,)
+    if isinstance(model, boltzmann.BoltzmannPerturbation):
+        hows = (*WAYS, "mixture") if model.options.how == "mixture" else WAYS
     for how in hows:
         more: dict[str, Any] = {} if how is None else {"how": how}
         predicted = model.predict(sizes, test[rows], n_control=1, seed=config.seed, **more)

@@ -19,6 +19,12 @@ from samplers.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+#: What tables over several runs show: the six metrics, and what the scoring of one prediction took.
+SCORES_2026 = (
+    "pds_cosine", "expr_mse_unbiased_capped", "de_wilcoxon_lfc_nmae", "de_wilcoxon_direction_fidelity_yield_raw",
+    "de_wilcoxon_direction_reach_raw", "de_wilcoxon_sig_jaccard", "cpu_seconds", "peak_gib",
+)  # fmt: skip
+
 
 def to_counts(adata: AnnData, totals: np.ndarray, *, seed: int = 0) -> AnnData:
     """Turn log1p-normalised cells into whole counts: expm1, scaled to totals drawn from `totals`, rounded at random.
@@ -105,7 +111,9 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
         raise MissingExtraError("cell-eval2", "perturbation") from None
     for which, cells in (("predicted", predicted), ("observed", observed)):
         audit.unique_genes(cells, which)
-        audit.require_control(audit.labels(cells, pert_key, which), control, pert_key, which)
+        names = audit.labels(cells, pert_key, which)
+        audit.require_control(names, control, pert_key, which)
+        audit.require_perturbed(names, control, pert_key, which)
     audit.match_genes(predicted, observed.var_names, "predicted", "the observed cells")
     if not np.array_equal(predicted.var_names, observed.var_names):
         predicted = predicted[:, observed.var_names]
@@ -115,9 +123,9 @@ def scores_2026(predicted: AnnData, observed: AnnData, pert_key: str, control: s
         raise InputError("observed: cell-eval2 scores counts, but X holds fractions: give raw counts")
     totals = np.asarray(observed.X.sum(axis=1)).ravel()
     genes = set(map(str, observed.var_names))
-    names = set(observed.obs[pert_key].astype(str)) - {control}
+    perturbed = set(observed.obs[pert_key].astype(str)) - {control}
     # a perturbation named after no measured gene (a drug, a construct) has no gene of its own to leave out
-    targets = {name: name if name in genes else None for name in names}
+    targets = {name: name if name in genes else None for name in perturbed}
     config = replace(cell_eval2.EvalConfig.from_preset("vcc2026"), target_gene_map=targets)
     counts = to_counts(predicted, totals[totals > 0], seed=seed)
     # its progress bars and remarks would drown the run's own lines

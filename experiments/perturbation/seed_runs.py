@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from experiments.comparison.statistics import means
+from experiments.comparison.statistics import means, standing
 from experiments.perturbation.config import TrainConfig
 from experiments.perturbation.distribution import SCORES
 from experiments.perturbation.distribution_table import CEILING
+from experiments.perturbation.scorer2 import SCORES_2026
 from qbmvae.perturbation import audit
 from samplers.errors import InputError, nearest
 
@@ -95,7 +95,7 @@ def _contexts(name: str, config: TrainConfig, each: Any) -> list[str]:
 
 
 def score_rows(run: SeedRun, metrics: Mapping[str, Any], with_controls: bool) -> Iterator[dict[str, Any]]:
-    """Yield one row a predictor of a finished run: the challenge's scores and, where they were made, the distribution's.
+    """Yield one row a predictor of a finished run: the challenges' scores and, where they were made, the distribution's.
 
     Parameters
     ----------
@@ -110,15 +110,24 @@ def score_rows(run: SeedRun, metrics: Mapping[str, Any], with_controls: bool) ->
     found = metrics.get("distribution") or {"own": "", "scores": []}
     distribution = {row["predictor"]: {s: row[s] for s in SCORES} for row in found["scores"]}
     challenge = {k: metrics["model"].get(k) for k in ("des", "pds", "mae", "overall")}
-    yield {**keys, "predictor": run.predictor, **challenge, **distribution.pop(found["own"], {})}
+    later = metrics.get("challenge_2026") or {}
+    of_2026 = {name: {k: scores[k] for k in SCORES_2026 if k in scores} for name, scores in later.items()}
+    own = distribution.pop(found["own"], {})
+    yield {**keys, "predictor": run.predictor, **challenge, **own, **of_2026.get("model", {})}
     for name in [name for name in distribution if name.startswith("model")]:
-        other, own = distribution.pop(name), run.predictor.removesuffix(")")
+        other, label = distribution.pop(name), run.predictor.removesuffix(")")
         how = name.removeprefix("model (").removesuffix(")")
-        yield {**keys, "predictor": f"{own}, {how})" if "(" in own else name, **other}
+        yield {**keys, "predictor": f"{label}, {how})" if "(" in label else name, **other}
     if not with_controls:
         return
     for name, scores in metrics["baselines"].items():
-        yield {**keys, "predictor": name, **{k: scores.get(k) for k in challenge}, **distribution.pop(name, {})}
+        yield {
+            **keys,
+            "predictor": name,
+            **{k: scores.get(k) for k in challenge},
+            **distribution.pop(name, {}),
+            **of_2026.get(name, {}),
+        }
     for name, scores in distribution.items():
         yield {**keys, "predictor": name, **scores}
 
@@ -148,7 +157,7 @@ def pooled(frame: pd.DataFrame, by: str, columns: Sequence[str]) -> pd.DataFrame
 
 def margins(frame: pd.DataFrame) -> pd.DataFrame:
     """Return by how much the first model leads each other predictor, paired by context and seed: positive is better."""
-    signs = {"pds": 1, "mae": -1} | dict.fromkeys(MARGINS, -1)
+    signs = {"des": 1, "pds": 1, "mae": -1} | dict.fromkeys(MARGINS, -1)
     rows = []
     for run, part in frame.groupby("run", sort=False):
         wide = part.set_index(["context", "seed", "predictor"])
@@ -160,9 +169,6 @@ def margins(frame: pd.DataFrame) -> pd.DataFrame:
                 rows.append(gain.reset_index().assign(run=run, against=name))
     found = pooled(pd.concat(rows), "against", list(signs)) if rows else pd.DataFrame(columns=["run", "against"])
     for metric in (c for c in signs if c in found):
-        mean, half = found[metric], found[f"{metric} +-"].fillna(0)
-        words = np.select(
-            [mean.isna(), mean >= 0, mean + half >= 0], ["", "at least as good", "within the interval"], "WORSE"
-        )
-        found[f"{metric} verdict"] = words
+        pairs = found[[metric, f"{metric} +-"]].to_numpy(float)
+        found[f"{metric} verdict"] = [standing(*pair) for pair in pairs]
     return found

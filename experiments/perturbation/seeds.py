@@ -14,6 +14,7 @@ from experiments.perturbation.config import TrainConfig
 from experiments.perturbation.distribution import SCORES
 from experiments.perturbation.report import runs_report
 from experiments.perturbation.runs import METRICS, train_run
+from experiments.perturbation.scorer2 import SCORES_2026
 from experiments.perturbation.seed_runs import expanded, margins, pooled, score_rows
 from samplers.errors import InputError
 
@@ -66,7 +67,7 @@ def run_seeds(
         rows += score_rows(run, found[run.folder], key not in seen)
         seen.add(key)
     frame = pd.DataFrame(rows)
-    scores = pooled(frame, "predictor", ["des", "pds", "mae", "overall", *SCORES])
+    scores = pooled(frame, "predictor", ["des", "pds", "mae", "overall", *SCORES, *SCORES_2026])
     gains = margins(frame)
     run_folder.write_text(out / "results.csv", frame.to_csv(index=False))
     run_folder.write_text(out / "scores.csv", scores.to_csv(index=False))
@@ -81,4 +82,4 @@ def train_entry(path: Path, config: TrainConfig) -> dict[str, Any]:
     folder = path.parents[1] / path.stem
     done = (folder / METRICS).is_file()
     metrics = run_folder.read_json(folder / METRICS) if done else train_run(config, folder)
-    return {"model": metrics["model"], "baselines": metrics["baselines"], "distribution": metrics.get("distribution")}
+    return {name: metrics.get(name) for name in ("model", "baselines", "distribution", "challenge_2026")}

@@ -35,4 +35,6 @@ PERTURBATION: tuple[tuple[str, str, str, bool | None, int], ...] = (
     ("de_wilcoxon_direction_fidelity_yield_raw", "direction, precision and recall", "the lower of precision and recall of the significant genes, called with the right sign; more is better", True, 3),
     ("de_wilcoxon_direction_reach_raw", "direction, reach", "how far down the ranked genes nine in ten have the right sign, as a share of the genes that are certain; more is better", True, 3),
     ("de_wilcoxon_sig_jaccard", "overlap of significant genes", "genes significant in both over genes significant in either; more is better", True, 3),
+    ("cpu_seconds", "CPU seconds", "what scoring one prediction took", None, 1),
+    ("peak_gib", "memory, GiB", "the most that the process held so far", None, 2),
 )  # fmt: skip

@@ -104,6 +104,10 @@ def learn_transition(
     values, labels = _checked(first, second, genes)
     for kind in kinds:
         require(kind, KINDS, "no gate")
+    if not kinds:
+        raise InputError(f"kinds is empty: name gates to look for, of {', '.join(KINDS)}")
+    if len(set(names)) != 2:
+        raise InputError(f"names are {names!r}: give each of the two conditions one of its own")
     if not 0 < held_out < 1:
         raise InputError(f"held_out={held_out}: give a share between 0 and 1")
     n = len(labels)
@@ -235,8 +239,17 @@ def _checked(first: Any, second: Any, genes: Sequence[str] | None) -> tuple[list
         raise InputError("the conditions have different genes, or the same in another order: give the same columns")
     if genes is None and frames:
         genes = [str(g) for g in frames[0].columns]
-    values = [np.asarray(x) for x in (first, second)]
-    for name, part in zip(("first", "second"), values, strict=True):
+    values = []
+    for name, given in (("first", first), ("second", second)):
+        # an AnnData or a sparse matrix is no array of numbers
+        part = (
+            np.asarray(given) if isinstance(given, np.ndarray | pd.DataFrame | list | tuple) else np.empty((), object)
+        )
+        if part.dtype.kind not in "biuf":
+            raise InputError(
+                f"{name} is a {type(given).__name__} of {part.dtype}: give an array or DataFrame of bits 0 and 1"
+            )
+        values.append(part)
         if part.ndim != 2 or len(part) < 20 or part.shape[1] < 2:
             raise InputError(f"{name} has shape {part.shape}: give (n_cells, n_genes), 20 cells and 2 genes or more")
         if not np.isin(part, (0, 1)).all():

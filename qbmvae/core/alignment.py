@@ -152,7 +152,7 @@ def fit(x: Tensor, batch: Tensor, n_batches: int, n_clusters: int | None = None,
         # as many clusters as cells lie on them: shares stay finite
         width = torch.maximum(WIDTH * nearest, 1e-4 * (x - x.mean(0)).square().sum(1).mean() + 1e-12)
         shares = assignment(x, centres, width)
-        weight, mean = _batch_means(x, batch, shares, n_batches)
+        weight, mean = batch_means(x, batch, shares, n_batches)
         trust = weight / (weight + PRIOR_CELLS)
         common = (trust.unsqueeze(-1) * mean).sum(0) / trust.sum(0).clamp(min=1e-12).unsqueeze(-1)
         offsets = trust.unsqueeze(-1) * (mean - common)
@@ -186,15 +186,25 @@ def extend(alignment: Alignment, x: Tensor, batch: Tensor, n_batches: int) -> Al
     x, batch = x[new].float(), batch[new]
     for i in range(rounds):
         shares = assignment(x, alignment.centres[i], alignment.widths[i])
-        weight, mean = _batch_means(x, batch, shares, n_batches)
+        weight, mean = batch_means(x, batch, shares, n_batches)
         trust = (weight / (weight + PRIOR_CELLS)).unsqueeze(-1)
         offsets[known:, i] = (trust * (mean - alignment.means[i]))[known:]
         x = _shifted(x, batch, shares, offsets[:, i])
     return Alignment(alignment.centres, alignment.means, alignment.widths, offsets)
 
 
-def _batch_means(x: Tensor, batch: Tensor, shares: Tensor, n_batches: int) -> tuple[Tensor, Tensor]:
-    """Return each batch's cells in each cluster, `(n_batches, n_clusters)`, and their mean, `(..., n_dimensions)`."""
+def batch_means(x: Tensor, batch: Tensor, shares: Tensor, n_batches: int) -> tuple[Tensor, Tensor]:
+    """Return each batch's cells in each cluster, `(n_batches, n_clusters)`, and their mean, `(..., n_dimensions)`.
+
+    Parameters
+    ----------
+    x, batch
+        Coordinates and batch codes of cells, `(n_cells, n_dimensions)` and `(n_cells,)`.
+    shares
+        Each cell's share in each cluster, `(n_cells, n_clusters)`.
+    n_batches
+        Number of batches; one without cells has zeros.
+    """
     weight = torch.zeros(n_batches, shares.shape[1])
     mean = torch.zeros(n_batches, shares.shape[1], x.shape[1])
     for code in batch.unique().tolist():

@@ -1,13 +1,14 @@
 r"""The default embedding: the leading axes of expression, then the code, with the batches aligned.
 
-A cell's coordinates are two blocks. The last columns are the 20 leading axes of expression space, each divided by the power
+A cell's coordinates start from two blocks. The last columns are the 20 leading axes of expression space, each divided by the power
 p of its standard deviation (the variance of the first axes would else hide the others), together of variance 1; more axes
 add noise, fewer lose types. The columns before them are the leading principal components of the code (bit probabilities
 q), together of variance :math:`w^2`: a hundredth, so that cells of equal expression are told apart by their code.
-Then every batch is moved onto the others inside soft clusters (`qbmvae.core.alignment`).
+Then every batch is moved onto the others inside soft clusters (`qbmvae.core.alignment`), and a linear map brings the
+distances between groups of cells near those of measured expression (`qbmvae.core.geometry`).
 
-Components, scales, clusters and offsets are fixed on training cells: a cell's coordinates do not depend on which other
-cells are embedded.
+Components, scales, clusters, offsets and the map are fixed on training cells: a cell's coordinates do not depend on which
+other cells are embedded.
 
 Parameters
 ----------
@@ -23,14 +24,16 @@ seed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from qbmvae.core import alignment
+from qbmvae.core import alignment, geometry
 from qbmvae.core.alignment import Alignment
-from qbmvae.core.fused.products import linear
+from qbmvae.core.csr import CsrBlock
+from qbmvae.core.fused.products import linear, mm
 
 #: Axes of expression, at most; a narrow code leaves a quarter of the columns to the code.
 AXES = 20
@@ -40,6 +43,10 @@ CODE_WEIGHT = 0.1
 SCALING = 0.3
 #: Training cells on which clusters and offsets are found, at most.
 CELLS = 20_000
+#: Training cells on which the linear map is found, at most; their expression is held dense.
+GEOMETRY_CELLS = 3_000
+#: Total counts that log-normalised expression is scaled to.
+LIBRARY = 1e4
 #: Weight of a cell's own counts in the second block, see `ExpressionSpace.expected`.
 COUNTS_WEIGHT = 4.0
 
@@ -60,12 +67,13 @@ class AlignedSpace(nn.Module):
     means: Tensor
     widths: Tensor
     offsets: Tensor
+    geometry: Tensor
 
     def __init__(self, n_latent: int):
         super().__init__()
         self.n_latent = n_latent
         self.n_code = max(n_latent - AXES, min(n_latent - 1, max(1, round(n_latent / 4))))
-        for name in ("code_mean", "code_map", "scales", "centres", "means", "widths", "offsets"):
+        for name in ("code_mean", "code_map", "scales", "centres", "means", "widths", "offsets", "geometry"):
             self.register_buffer(name, torch.zeros(0))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
@@ -135,14 +143,52 @@ class AlignedSpace(nn.Module):
     def _keep(self, found: Alignment) -> None:
         self.centres, self.means, self.widths, self.offsets = found.centres, found.means, found.widths, found.offsets
 
-    def align(self, blocks: Tensor, batch: Tensor) -> Tensor:
-        """Return aligned coordinates; unaligned ones where no alignment was fitted.
+    def fit_geometry(self, blocks: Tensor, expression: Tensor, batch: Tensor, seed: int = 0) -> None:
+        """Fix the linear map; what is not said here is as in `place`.
+
+        Parameters
+        ----------
+        blocks, batch, seed
+            Of the cells that fix it; the seed is that of k-means.
+        expression
+            Their log-normalised expression, `(n_cells, n_genes)`.
+        """
+        aligned = self.alignment.apply(blocks, batch) if len(self.offsets) else blocks
+        self.geometry = geometry.fit(aligned, expression, batch, seed)
+
+    def place(self, blocks: Tensor, batch: Tensor | None) -> Tensor:
+        """Return the coordinates of cells.
 
         Parameters
         ----------
         blocks
             What `blocks` returned.
         batch
-            Code of each cell's batch, `(n_cells,)`; an unknown one is not moved.
+            Code of each cell's batch, `(n_cells,)`; an unknown one is not moved. None moves no cell; nothing is moved where
+            no alignment was fitted.
         """
-        return self.alignment.apply(blocks, batch) if len(self.offsets) else blocks
+        x = blocks if batch is None or not len(self.offsets) else self.alignment.apply(blocks, batch)
+        return mm(x, self.geometry.cpu()) if len(self.geometry) else x
+
+
+def log_expression(counts: Sequence[Tensor | CsrBlock], likelihood: str, seed: int) -> tuple[Tensor, Tensor]:
+    """Return which cells the linear map is fixed on, and their log-normalised expression, `(n_cells, n_genes)`.
+
+    Parameters
+    ----------
+    counts
+        Of cells, in parts; with a Gaussian likelihood log-normalised already.
+    likelihood
+        Of the model.
+    seed
+        Of the choice of cells, where there are more than `GEOMETRY_CELLS`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(sum(map(len, counts)), generator=generator)[:GEOMETRY_CELLS].sort().values
+    found, start = [], 0
+    for part in counts:
+        own = rows[(rows >= start) & (rows < start + len(part))] - start
+        found.append(part.take(own.numpy()).dense() if isinstance(part, CsrBlock) else part[own.to(part.device)].cpu())
+        start += len(part)
+    x = torch.cat(found)
+    return rows, x if likelihood == "gaussian" else torch.log1p(x * (LIBRARY / x.sum(1, keepdim=True).clamp(min=1)))

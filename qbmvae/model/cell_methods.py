@@ -73,9 +73,9 @@ class CellMethods(ScviMethods):
             Cells to use: positions, a mask or names, see `qbmvae.data.selection.positions`; all by default.
         representation
             "aligned" (default): 20 leading axes of expression and, with a hundredth of their variance, the principal
-            components of the code, the batches moved onto each other, see `qbmvae.model.aligned_space`. "expression": each gene's
-            expected rate given the cell's code and counts, with the covariates averaged out, see
-            `qbmvae.model.expression_space`; on the principal components of the decoded expression of training cells.
+            components of the code, batches moved onto each other, distances between groups near measured ones, see
+            `qbmvae.model.aligned_space`. "expression": each gene's expected rate given the cell's code and counts, with the
+            covariates averaged out, on the principal components of training cells, see `qbmvae.model.expression_space`.
             "denoised": the same of the code alone. Of the code itself: "probabilities" q, "logits", "bits" (q > 1/2, in
             {0, 1}) and "arcsine" :math:`2 \arcsin \sqrt{q}` (the Fisher-Rao coordinates of a Bernoulli). A continuous
             prior has the first four; its "probabilities" are the posterior's location.

@@ -18,7 +18,7 @@ from qbmvae.core.vae import VAE
 from qbmvae.core.workers import in_order, threads
 from qbmvae.data import embedding_writer
 from qbmvae.model import expression_space
-from qbmvae.model.aligned_space import COUNTS_WEIGHT, AlignedSpace
+from qbmvae.model.aligned_space import COUNTS_WEIGHT, AlignedSpace, log_expression
 from qbmvae.model.expression_space import ExpressionSpace
 from qbmvae.model.module import QBMVAEModule
 from samplers.errors import InputError, require
@@ -125,7 +125,13 @@ def stream(module: QBMVAEModule, parts: Parts, wanted: Wanted) -> Iterator[tuple
         yield from ((parameters, wanted.kept[:, : wanted.width]) for parameters, _ in parts())
     elif chosen == "aligned":
         aligned = module.aligned if module.aligned.fitted else fitted_space(module, parts, align=wanted.align)
-        yield from ((p, x.numpy()) for p, _, x in _blocks(module, parts, aligned, wanted.align))
+
+        def placed(code: Tensor, batch: Batch | None, x: Tensor) -> Tensor:
+            moved = None if batch is None or not wanted.align else batch.covariates.categories[0]
+            return aligned.place(aligned.blocks(code, x), moved)
+
+        found = _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes, placed)
+        yield from ((p, x.numpy()) for p, _, _, x in found)
     elif chosen in IN_EXPRESSION_SPACE:
         yield from ((p, x.numpy()[:, : wanted.width]) for p, _, _, x in _coordinates(module, parts, chosen))
     else:
@@ -219,15 +225,20 @@ def fitted_space(
     """
     aligned = AlignedSpace(module.n_latent)
     found = [
-        (code, x, None if batch is None else batch.covariates.categories[0].cpu())
+        (code, x, batch)
         for _, code, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes)
     ]
     code, coordinates = torch.cat([c for c, _, _ in found]), torch.cat([x for _, x, _ in found])
     aligned.fit_blocks(code, coordinates)
     n_batches = n_batches or module.n_batch
-    batches = [codes for _, _, codes in found if codes is not None]
-    if align and n_batches > 1 and batches:
-        aligned.fit_alignment(aligned.blocks(code, coordinates), torch.cat(batches), n_batches, seed)
+    cells = [batch for _, _, batch in found if batch is not None]
+    if not cells:
+        return aligned
+    codes, blocks = torch.cat([b.covariates.categories[0].cpu() for b in cells]), aligned.blocks(code, coordinates)
+    if align and n_batches > 1:
+        aligned.fit_alignment(blocks, codes, n_batches, seed)
+    rows, expression = log_expression([b.x for b in cells], module.vae.gene_likelihood, seed)
+    aligned.fit_geometry(blocks[rows], expression, codes[rows], seed)
     return aligned
 
 
@@ -252,26 +263,14 @@ def fix_space(module: QBMVAEModule, parts: Parts, align: bool, seed: int) -> Non
 @torch.inference_mode()
 def fix_new_batches(module: QBMVAEModule, parts: Parts) -> None:
     """Find where the batches that the reference has not seen lie, on these cells; everything else stays."""
+    aligned = module.aligned
     found = [
-        (x, batch.covariates.categories[0].cpu())
-        for _, batch, x in _blocks(module, parts, module.aligned)
+        (aligned.blocks(code, x), batch.covariates.categories[0].cpu())
+        for _, code, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes)
         if batch is not None
     ]
     blocks, batch = (torch.cat(part) for part in zip(*found, strict=True))
-    module.aligned.extend_alignment(blocks, batch, module.n_batch)
-
-
-def _blocks(
-    module: QBMVAEModule, parts: Parts, aligned: AlignedSpace, align: bool = False
-) -> Iterator[tuple[Tensor, Batch | None, Tensor]]:
-    """Yield the posterior's parameters of a part of the cells, the part, and its two blocks, aligned where asked for."""
-
-    def finish(code: Tensor, batch: Batch | None, x: Tensor) -> Tensor:
-        blocks = aligned.blocks(code, x)
-        return blocks if batch is None or not align else aligned.align(blocks, batch.covariates.categories[0])
-
-    found = _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes, finish)
-    yield from ((parameters, batch, x) for parameters, _, batch, x in found)
+    aligned.extend_alignment(blocks, batch, module.n_batch)
 
 
 def _coordinates(

@@ -68,6 +68,25 @@ def require_control(names: np.ndarray, control: str, pert_key: str, which: str =
         )
 
 
+def require_perturbed(names: np.ndarray, control: str, pert_key: str, which: str = "data") -> None:
+    """Raise InputError where no cell carries another label than that of the controls.
+
+    Parameters
+    ----------
+    names
+        Perturbation of each cell.
+    control
+        Label of the controls.
+
+    Raises
+    ------
+    InputError
+        Where there are none.
+    """
+    if (names == control).all():
+        raise InputError(f"{which}: every cell of obs[{pert_key!r}] is {control!r}: there is no perturbation beside it")
+
+
 def log_normalised(
     adata: AnnData, which: str = "data", *, target_sum: float | None = None
 ) -> sp.csr_matrix | np.ndarray:

@@ -158,6 +158,7 @@ def fit(
         torch.manual_seed(seed)
         labels = audit.labels(adata, pert_key)
         audit.require_control(labels, control, pert_key)
+        audit.require_perturbed(labels, control, pert_key)
         audit.match_genes(adata, adata.var_names)
         target_sum = audit.median_total(adata)
         x = audit.log_normalised(adata, target_sum=target_sum)

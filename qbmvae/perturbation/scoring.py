@@ -67,6 +67,7 @@ def screen(
     """
     names = audit.labels(adata, pert_key, which)
     audit.require_control(names, control, pert_key, which)
+    audit.require_perturbed(names, control, pert_key, which)
     x = audit.log_normalised(adata, which)
     unique, inverse = np.unique(names, return_inverse=True)
     order = np.argsort(inverse, kind="stable")
@@ -75,8 +76,6 @@ def screen(
     control_rows = rows.pop(str(control))
     if n_control is not None and n_control < control_rows.size:
         control_rows = np.sort(np.random.default_rng(seed).choice(control_rows, n_control, replace=False))
-    if not rows:
-        raise InputError(f"{which}: every cell of obs[{pert_key!r}] is {control!r}: there is no perturbation to score")
     means = np.stack([_mean(x[part]) for part in rows.values()])
     return Screen(x, rows, control_rows, np.array(list(rows)), means, _mean(x[control_rows]))
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from qbmvae.perturbation import audit
-from qbmvae.perturbation.boltzmann.choice import chosen
+from qbmvae.perturbation.boltzmann.choice import chosen, validated
 from qbmvae.perturbation.boltzmann.conditions import reduced
 from qbmvae.perturbation.boltzmann.counts import count_matrix
 from qbmvae.perturbation.boltzmann.gaussian import fit_gaussian
@@ -55,8 +55,8 @@ def fit(
     options
         See `BoltzmannOptions`.
     context_key
-        Column of obs with replicates, patients or cell lines: shifts of the mean are taken within each, and cells are made
-        by transport unless `options.how` says otherwise.
+        Column of obs with replicates, patients or cell lines: shifts of the mean are taken within each, and the ways of
+        making cells are validated on contexts left out, unless `options.how` names one.
     separator
         Joins the names of a combination's parts.
     seed
@@ -67,13 +67,14 @@ def fit(
     Raises
     ------
     InputError
-        No control cells, a perturbation without features, X without counts.
+        No control cells or no others, a perturbation without features, X without counts.
     """
     from qbmvae import QBMVAE
 
     options = options or BoltzmannOptions()
     labels = audit.labels(adata, pert_key)
     audit.require_control(labels, control, pert_key)
+    audit.require_perturbed(labels, control, pert_key)
     audit.unique_genes(adata)
     counts = count_matrix(adata)
     target_sum = audit.median_total(counts) or 1.0
@@ -122,9 +123,39 @@ def fit(
         vae, machine, conditions, shift, genes, pert_key, control, target_sum, options, seed, history, notes
     )
     if options.how is None:
-        # controls of a context that training did not see can only be moved
-        energy = chosen(model, counts, labels, seed) if context_key is None else {}
-        how = min(energy, key=lambda name: energy[name]) if energy else "transport"
-        notes["how"] = {"chosen": how, **energy}
-        model.options = replace(options, how=how)
+        model.options, notes["how"] = _ways(model, adata, labels, context_key, epochs, separator, report)
     return model
+
+
+def _ways(
+    model: BoltzmannPerturbation,
+    adata: AnnData,
+    labels: np.ndarray,
+    context_key: str | None,
+    epochs: int,
+    separator: str,
+    report: Callable[[dict[str, Any]], None] | None,
+) -> tuple[BoltzmannOptions, dict[str, Any]]:
+    """Return the options of a model with the ways of making cells that suit it, and what they were chosen by."""
+    options, counts = model.options, count_matrix(adata)
+    if options.shares is not None:
+        return replace(options, how="mixture"), {"chosen": "mixture"}
+    if context_key is None:
+        energy = chosen(model, counts, labels, model.seed)
+        how = min(energy, key=lambda name: energy[name]) if energy else "transport"
+        return replace(options, how=how), {"chosen": how, "energy": energy}
+    smaller = replace(options, how="transport", epochs=-(-epochs // 2), steps=-(-options.steps // 2))
+
+    def refit(mask: np.ndarray) -> BoltzmannPerturbation:
+        table = model.features if model.features.kind != "one-hot" else None
+        more: dict[str, Any] = {"features": table, "context_key": context_key, "separator": separator}
+        more |= {"pert_key": model.pert_key, "control": model.control, "seed": model.seed}
+        say = report and (lambda row: report({**row, "stage": f"validation, {row['stage']}"}))
+        return fit(adata[mask], options=smaller, report=say, **more)
+
+    contexts = audit.labels(adata, context_key)
+    found = validated(refit, counts, labels, contexts, model.control, options.folds, model.seed)
+    shares = found.get("shares") or {"transport": 1.0}
+    if len(shares) == 1:
+        return replace(options, how=next(iter(shares))), {"chosen": next(iter(shares)), **found}
+    return replace(options, how="mixture", shares=shares), {"chosen": "mixture", **found}

@@ -19,6 +19,7 @@ from qbmvae.perturbation.boltzmann.counts import count_matrix, normalised
 from qbmvae.perturbation.boltzmann.gaussian import ConditionalGaussian
 from qbmvae.perturbation.boltzmann.machine import ConditionalMachine
 from qbmvae.perturbation.boltzmann.mean_shift import MeanShift
+from qbmvae.perturbation.boltzmann.mixture import mixed
 from qbmvae.perturbation.boltzmann.options import HOWS, KIND, MEANS, BoltzmannOptions
 from qbmvae.perturbation.boltzmann.source import Source, encoded, spread
 from qbmvae.perturbation.features import Features
@@ -149,7 +150,7 @@ class BoltzmannPerturbation:
         seed
             Of everything drawn.
         how
-            "generate" or "transport"; the model's option by default.
+            "generate", "transport", "shift" or "mixture", see `BoltzmannOptions`; the model's option by default.
         dose
             Factor on the shift of the fields and of the mean: between 0 and 1 interpolates, above 1 extrapolates.
         clamp
@@ -157,7 +158,7 @@ class BoltzmannPerturbation:
         mean
             "ridge": rates are multiplied, gene by gene, so that the cells' mean expression is that of the controls plus
             the shift that ridge regression on the features predicts. "decoder": the decoder's mean stays. By default the
-            model's option, else "ridge" for transport and "decoder" for generate.
+            model's option, else "decoder" for generate and "ridge" for the others.
         n_control
             Control cells in the answer; all by default.
 
@@ -174,11 +175,17 @@ class BoltzmannPerturbation:
         """
         import anndata as ad
 
-        how = how or self.options.how or ""
-        mean = mean or self.options.mean or ("ridge" if how == "transport" else "decoder")
-        one_of("how", how, HOWS)
-        one_of("mean", mean, MEANS)
+        how = one_of("how", how or self.options.how or "", HOWS)
+        mean = mean or self.options.mean
         number("dose", dose)
+        if how == "mixture":
+            if self.options.shares is None:
+                raise InputError(
+                    "this model has no shares for a mixture: fit it with a context column, or with options.shares"
+                )
+            shares = self.options.shares
+            return mixed(self.predict, n_cells, controls, shares, n_control, seed, dose=dose, clamp=clamp, mean=mean)
+        mean = one_of("mean", mean or ("decoder" if how == "generate" else "ridge"), MEANS)
         rng, labels = np.random.default_rng(seed), list(n_cells)
         cells = self.counts(controls, "controls")
         totals = np.asarray(cells.X.sum(1)).ravel()
@@ -187,10 +194,11 @@ class BoltzmannPerturbation:
             raise InputError("controls: no cell holds a count")
         sizes = [int(n_cells[name]) for name in labels]
         rows = usable[spread(len(usable), sum(sizes), rng)]
-        start = np.zeros((len(rows), self.machine.n), np.uint8)
-        if how == "transport":
+        start, is_moved = np.zeros((len(rows), self.machine.n), np.uint8), how != "generate"
+        if is_moved:
             start = self._drawn(self.encode(cells, "controls")[rows], rng)
-        wanted = Wanted(sizes, how, start, dose)
+        # a shift leaves the bits as transport at dose 0 does
+        wanted = Wanted(sizes, "transport" if is_moved else how, start, 0.0 if how == "shift" else dose)
         free = self.codes(labels, wanted, rng)
         bits = self.codes(labels, replace(wanted, clamp=clamp), rng) if clamp else free
         shifts = dose * self.shift(self.conditions.rows(labels))
@@ -198,7 +206,7 @@ class BoltzmannPerturbation:
         base = source.normalised(usable).mean(0)
         blocks = []
         for shift, part in zip(shifts, np.split(np.arange(len(rows)), np.cumsum(sizes)[:-1]), strict=True):
-            own = start[part] if how == "transport" else None
+            own = start[part] if is_moved else None
             # a dose of 0 leaves transported cells as they are
             is_still = mean == "decoder" or (own is not None and not shift.any() and (free[part] == own).all())
             target = None if is_still else base + shift

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from samplers.checks import one_of, positive
+from samplers.checks import integer, one_of, positive, share
 from samplers.errors import InputError, nearest
 
 KIND = "boltzmann"
 #: Presets of this kind, and their own options.
 KINDS: dict[str, dict[str, str]] = {KIND: {}, "gaussian": {"latent": "gaussian"}}
-HOWS = ("generate", "transport")
+#: Ways of making cells, and what may be asked for.
+WAYS = ("generate", "transport", "shift")
+HOWS = (*WAYS, "mixture")
 MEANS = ("ridge", "decoder")
 LATENTS = ("bits", "gaussian")
 CHOICES = {"how": HOWS, "mean": MEANS, "latent": LATENTS}
@@ -38,8 +40,14 @@ class BoltzmannOptions:
         Of the machine's fit, see `training.train`.
     how
         "generate" draws cells from p(z | c); "transport" moves the bits and counts of control cells, each with its own
-        noise. By default the way whose cells are nearer to training cells (energy distance), and transport where a context
-        column says that controls of another context may come.
+        noise; "shift" leaves the bits and moves the counts; "mixture" makes each `shares` of the cells. By default, the way
+        whose cells are nearest to training cells (energy distance); where a context column says that controls of another
+        context may come, the mixture that is nearest on training contexts which a fit has not seen.
+    shares
+        Way to its share in a mixture; validated by default.
+    folds
+        Contexts that are left out, one after the other, to validate the shares; each costs another fit of half the steps.
+        With 0, cells of other contexts are made by transport.
     mean
         "ridge" makes the cells' mean expression that of the controls plus the shift which ridge regression on the features
         predicts; "decoder" leaves it to the machine and the decoder. By default "ridge" for transport, "decoder" else.
@@ -60,6 +68,8 @@ class BoltzmannOptions:
     n_sweeps: int = 2
     shift_scale: float = 1.0
     how: str | None = None
+    shares: dict[str, float] | None = None
+    folds: int = 3
     mean: str | None = None
     transport_sweeps: int = 5
 
@@ -67,8 +77,18 @@ class BoltzmannOptions:
         for name, value in vars(self).items():
             if name == "latent" or (name in CHOICES and value is not None):
                 one_of(name, value, CHOICES[name])
-            elif value is not None:
+            elif name == "folds":
+                integer(name, value, least=0)
+            elif name != "shares" and value is not None:
                 positive(name, value)
+        if self.shares is not None and not isinstance(self.shares, Mapping):
+            raise InputError(f"shares must be a mapping of ways to shares, not {self.shares!r}")
+        for way, part in (self.shares or {}).items():
+            share(f"the share of {one_of('a way in shares', way, WAYS)!r}", part)
+        if self.shares is not None and abs(sum(self.shares.values()) - 1) > 1e-6:
+            raise InputError(f"shares of ways must add up to 1, not {sum(self.shares.values()):g}")
+        if self.how == "mixture" and self.shares is None:
+            raise InputError("how='mixture' wants shares, such as {'generate': 0.5, 'transport': 0.5}")
 
     @property
     def width(self) -> int:

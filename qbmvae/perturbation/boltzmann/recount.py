@@ -11,7 +11,7 @@ import torch
 from qbmvae.core.networks import Covariates
 
 #: Rounds of a calibration, and the largest change of a log rate.
-ROUNDS, LARGEST = 6, 5.0
+ROUNDS, LARGEST = 4, 5.0
 #: Values that are held at once.
 VALUES = 4_000_000
 
@@ -114,3 +114,38 @@ def calibration(
         log_factor += np.log(np.expm1(np.maximum(target, 0.0)) + floor) - np.log(np.expm1(found.mean(0)) + floor)
         log_factor = np.clip(log_factor, -LARGEST, LARGEST)
     return np.exp(log_factor)
+
+
+def settled(
+    x: np.ndarray, weights: np.ndarray, scale: np.ndarray, target: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return counts with the few molecules added or taken that bring the cells' mean expression to `target`.
+
+    A draw's mean scatters by the cells' spread over the root of their number. Molecules are taken from those that there are,
+    and added in proportion to `weights`, by systematic sampling over the cells in random order.
+
+    Parameters
+    ----------
+    x
+        Counts, `(n_cells, n_genes)`.
+    weights
+        Expected counts, of the same shape.
+    scale
+        What a cell's counts are multiplied by in its expression log1p(scale x), `(n_cells,)`.
+    target
+        Mean expression, `(n_genes,)`.
+    rng
+        The generator.
+    """
+    order, scale = rng.permutation(len(x)), scale[:, None]
+    now = np.log1p(scale * x)
+    gap = target - now.mean(0)
+    step = np.where(gap > 0, np.log1p(scale * (x + 1)) - now, now - np.log1p(scale * np.maximum(x - 1, 0)))
+    share = np.where(gap > 0, weights, x)
+    total = np.maximum(share.sum(0), 1e-12)
+    one = np.maximum((share * step).sum(0) / total / len(x), 1e-12)
+    wanted = np.minimum(np.abs(gap) / one, np.where(gap > 0, np.inf, total))
+    along = np.floor(np.cumsum(share[order], 0) * (wanted / total) + 0.5)
+    moved = np.empty_like(x)
+    moved[order] = np.diff(along, axis=0, prepend=0.0)
+    return np.maximum(x + np.sign(gap) * moved, 0.0)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+#: Rounds in which single molecules bring a draw's mean to what was asked.
+SETTLED = 2
+
+
 class Source(NamedTuple):
     """Control cells from whose counts `(n_cells, n_genes)` and totals predicted cells are made.
 
@@ -63,7 +67,7 @@ class Source(NamedTuple):
         # genes without a count in training are not in the VAE, and stay 0 or as they are
         known = pd.Index(self.genes).get_indexer(self.vae.get_var_names())
 
-        def maker(at: np.ndarray, z: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+        def maker(at: np.ndarray, z: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], recount.Rates]:
             after = recount.rates(module, z[at], self.totals[rows[at]])
             x = None if own is None else np.asarray(self.counts[rows[at]].todense())
             before = None if own is None else recount.rates(module, own[at], self.totals[rows[at]])
@@ -79,16 +83,23 @@ class Source(NamedTuple):
                 )
                 return out
 
-            return make
+            return make, after
 
         if not len(rows):
             return sp.csr_matrix((0, len(self.genes)), dtype=np.float32)
         factor, most = np.ones(len(known)), max(1, recount.VALUES // len(self.genes))
         if target is not None:
-            make = maker(np.arange(min(len(rows), most)), free, seed)
+            make, _ = maker(np.arange(min(len(rows), most)), free)
             factor = recount.calibration(make, lambda x: normalised(x, self.target_sum)[:, known], target[known])
-        parts = np.array_split(np.arange(len(rows)), -(-len(rows) // most))
-        return sp.vstack([sp.csr_matrix(maker(at, bits, seed)(factor)) for at in parts], format="csr")
+        is_free, blocks = np.array_equal(free, bits), []
+        for at in np.array_split(np.arange(len(rows)), -(-len(rows) // most)):
+            make, after = maker(at, bits)
+            x = make(factor)
+            for k in range(SETTLED if target is not None and is_free else 0):
+                rng, scale = np.random.default_rng([seed, int(at[0]), k]), self.target_sum / np.maximum(x.sum(1), 1e-12)
+                x[:, known] = recount.settled(x[:, known], after.mean, scale, target[known], rng)
+            blocks.append(sp.csr_matrix(x))
+        return sp.vstack(blocks, format="csr")
 
 
 def spread(n: int, wanted: int, rng: np.random.Generator) -> np.ndarray:

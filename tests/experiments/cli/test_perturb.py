@@ -135,6 +135,7 @@ def test_contexts_and_resumption(folder, tmp_path, monkeypatch):
         (["--pert-key", "target"], "no column 'target'; nearest: 'target_gene'"),
         (["--features", "wanted.csv"], "no features"),
         (["--preset", "prototyp"], "nearest: 'prototype'"),
+        (["--preset", "boltzman"], "nearest: 'boltzmann'"),
         (["--set", "n_qubit=3"], "no option 'n_qubit'"),
         (["--backbone", "state-dir"], "no directory"),
         (["--holdout", "context"], "give --context-key"),
@@ -209,9 +210,29 @@ def test_the_conditional_machine(tmp_path, monkeypatch, capsys):
     assert 0 <= metrics["pds"] <= 1 and "Cells as a distribution" in (out / "report.html").read_text()
     (tmp_path / "wanted.csv").write_text("target_gene,n_cells\nP0,5\nP0+P1,4\n")
     words = ["--perturbations", tmp_path / "wanted.csv", "--out", tmp_path / "p.h5ad", "--n-control", "3", "--quiet"]
-    for more in ([], ["--how", "transport"], ["--dose", "0.5", "--clamp", "2=1"]):
+    for more in ([], ["--how", "transport"], ["--how", "shift"], ["--dose", "0.5", "--clamp", "2=1"]):
         assert run(monkeypatch, "predict", out, *words, *more) == 0
+    controls = adata[(adata.obs["target_gene"] == "non-targeting").to_numpy()].copy()
+    controls.write_h5ad(tmp_path / "controls.h5ad")
+    adata.obs = adata.obs[["responds"]]
+    adata.write_h5ad(tmp_path / "unlabelled.h5ad")
+    (tmp_path / "numbers.csv").write_text("gene,cells\nP0,5\n")
+    wrong = [
+        (["predict", out, *words, "--how", "mixture"], "no shares for a mixture"),
+        (
+            ["predict", out, "--perturbations", tmp_path / "numbers.csv", *words[2:]],
+            "no column n_cells; nearest: 'cells'",
+        ),
+        (["evaluate", out, tmp_path / "controls.h5ad"], "there is no perturbation beside it"),
+        (["evaluate", out, tmp_path / "controls.h5ad", "--scorer", "cell-eval2"], "there is no perturbation beside it"),
+        (["evaluate", out, tmp_path / "unlabelled.h5ad"], "no column 'target_gene'"),
+        (["train", tmp_path / "controls.h5ad", *arguments[1:3], "--out", tmp_path / "no"], "no perturbation beside it"),
+    ]
+    for line, text in wrong:
+        capsys.readouterr()
+        assert run(monkeypatch, *line) == 2 and text in capsys.readouterr().err
     assert run(monkeypatch, "predict", out, *words, "--clamp", "2") == 2
+    capsys.readouterr()
     assert run(monkeypatch, "evaluate", out, tmp_path / "screen.h5ad", "--json") == 0
     assert 0 <= json.loads(capsys.readouterr().out)["des"] <= 1
     assert run(monkeypatch, "train", *arguments[:3], "--out", tmp_path / "no", "--set", "n_qubits=3") == 2

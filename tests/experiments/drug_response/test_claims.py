@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.drug_response.claims import claims, differences, interval, reach, roughness, summary
+from experiments.drug_response.claims import METRICS, _row, claims, differences, interval, reach, roughness, summary
+from experiments.drug_response.report import as_markdown
 
 
 def results(reduction: float, seeds: int = 5) -> pd.DataFrame:
@@ -76,3 +77,33 @@ def test_curves():
 def test_summary_is_sorted_by_error():
     table = summary(results(0.3))
     assert list(table["model"]) == ["quantum", "twin"] * 2 and list(table["n_train"]) == [50, 50, 5000, 5000]
+
+
+def test_headings_are_words():
+    columns = [
+        *METRICS,
+        "n_train",
+        "model",
+        "lower_by_percent",
+        "pearson_within_drug_gain_low",
+        "mse_high",
+        "cpu_seconds",
+    ]
+    printed = as_markdown(pd.DataFrame([dict.fromkeys(columns, 1.0)]))
+    assert "_" not in printed and "training pairs" in printed and "gain, Pearson within drugs, low" in printed
+
+
+@pytest.mark.parametrize(
+    ("values", "above", "below", "verdict"),
+    [
+        ([2.0, 2.1, 2.2], 1, None, "holds"),
+        ([0.0, 0.1, 0.2], 1, None, "does not hold"),
+        ([0.0, 1.0, 2.0], 1, None, "open: the interval contains the threshold"),
+        ([0.0, 0.1, 0.2], None, 1, "holds"),
+        ([2.0, 2.1, 2.2], None, 1, "does not hold"),
+        ([0.0, 1.0, 2.0], None, 1, "open: the interval contains the threshold"),
+        ([2.0], 1, None, "open: fewer than two values"),
+    ],
+)
+def test_verdicts_of_both_directions(values, above, below, verdict):
+    assert _row("", "", values, above=above, below=below)["verdict"] == verdict

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments.perturbation import seeds as room
+from experiments.perturbation.report import _worse
 from experiments.perturbation.seed_runs import expanded, margins, pooled
 from experiments.perturbation.seeds import run_seeds
 from experiments.perturbation.synthetic import bimodal_screen, synthetic_screen
@@ -85,6 +87,12 @@ def test_presets_and_contexts_make_one_table(settings, tmp_path):
     assert np.isfinite(
         scores.loc["model (boltzmann)", ["des", "mae", "mmd", "two_sample", "energy +-"]].astype(float)
     ).all()
+    if find_spec("cell_eval2"):
+        later = scores.loc[
+            ["model (boltzmann)", "ridge on features"], ["pds_cosine", "de_wilcoxon_sig_jaccard", "cpu_seconds"]
+        ]
+        assert np.isfinite(later.astype(float)).all(axis=None)
+        assert "Scores of the 2026 challenge" in (tmp_path / "report.html").read_text()
     results = pd.read_csv(tmp_path / "results.csv")
     assert set(results["context"]) == {"d0", "d2"} and not results.duplicated(["context", "predictor"]).any()
     found = pd.read_csv(tmp_path / "margins.csv").set_index("against")
@@ -112,7 +120,18 @@ def test_intervals_are_over_contexts_where_there_are_several():
     assert found["mae +-"][0] == pytest.approx(12.706 * np.sqrt(2) / np.sqrt(2), rel=1e-4)
     gain = margins(frame)
     assert gain[["mae", "energy", "mmd"]].to_numpy().tolist() == [[pytest.approx(1), 1, 0]]
-    assert gain["energy verdict"].tolist() == ["at least as good"]
+    assert gain["energy verdict"].tolist() == ["better"]
+
+
+def test_the_report_names_where_the_model_is_worse():
+    frame = pd.DataFrame(
+        {"run": "r", "predictor": ["a", "b", "c"] * 3, "context": "", "seed": [0, 0, 0, 1, 1, 1, 2, 2, 2]}
+        | {"energy": [1.0, 0.5, 2, 1.1, 0.6, 2, 1.0, 0.5, 2.1], "mae": [1.0, 1.1, 3, 1, 0.9, 3, 1, 1.05, 3]}
+    )
+    gain = margins(frame).set_index("against")
+    assert gain["energy verdict"].to_dict() == {"b": "worse", "c": "better"}
+    assert gain["mae verdict"].to_dict() == {"b": "level", "c": "better"}
+    assert _worse(gain.reset_index()) == ["Worse, r: energy distance (against b)."]
 
 
 def test_bad_runs_are_named(settings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -154,6 +155,10 @@ def test_correlation_differences_see_pairs_but_no_direction():
         (lambda x: learn_transition(x, x[:, :3]), "6 and 3 genes"),
         (lambda x: learn_transition(x * 2, x), r"first\[\d+, \d+\] is 2: bits are 0 or 1"),
         (lambda x: learn_transition(x[:5], x), "20 cells"),
+        (lambda x: learn_transition(x, ad.AnnData(x.astype(float))), "second is a AnnData of object: give an array"),
+        (lambda x: learn_transition(x.astype(str), x), "first is a ndarray of <U3: give an array"),
+        (lambda x: learn_transition(x, x, kinds=()), "kinds is empty: name gates to look for, of cx, open, cry"),
+        (lambda x: learn_transition(x, x, names=("a", "a")), "each of the two conditions one of its own"),
         (lambda x: learn_transition(x, x, kinds=("crz",)), "no gate 'crz'"),
         (lambda x: learn_transition(x, x, genes=["a"]), "6 different names"),
         (lambda x: learn_transition(x, x, held_out=0), "between 0 and 1"),

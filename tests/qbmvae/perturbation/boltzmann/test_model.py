@@ -49,7 +49,8 @@ def test_a_mean_shift_fails_where_the_machine_does_not(screen, model):
     # 200 cells a side: one draw has a standard deviation of .03
     assert accuracy["machine"] < max(accuracy[CEILING], 0.5) + 0.07
     # half of the cells respond: moving control cells is worse, and the fit has found that
-    assert model.options.how == "generate" and model.notes["how"]["generate"] < model.notes["how"]["transport"]
+    energy = model.notes["how"]["energy"]
+    assert model.options.how == "generate" and min(energy, key=energy.get) == "generate"
     mmd = table.groupby("predictor")["mmd"].mean()
     assert mmd["machine"] < mmd["mean shift"] and mmd["machine"] < mmd["no change"] / 3
 
@@ -91,8 +92,17 @@ def test_transport_moves_cells_and_leaves_controls_alone(screen, model):
     own = (np.random.default_rng(1).random(q.shape) < q).astype(np.uint8)
     np.testing.assert_array_equal(model.codes(["non-targeting"], Wanted([n], "transport", own), rng), own)
     moved = model.codes(["P1"], Wanted([n], "transport", own), rng)
-    # fewer than the .6 that respond: a cell moves by its own noise only, and the states lie far apart
-    assert (moved != own).any(1).mean() > 0.15
+    # A bit flips where its own uniform number lies between its chances to be on before and after, and as long as none has
+    # flipped, the chances are those of the start: a cell stays with the product of its bits' chances to stay. The couplings
+    # hold each bit where its neighbours are, so that this is less than the .6 of the cells that respond.
+    pushed = own @ model.machine.couplings
+    shifted = model.machine.fields(model.conditions.rows(["P1"]))[0]
+    before, after = (1 / (1 + np.exp(-(pushed + fields))) for fields in (model.machine.bias, shifted))
+    off, on = np.maximum(before - after, 0) / before, np.maximum(after - before, 0) / (1 - before)
+    expected = 1 - np.prod(1 - np.where(own, off, on), axis=1)
+    error = np.sqrt((expected * (1 - expected)).sum()) / n
+    assert abs((moved != own).any(1).mean() - expected.mean()) < 4 * error
+    assert 0.05 < expected.mean() < share["P1"]
     still = model.predict({"P1": n}, base, how="transport", dose=0.0, n_control=0, seed=0)
     # every control cell once, in another order, its counts as they were
     found, expected = (np.sort(x.toarray().view([("", np.float32)] * base.n_vars).ravel()) for x in (still.X, base.X))

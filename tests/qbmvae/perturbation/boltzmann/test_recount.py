@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
-from qbmvae.perturbation.boltzmann.recount import Rates, calibration, drawn, moved
+from qbmvae.perturbation.boltzmann.recount import Rates, calibration, drawn, moved, settled
 
 N = 40_000
 
@@ -45,3 +47,19 @@ def test_a_calibrated_mean_is_reached():
     make = lambda factor: drawn(rates.times(factor), np.random.default_rng(1))  # noqa: E731
     factor = calibration(make, np.log1p, target)
     assert np.abs(np.log1p(make(factor)).mean(0) - target).max() < 0.1
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 10_000), st.integers(5, 60), st.floats(0.8, 1.25))
+def test_settled_draws_have_the_mean_that_was_asked(seed, n, change):
+    rng = np.random.default_rng(seed)
+    rate = np.exp(rng.normal(0, 1, (n, 8)))
+    x, scale = rng.poisson(rate).astype(np.float32), rng.uniform(0.5, 2, n)
+    expected = np.log1p(scale[:, None] * x).mean(0) * change
+    found = settled(settled(x, rate, scale, expected, rng), rate, scale, expected, rng)
+    assert (found >= 0).all() and (found == np.round(found)).all()
+    # one molecule in one cell changes the mean by log(1 + scale) / n at most; two rounds come within three of them
+    gap = np.abs(np.log1p(scale[:, None] * found).mean(0) - expected)
+    assert (gap < 3 * np.log1p(2) / n).all()
+    same = settled(x, rate, scale, np.log1p(scale[:, None] * x).mean(0), rng)
+    np.testing.assert_array_equal(same, x)
