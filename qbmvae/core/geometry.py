@@ -86,7 +86,8 @@ def least_weight(y: Tensor, part: Tensor, components: Tensor, batch: Tensor, see
     size = shares.sum(0).double()
     centre = [shares.T.double() @ x.double() / size.unsqueeze(1) for x in (y, part)]
     near, added = (torch.cdist(c, c).square() for c in centre)
-    measured = torch.cdist(*2 * [_consensus(components.float(), batch, shares).double()])
+    place = _consensus(components.float(), batch, shares).double()
+    measured = torch.cdist(place, place)
     for weight in WEIGHTS:
         if agreement((near + weight**2 * added).sqrt(), measured, size) >= AGREEMENT:
             break
