@@ -80,10 +80,11 @@ class AlignedSpace(nn.Module):
         # the number of clusters follows from the training cells; a model of an earlier version has none of this
         if prefix + "code_mean" not in state_dict:
             return
+        # what the version that saved the model did not know is empty
+        saved = {prefix + name: torch.zeros(0) for name in self._buffers} | state_dict
         for name in self._buffers:
-            if prefix + name in state_dict:
-                setattr(self, name, torch.zeros_like(state_dict[prefix + name], device=self.code_mean.device))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+            setattr(self, name, torch.zeros_like(saved[prefix + name], device=self.code_mean.device))
+        super()._load_from_state_dict(saved, prefix, *args, **kwargs)
 
     @property
     def n_axes(self) -> int:

@@ -162,6 +162,20 @@ def test_the_same_seed_gives_the_same_alignment():
     np.testing.assert_array_equal(*found)
 
 
+def test_a_model_saved_before_the_linear_map_is_loaded_and_has_none(trained, tmp_path):
+    trained.save(tmp_path / "model")
+    file = tmp_path / "model" / "model.pt"
+    saved = torch.load(file, weights_only=False)
+    del saved["model_state_dict"]["aligned.geometry"]
+    torch.save(saved, file)
+    old = QBMVAE.load(tmp_path / "model", adata=trained.adata)
+    # the map is linear: the coordinates without it, mapped
+    without = torch.tensor(old.get_latent_representation())
+    torch.testing.assert_close(
+        without @ trained.module.aligned.geometry, torch.tensor(trained.get_latent_representation()), atol=1e-4, rtol=1e-4
+    )
+
+
 def test_a_model_of_an_earlier_version_answers_with_expression(trained, tmp_path):
     trained.save(tmp_path / "model")
     file = tmp_path / "model" / "model.pt"
