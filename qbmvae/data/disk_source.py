@@ -12,6 +12,9 @@ from qbmvae.core.vae import Batch
 from qbmvae.data.row_source import RowSource
 from qbmvae.data.stores import RowStore
 
+#: Rows in order that are read at once, about: each call of a library costs, and so does memory beyond the caches.
+TOGETHER = 4096
+
 
 class BlockSource(RowSource):
     """Cells out of core; memory is bounded by two groups of rows.
@@ -95,11 +98,12 @@ class BlockSource(RowSource):
         """Return the rows of each group in the order of the epoch."""
         block_of = self._block_of(self.rows)
         if seed is None:
-            # in order, for evaluation: block after block, or group after group of rows in another order than the file's
+            # in order, for evaluation: a few blocks at a time, or group after group of rows in another order than the file's
             rank, world = self.shard
             rows = np.array_split(self.rows, world)[rank]
             if (np.diff(rows) > 0).all():
-                return np.split(rows, np.flatnonzero(np.diff(self._block_of(rows))) + 1) if len(rows) else []
+                few = max(1, round(TOGETHER * (len(self._edges) - 1) / max(1, int(self._edges[-1]))))
+                return np.split(rows, np.flatnonzero(np.diff(self._block_of(rows) // few)) + 1) if len(rows) else []
             return np.array_split(rows, max(1, -(-len(rows) // self.group_size))) if len(rows) else []
         rng = np.random.default_rng([seed, epoch])
         rank, world = self.shard
@@ -126,7 +130,10 @@ class BlockSource(RowSource):
         return wanted, stack(list(blocks)) if pile is None else pile.of(blocks, self.n_columns)
 
     def _read(self, rows: np.ndarray) -> Iterator[CsrBlock]:
-        """Yield rows, in ascending order, block by block."""
+        """Yield rows, in ascending order, block by block; a few neighbouring ones at once."""
+        if len(rows) and len(rows) < 2 * TOGETHER and rows[-1] - rows[0] == len(rows) - 1:
+            yield self.store.read(int(rows[0]), int(rows[-1]) + 1)
+            return
         for mine in np.split(rows, np.flatnonzero(np.diff(self._block_of(rows))) + 1):
             k = int(np.searchsorted(self._edges, mine[0], side="right")) - 1
             first, last = int(self._edges[k]), int(self._edges[k + 1])
