@@ -172,7 +172,10 @@ def test_a_model_saved_before_the_linear_map_is_loaded_and_has_none(trained, tmp
     # the map is linear: the coordinates without it, mapped
     without = torch.tensor(old.get_latent_representation())
     torch.testing.assert_close(
-        without @ trained.module.aligned.geometry, torch.tensor(trained.get_latent_representation()), atol=1e-4, rtol=1e-4
+        without @ trained.module.aligned.geometry,
+        torch.tensor(trained.get_latent_representation()),
+        atol=1e-4,
+        rtol=1e-4,
     )
 
 
