@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -206,6 +207,20 @@ class Hidden(nn.Module):
                 x = self.dropout(F.relu(norm(layer(x, covariates))))
         assert isinstance(x, Tensor)
         return x
+
+
+@contextmanager
+def statistics_kept(*networks: nn.Module) -> Iterator[None]:
+    """Let networks in training normalise a batch of what are no data by its own statistics, without remembering them."""
+    norms = [module for network in networks for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def _normalised_by_what_it_has_seen(

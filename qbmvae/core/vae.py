@@ -17,7 +17,7 @@ from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused.bits import straight_through
 from qbmvae.core.fused.count_output import count_output
 from qbmvae.core.fused.products import linear
-from qbmvae.core.networks import ConditionalLinear, Covariates, Hidden
+from qbmvae.core.networks import ConditionalLinear, Covariates, Hidden, statistics_kept
 from qbmvae.core.options import ModelOptions
 from qbmvae.core.penalties import batch_mean_gap
 from qbmvae.core.priors.base import DiscretePrior, entropy
@@ -113,7 +113,13 @@ class VAE(nn.Module):
 
     def _encode_pseudo(self, inputs: Tensor) -> Normal:
         codes = tuple(torch.zeros(len(inputs), dtype=torch.long, device=inputs.device) for _ in self.n_categories)
-        hidden = self.encoder(inputs, Covariates(codes, None))
+        # normalised as cells are once training is over: by the statistics of data, among which pseudo-inputs do not count
+        training = self.encoder.training
+        self.encoder.eval()
+        try:
+            hidden = self.encoder(inputs, Covariates(codes, None))
+        finally:
+            self.encoder.train(training)
         return self.normal(self.posterior(hidden))
 
     @staticmethod
@@ -275,11 +281,13 @@ class VAE(nn.Module):
         n = min(len(batch), max(CYCLE_CELLS, len(batch) // 4))
         own = batch.covariates.categories[0][:n]
         covariates = batch.covariates.rows(slice(n)).with_batch(own[torch.randperm(n, device=own.device)])
-        logits, _ = self.decode_logits(z[:n], covariates)
-        mean = self.scale(logits)
-        if self.gene_likelihood != "gaussian":
-            mean = batch.library[:n].unsqueeze(-1) * mean
-        again = self.code(self.encode(mean, covariates))
+        # cells in another batch, decoded, are no data
+        with statistics_kept(self.encoder, self.decoder):
+            logits, _ = self.decode_logits(z[:n], covariates)
+            mean = self.scale(logits)
+            if self.gene_likelihood != "gaussian":
+                mean = batch.library[:n].unsqueeze(-1) * mean
+            again = self.code(self.encode(mean, covariates))
         return (again - code[:n]).square().sum(-1).mean()
 
     @torch.no_grad()

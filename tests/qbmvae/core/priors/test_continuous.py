@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch.distributions import Normal
 
+from qbmvae.core.batch import Batch
+from qbmvae.core.networks import Covariates
 from qbmvae.core.priors import make
 from qbmvae.core.vae import VAE
 
@@ -36,3 +38,38 @@ def test_vamp_reads_its_components_off_the_encoder():
     assert torch.isfinite(vae.prior.log_prob(torch.randn(4, 3))).all()
     # the encoder is not a child of the prior: its weights belong to the network's optimiser
     assert not any("encoder" in name for name, _ in vae.prior.named_parameters())
+
+
+def statistics_of(network):
+    return {name: value.clone() for name, value in network.named_buffers() if "running" in name}
+
+
+def test_pseudo_inputs_leave_the_statistics_of_data_alone_and_are_normalised_by_them():
+    """Else a network in training learns them as data, and cells are encoded by the statistics of both afterwards."""
+    torch.manual_seed(0)
+    vae = VAE(7, (2,), n_latent=3, n_hidden=8, prior="vamp", n_components=5).train()
+    for module in vae.encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+    before, in_training = statistics_of(vae), vae.prior.components()
+    assert vae.encoder.training
+    for name, value in statistics_of(vae).items():
+        assert torch.equal(value, before[name]), name
+    in_training.loc.sum().backward()
+    assert vae.prior.pseudo_inputs.grad.abs().sum() > 0
+    torch.testing.assert_close(in_training.loc, vae.eval().prior.components().loc)
+
+
+def test_cells_decoded_in_another_batch_leave_the_statistics_of_data_alone():
+    found = []
+    for weight in (0.0, 1.0):
+        torch.manual_seed(0)
+        vae = VAE(7, (2,), n_latent=3, n_hidden=8, dropout_rate=0.0).train()
+        x = torch.poisson(torch.full((40, 7), 3.0))
+        batch = Batch(x, x.sum(1), Covariates((torch.arange(40) % 2,), None))
+        torch.manual_seed(1)
+        losses = vae.losses(batch, cycle_consistency=weight)
+        found.append(statistics_of(vae))
+    assert "cycle_consistency" in losses.penalties
+    for name, value in found[0].items():
+        assert torch.equal(value, found[1][name]), name
