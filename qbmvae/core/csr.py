@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numba
@@ -49,8 +49,10 @@ class CsrBlock:
         indptr = self.indptr[start : stop + 1] - first
         return CsrBlock(indptr, self.indices[first:last], self.data[first:last], self.n_columns)
 
-    def take(self, rows: np.ndarray) -> CsrBlock:
-        """Return the rows at some positions, in any order."""
+    def take(self, rows: np.ndarray, view: bool = True) -> CsrBlock:
+        """Return the rows at some positions, in any order; neighbours without a copy of their values, where a view will do."""
+        if view and len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+            return self[int(rows[0]) : int(rows[-1]) + 1]
         return take_rows(self.indptr, self.indices, self.data, rows, self.n_columns)
 
     def log1p(self) -> CsrBlock:
@@ -83,6 +85,39 @@ def stack(blocks: Sequence[CsrBlock]) -> CsrBlock:
         np.concatenate([b.data for b in blocks]),
         blocks[0].n_columns,
     )
+
+
+class Pile:
+    """Blocks of rows put one below the other as they come, in memory that is used again: new memory costs more than a copy."""
+
+    def __init__(self) -> None:
+        self._indices, self._data = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+
+    def of(self, blocks: Iterable[CsrBlock], n_columns: int) -> CsrBlock:
+        """Return blocks, one below the other; what the pile returned before is overwritten.
+
+        Parameters
+        ----------
+        blocks
+            Taken one at a time.
+        n_columns
+            Their width.
+        """
+        edges, stop = [np.zeros(1, dtype=np.int64)], 0
+        for block in blocks:
+            start, stop = stop, stop + len(block.data)
+            if stop > len(self._data):
+                self._indices, self._data = (_wider(a, start, stop) for a in (self._indices, self._data))
+            self._indices[start:stop], self._data[start:stop] = block.indices, block.data
+            edges.append(block.indptr[1:] + start)
+        return CsrBlock(np.concatenate(edges), self._indices[:stop], self._data[:stop], n_columns)
+
+
+def _wider(array: np.ndarray, used: int, size: int) -> np.ndarray:
+    """Return an array of at least a size that begins with what another holds."""
+    wide = np.empty(max(size, 2 * used), dtype=array.dtype)
+    wide[:used] = array[:used]
+    return wide
 
 
 def take_rows(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, rows: np.ndarray, n_columns: int) -> CsrBlock:

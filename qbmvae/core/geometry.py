@@ -6,7 +6,7 @@ For coordinates :math:`y` of cells and the leading 20 principal components :math
 (log-normalised, each gene divided by its standard deviation), both centred in every batch, ridge regression gives
 :math:`t \approx y B`, and the map is
 
-.. math:: y \mapsto y \, (I + s B B^T)^{1/2}, \qquad s = w^2 \, \frac{\mathrm{tr}\,\mathrm{Cov}(y)}{\mathrm{tr}\,\mathrm{Cov}(yB)},
+.. math:: y \mapsto y \, (I + s BB^T)^{1/2}, \qquad s = w^2 \, \frac{\mathrm{tr}\,\mathrm{Cov}(y)}{\mathrm{tr}\,\mathrm{Cov}(yB)},
 
 so that a squared distance becomes :math:`\lVert \Delta y \rVert^2 + s \lVert \Delta y B \rVert^2`: with w = 1 half of it is
 that of expression, as far as a linear map of the embedding knows it. Being linear, it tears and merges nothing. The weight w
@@ -86,7 +86,8 @@ def least_weight(y: Tensor, part: Tensor, components: Tensor, batch: Tensor, see
     size = shares.sum(0).double()
     centre = [shares.T.double() @ x.double() / size.unsqueeze(1) for x in (y, part)]
     near, added = (torch.cdist(c, c).square() for c in centre)
-    measured = torch.cdist(*2 * [_consensus(components.float(), batch, shares).double()])
+    place = _consensus(components.float(), batch, shares).double()
+    measured = torch.cdist(place, place)
     for weight in WEIGHTS:
         if agreement((near + weight**2 * added).sqrt(), measured, size) >= AGREEMENT:
             break

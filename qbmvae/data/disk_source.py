@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from qbmvae.core.csr import CsrBlock, stack
+from qbmvae.core.csr import CsrBlock, Pile, stack
 from qbmvae.core.vae import Batch
 from qbmvae.data.row_source import RowSource
 from qbmvae.data.stores import RowStore
+
+#: Rows in order that are read at once, about: each call of a library costs, and so does memory beyond the caches.
+TOGETHER = 4096
 
 
 class BlockSource(RowSource):
@@ -45,6 +48,8 @@ class BlockSource(RowSource):
         super().__init__(store.shape[0], library, categories, continuous, rows, shard)
         self.store = store
         self.block_size, self.group_size = block_size, max(group_size, block_size)
+        #: memory of groups that are done with: at most two
+        self._free: list[Pile] = []
         # rows at which the blocks begin, and the end
         self._edges = store.blocks(block_size)
 
@@ -71,27 +76,34 @@ class BlockSource(RowSource):
         owner = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
         order = np.concatenate(groups)
         loaded: dict[int, tuple[np.ndarray, CsrBlock]] = {}
+        # shuffled groups are large: each takes the memory of one that is done with
+        piles: dict[int, Pile] = {}
         for part in np.array_split(np.arange(len(order)), self.steps(batch_size))[start:]:
             wanted = np.unique(owner[part])
             for old in [g for g in loaded if g < wanted[0]]:
                 del loaded[old]
+                self._free += [piles.pop(old)] if old in piles else []
             pieces = []
             for g in wanted:
                 if g not in loaded:
-                    loaded[g] = self._load(groups[g])
-                mine = order[part[owner[part] == g]]
+                    if seed is not None:
+                        piles[g] = self._free.pop() if self._free else Pile()
+                    loaded[g] = self._load(groups[g], piles.get(g))
                 there, block = loaded[g]
-                local = np.searchsorted(there, mine)
-                pieces.append(block.take(local))
+                pieces.append(block.take(np.searchsorted(there, order[part[owner[part] == g]]), view=seed is None))
             yield self.batch(order[part], stack(pieces), device)
+        self._free += piles.values()
 
     def _groups(self, seed: int | None, epoch: int) -> list[np.ndarray]:
         """Return the rows of each group in the order of the epoch."""
         block_of = self._block_of(self.rows)
         if seed is None:
-            # in order, for evaluation: group after group of consecutive rows
+            # in order, for evaluation: a few blocks at a time, or group after group of rows in another order than the file's
             rank, world = self.shard
             rows = np.array_split(self.rows, world)[rank]
+            if (np.diff(rows) > 0).all():
+                few = max(1, round(TOGETHER * (len(self._edges) - 1) / max(1, int(self._edges[-1]))))
+                return np.split(rows, np.flatnonzero(np.diff(self._block_of(rows) // few)) + 1) if len(rows) else []
             return np.array_split(rows, max(1, -(-len(rows) // self.group_size))) if len(rows) else []
         rng = np.random.default_rng([seed, epoch])
         rank, world = self.shard
@@ -111,19 +123,22 @@ class BlockSource(RowSource):
         there, block = self._load(rows)
         return block.take(np.searchsorted(there, rows))
 
-    def _load(self, rows: np.ndarray) -> tuple[np.ndarray, CsrBlock]:
+    def _load(self, rows: np.ndarray, pile: Pile | None = None) -> tuple[np.ndarray, CsrBlock]:
         """Read `rows`, block by block, and return them in ascending order: few cells of many blocks stay few."""
-        wanted = np.unique(rows)
-        parts = []
-        block_of = self._block_of(wanted)
-        for mine in np.split(wanted, np.flatnonzero(np.diff(block_of)) + 1):
+        wanted = rows if (np.diff(rows) > 0).all() else np.unique(rows)
+        blocks = self._read(wanted)
+        return wanted, stack(list(blocks)) if pile is None else pile.of(blocks, self.n_columns)
+
+    def _read(self, rows: np.ndarray) -> Iterator[CsrBlock]:
+        """Yield rows, in ascending order, block by block; a few neighbouring ones at once."""
+        if len(rows) and len(rows) < 2 * TOGETHER and rows[-1] - rows[0] == len(rows) - 1:
+            yield self.store.read(int(rows[0]), int(rows[-1]) + 1)
+            return
+        for mine in np.split(rows, np.flatnonzero(np.diff(self._block_of(rows))) + 1):
             k = int(np.searchsorted(self._edges, mine[0], side="right")) - 1
             first, last = int(self._edges[k]), int(self._edges[k + 1])
             part = self.store.read(first, last)
-            if len(mine) < len(part):
-                part = part.take(mine - first)
-            parts.append(part)
-        return wanted, stack(parts)
+            yield part.take(mine - first) if len(mine) < len(part) else part
 
     def _block_of(self, rows: np.ndarray) -> np.ndarray:
         return np.searchsorted(self._edges, rows, side="right") - 1

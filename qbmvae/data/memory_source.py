@@ -76,10 +76,8 @@ class MemorySource(RowSource):
 
     def block(self, rows: np.ndarray) -> CsrBlock:
         """Return the counts of the given cells."""
-        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all() and self._plain:
-            # neighbours: no copy
-            first, last = int(rows[0]), int(rows[-1]) + 1
-            return CsrBlock(self._indptr, self.x.indices, self.x.data, self.n_columns)[first:last]
+        if self._plain:
+            return CsrBlock(self._indptr, self.x.indices, self.x.data, self.n_columns).take(rows)
         return take_rows(self._indptr, self.x.indices, self.x.data, rows, self.n_columns)
 
     def take(self, rows: np.ndarray, device: str | torch.device = "cpu") -> Batch:

@@ -43,8 +43,8 @@ CODE_WEIGHT = 0.1
 SCALING = 0.3
 #: Training cells on which clusters and offsets are found, at most.
 CELLS = 20_000
-#: Training cells on which the linear map is found, at most; their expression is held dense.
-GEOMETRY_CELLS = 3_000
+#: Training cells on which the linear map is found, and values of their expression, which is held dense, at most.
+GEOMETRY_CELLS, GEOMETRY_VALUES = 3_000, 20_000_000
 #: Total counts that log-normalised expression is scaled to.
 LIBRARY = 1e4
 #: Weight of a cell's own counts in the second block, see `ExpressionSpace.expected`.
@@ -80,10 +80,11 @@ class AlignedSpace(nn.Module):
         # the number of clusters follows from the training cells; a model of an earlier version has none of this
         if prefix + "code_mean" not in state_dict:
             return
+        # what the version that saved the model did not know is empty
+        saved = {prefix + name: torch.zeros(0) for name in self._buffers} | state_dict
         for name in self._buffers:
-            if prefix + name in state_dict:
-                setattr(self, name, torch.zeros_like(state_dict[prefix + name], device=self.code_mean.device))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+            setattr(self, name, torch.zeros_like(saved[prefix + name], device=self.code_mean.device))
+        super()._load_from_state_dict(saved, prefix, *args, **kwargs)
 
     @property
     def n_axes(self) -> int:
@@ -181,14 +182,16 @@ def log_expression(counts: Sequence[Tensor | CsrBlock], likelihood: str, seed: i
     likelihood
         Of the model.
     seed
-        Of the choice of cells, where there are more than `GEOMETRY_CELLS`.
+        Of the choice of cells, where there are more than `GEOMETRY_CELLS`, or than `GEOMETRY_VALUES` allow.
     """
     generator = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(sum(map(len, counts)), generator=generator)[:GEOMETRY_CELLS].sort().values
+    n_genes = counts[0].n_columns if isinstance(counts[0], CsrBlock) else counts[0].shape[1]
+    most = min(GEOMETRY_CELLS, max(500, GEOMETRY_VALUES // n_genes))
+    rows = torch.randperm(sum(map(len, counts)), generator=generator)[:most].sort().values
     found, start = [], 0
     for part in counts:
         own = rows[(rows >= start) & (rows < start + len(part))] - start
         found.append(part.take(own.numpy()).dense() if isinstance(part, CsrBlock) else part[own.to(part.device)].cpu())
         start += len(part)
     x = torch.cat(found)
-    return rows, x if likelihood == "gaussian" else torch.log1p(x * (LIBRARY / x.sum(1, keepdim=True).clamp(min=1)))
+    return rows, x if likelihood == "gaussian" else x.mul_(LIBRARY / x.sum(1, keepdim=True).clamp(min=1)).log1p_()

@@ -179,8 +179,8 @@ def test_few_cells_of_many_blocks_take_the_memory_of_few():
     held = []
 
     class Watched(BlockSource):
-        def _load(self, rows):
-            answer = super()._load(rows)
+        def _load(self, rows, pile=None):
+            answer = super()._load(rows, pile)
             held.append(len(answer[-1]))
             return answer
 
@@ -191,6 +191,15 @@ def test_few_cells_of_many_blocks_take_the_memory_of_few():
         np.testing.assert_array_equal(batch.x.dense().numpy(), x[batch.rows].toarray())
     # once all 500 cells of the blocks were held for these 30
     assert sum(held) == 30
+
+
+def test_minibatches_stay_as_they_were_when_the_next_ones_are_read():
+    # shuffled groups lie in memory that is used again
+    x = sp.random(300, 40, 0.2, format="csr", random_state=0, dtype=np.float32)
+    source = BlockSource(DatasetRows(x), [np.zeros(300, dtype=np.int64)], block_size=16, group_size=32)
+    for seed, size in ((0, 7), (1, 1), (None, 7), (None, 50)):
+        for batch in list(source.epoch(size, seed)) + list(source.epoch(size, seed, 1)):
+            np.testing.assert_array_equal(batch.x.dense().numpy(), x[batch.rows].toarray())
 
 
 def test_some_rows_of_a_written_embedding(tmp_path):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from qbmvae import QBMVAE
-from qbmvae.model.aligned_space import CODE_WEIGHT, SCALING, AlignedSpace
+from qbmvae.core.csr import CsrBlock
+from qbmvae.model import aligned_space
+from qbmvae.model.aligned_space import CODE_WEIGHT, SCALING, AlignedSpace, log_expression
 from samplers import InputError
 
 QUICK = {"max_epochs": 2, "progress_bar": False, "num_chains": 64}
@@ -53,6 +56,26 @@ def test_a_saved_space_keeps_the_blocks_that_it_was_saved_with():
     assert loaded.n_axes == 3 and loaded.fitted
     expected = torch.cat([(code - saved.code_mean) @ saved.code_map.T, expression[:, :3] * saved.scales], 1)
     torch.testing.assert_close(loaded.blocks(code, expression), expected)
+
+
+def test_log_expression_of_a_choice_of_cells(monkeypatch):
+    counts = np.random.default_rng(0).poisson(2.0, (900, 6)).astype(np.float32)
+    whole = np.log1p(counts / np.maximum(counts.sum(1, keepdims=True), 1) * 1e4)
+    found = sparse.csr_matrix(counts)
+    block = CsrBlock(found.indptr.astype(np.int64), found.indices, found.data, 6)
+    parts = [torch.tensor(counts[:100]), torch.tensor(counts[100:150]), torch.tensor(counts[150:])]
+    for given in (parts, [block]):
+        rows, x = log_expression(given, "nb", seed=0)
+        assert len(rows) == 900
+        np.testing.assert_allclose(x, whole, rtol=1e-5)
+    # wide data: fewer cells, the same ones however they come
+    monkeypatch.setattr(aligned_space, "GEOMETRY_VALUES", 3700)
+    (rows, x), (same, _) = log_expression(parts, "nb", seed=0), log_expression([block], "nb", seed=0)
+    assert len(rows) == 616 and torch.equal(rows, same)
+    np.testing.assert_allclose(x, whole[rows], rtol=1e-5)
+    np.testing.assert_array_equal(parts[0], counts[:100])
+    raw = log_expression([torch.tensor(-counts)], "gaussian", seed=0)
+    np.testing.assert_array_equal(raw[1], -counts[raw[0]])
 
 
 def test_a_cell_has_the_same_coordinates_in_any_company(trained, adata):
@@ -137,6 +160,23 @@ def test_the_same_seed_gives_the_same_alignment():
         model.train(seed=3, **QUICK)
         found.append(model.get_latent_representation())
     np.testing.assert_array_equal(*found)
+
+
+def test_a_model_saved_before_the_linear_map_is_loaded_and_has_none(trained, tmp_path):
+    trained.save(tmp_path / "model")
+    file = tmp_path / "model" / "model.pt"
+    saved = torch.load(file, weights_only=False)
+    del saved["model_state_dict"]["aligned.geometry"]
+    torch.save(saved, file)
+    old = QBMVAE.load(tmp_path / "model", adata=trained.adata)
+    # the map is linear: the coordinates without it, mapped
+    without = torch.tensor(old.get_latent_representation())
+    torch.testing.assert_close(
+        without @ trained.module.aligned.geometry,
+        torch.tensor(trained.get_latent_representation()),
+        atol=1e-4,
+        rtol=1e-4,
+    )
 
 
 def test_a_model_of_an_earlier_version_answers_with_expression(trained, tmp_path):
