@@ -3,16 +3,26 @@
 `python -m experiments.benchmarks.atlas --cells 1000000 --folder /tmp/atlas` writes synthetic cells in blocks (.h5ad, .zarr,
 ten shards), streams one epoch (several of a small file) and embeds every cell, each in a process of its own so that its
 peak RSS is its own; and once more with all cells in memory, up to `--memory-up-to`. CPU time throughout: for training, in
-the loop alone and with what a `train` call does around it.
+the loop alone and with what a `train` call does around it. `--in-turn 3` gives each format's share of memory's throughput instead,
+of calls that take turns in one process.
 """
 
 from __future__ import annotations
 
 import functools
+import statistics
 from pathlib import Path
 from typing import Any
 
-from experiments.benchmarks.report import alone, arguments, cpu_seconds, finish, one_quiet_thread, peak_gb
+from experiments.benchmarks.report import (
+    alone,
+    arguments,
+    cpu_seconds,
+    finish,
+    in_turn,
+    one_quiet_thread,
+    peak_gb,
+)
 from samplers.files import write_atomically
 
 #: Cells that a training sees at least, in as many epochs as that takes.
@@ -94,6 +104,48 @@ def make(folder: Path, how: str, n_cells: int, n_genes: int) -> Path:
     return path
 
 
+def opened(path: Path, how: str) -> tuple[Any, Any]:
+    """Return cells and a model of them, from disk or in memory; parameters as in `run`."""
+    from qbmvae import QBMVAE
+    from qbmvae.data import open_cells
+
+    data = open_cells(path, in_memory="yes" if how == "memory" else "no")
+    QBMVAE.setup_anndata(data, batch_key="batch")
+    return data, QBMVAE(data, n_latent=64)
+
+
+def seconds(data: Any, model: Any, epochs: int, batch_size: int, written: Path) -> dict[str, float]:
+    """Return the CPU seconds of a training, of its loop alone, and of an embedding that is written to disk.
+
+    Parameters
+    ----------
+    data, model
+        What `opened` returned.
+    epochs, batch_size
+        Of the training.
+    written
+        Where the embedding goes.
+    """
+    from qbmvae.core.training.trainer import Trainer
+
+    loop: list[float] = []
+    fit = Trainer.fit
+
+    def timed(self: Trainer, *arguments: Any) -> Any:
+        history: list[Any] = []
+        loop.append(cpu_seconds(lambda: history.append(fit(self, *arguments))))
+        return history[0]
+
+    Trainer.fit = timed  # type: ignore[method-assign, assignment]
+    options: dict[str, Any] = {"train_size": 1.0, "progress_bar": False, "accelerator": "cpu", "cycle_consistency": 0.0}
+    try:
+        whole = cpu_seconds(lambda: model.train(max_epochs=epochs, batch_size=batch_size, **options))
+    finally:
+        Trainer.fit = fit  # type: ignore[method-assign]
+    embedding = cpu_seconds(lambda: model.write_latent_representation(written, data))
+    return {"loop": loop[0], "whole train": whole, "embed": embedding}
+
+
 def run(path: Path, how: str, batch_size: int) -> dict[str, Any]:
     """Train, and embed, from disk or from memory, in a process of its own; return cells per second and peak memory.
 
@@ -108,38 +160,50 @@ def run(path: Path, how: str, batch_size: int) -> dict[str, Any]:
     """
     import anndata as ad
 
-    from qbmvae import QBMVAE
-    from qbmvae.core.training.trainer import Trainer
-    from qbmvae.data import open_cells
-
     one_quiet_thread()
-    data = open_cells(path, in_memory="yes" if how == "memory" else "no")
-    QBMVAE.setup_anndata(data, batch_key="batch")
-    model = QBMVAE(data, n_latent=64)
+    data, model = opened(path, how)
     # a small file is read several times: what a training costs at its start and end must not hide what a cell costs
     epochs = max(1, LEAST_CELLS // data.n_obs)
-    loop: list[float] = []
-    fit = Trainer.fit
-
-    def timed(self: Trainer, *arguments: Any) -> Any:
-        history: list[Any] = []
-        loop.append(cpu_seconds(lambda: history.append(fit(self, *arguments))))
-        return history[0]
-
-    Trainer.fit = timed  # type: ignore[method-assign, assignment]
-    options: dict[str, Any] = {"train_size": 1.0, "progress_bar": False, "accelerator": "cpu", "cycle_consistency": 0.0}
-    whole = cpu_seconds(lambda: model.train(max_epochs=epochs, batch_size=batch_size, **options))
     written = path.with_suffix(".codes.h5ad")
-    embedding = cpu_seconds(lambda: model.write_latent_representation(written, data))
+    found = seconds(data, model, epochs, batch_size, written)
     return {
         "cells": data.n_obs,
         "from": how,
-        "loop cells/s": data.n_obs * epochs / loop[0],
-        "whole train cells/s": data.n_obs * epochs / whole,
-        "embed cells/s": data.n_obs / embedding,
+        "loop cells/s": data.n_obs * epochs / found["loop"],
+        "whole train cells/s": data.n_obs * epochs / found["whole train"],
+        "embed cells/s": data.n_obs / found["embed"],
         "peak GB": peak_gb(),
         "aligned": bool((ad.read_h5ad(written, backed="r").obs_names == data.obs_names).all()),
     }
+
+
+def shares(paths: dict[str, Path], batch_size: int, rounds: int) -> list[dict[str, Any]]:
+    """Return each format's share of memory's throughput, the median of rounds in which all take turns, in this process.
+
+    Parameters
+    ----------
+    paths
+        Format to file, memory among them.
+    batch_size
+        Of the training.
+    rounds
+        How many, after one that warms up.
+    """
+    one_quiet_thread()
+    models = {how: opened(path, how) for how, path in paths.items()}
+    written = {how: path.with_suffix(".codes.h5ad") for how, path in paths.items()}
+    calls = {how: functools.partial(seconds, *models[how], 2, batch_size, written[how]) for how in paths}
+    found = {how: taken[1:] for how, taken in in_turn(calls, rounds + 1).items()}
+    return [
+        {"cells": len(models[how][0]), "from": how}
+        | {
+            f"{what}, share of memory's": statistics.median(
+                memory[what] / own[what] for memory, own in zip(found["memory"], found[how], strict=True)
+            )
+            for what in found[how][0]
+        }
+        for how in paths
+    ]
 
 
 def main() -> None:
@@ -147,8 +211,15 @@ def main() -> None:
     options = arguments(
         __doc__, cells=[10_000, 100_000], genes=2000, batch_size=1024, formats=list(FORMATS), folder=Path("/tmp/qbmvae-atlas"),
         memory_up_to=(200_000, "largest size that is also held in memory"),
+        in_turn=(0, "rounds in which all formats take turns in one process, for shares of memory's throughput"),
     )  # fmt: skip
     options.folder.mkdir(parents=True, exist_ok=True)
+    if options.in_turn:
+        formats = dict.fromkeys(["memory", *options.formats])
+        paths = [{how: make(options.folder, how, n, options.genes) for how in formats} for n in options.cells]
+        rows = [row for found in paths for row in alone(shares, found, options.batch_size, options.in_turn)]
+        finish(f"{options.genes} genes, batch {options.batch_size}, one thread, in turn", rows, options.out)
+        return
     rows = [
         alone(run, make(options.folder, how, n, options.genes), how, options.batch_size)
         for n in options.cells

@@ -71,6 +71,23 @@ def standing(gain: float, half: float) -> str:
     return "better" if gain > half else "level" if gain >= -half else "worse"
 
 
+def lead(label: str, gain: np.ndarray) -> str:
+    """Return a line such as "error against ridge: +0.0012 ± 0.0004, better" of gains, by 1.96 standard errors.
+
+    Parameters
+    ----------
+    label
+        What was compared.
+    gain
+        Paired differences, positive where the model is ahead, `(n,)`.
+    """
+    mean = float(np.mean(gain))
+    if len(gain) < 2:
+        return f"{label}: {mean:+.4f}, no interval"
+    half = float(1.96 * np.std(gain, ddof=1) / np.sqrt(len(gain)))
+    return f"{label}: {mean:+.4f} ± {half:.4f}, {standing(mean, half)}"
+
+
 def means(rows: pd.DataFrame, keys: list[str], columns: Sequence[str]) -> pd.DataFrame:
     """Return means over seeds with their 95 % half-widths.
 

@@ -88,9 +88,10 @@ def compare_report(out: Path, config: CompareConfig, results: pd.DataFrame, foun
     )
     short = compact(found["summary"])
     at = short[(short["split"] == config.splits[0]) & (short["n_train"] == largest)]
+    lead_rows = at[["model", "seeds", *WITHIN, "MSE x 1000"]]
     lead = {
         "texts": [_within_answer(found["summary"], config.splits[0], largest), how],
-        "tables": [table(at[["model", "seeds", *WITHIN, "MSE x 1000"]].set_index("model"), best=BEST, explain=EXPLAIN)],
+        "tables": [table(lead_rows.set_index("model").rename(columns=NAMES), best=BEST, explain=EXPLAIN)],
         "figures": figure_of(
             out / "sizes.png", "error by number of training pairs, 95 % intervals (Fig. 4 of the paper)"
         ),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from experiments.comparison.statistics import standing
+from experiments.comparison.statistics import lead
 from experiments.perturbation.distribution import SCORES, compare, fixed_space
 from qbmvae.perturbation import baselines
 from qbmvae.perturbation.cells import make_cells
@@ -157,11 +157,7 @@ def verdict(table: pd.DataFrame, own: str) -> list[str]:
         for other in wide[score].columns:
             if other in (own, CEILING):
                 continue
-            gain = wide[score][other] - wide[score][own]
-            half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else float("nan")
-            lines.append(
-                f"{label} against {other}: {gain.mean():+.4f} ± {half:.4f}, {standing(float(gain.mean()), half)}"
-            )
+            lines.append(lead(f"{label} against {other}", (wide[score][other] - wide[score][own]).to_numpy()))
     return lines
 
 

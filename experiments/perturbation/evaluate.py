@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from experiments.comparison.statistics import standing
+from experiments.comparison.statistics import lead
 from qbmvae.perturbation import baselines
 from qbmvae.perturbation.boltzmann import BoltzmannPerturbation
 from qbmvae.perturbation.cells import make_cells
@@ -223,7 +223,5 @@ def verdict(result: dict[str, Any]) -> list[str]:
         other = result["per_perturbation"][name]
         for metric, label, sign in (("pds", "discrimination (PDS)", 1), ("mae", "error (MAE)", -1)):
             gain = sign * (np.asarray(own[metric]) - np.asarray(other[metric]))
-            half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else float("nan")
-            word = standing(float(gain.mean()), half)
-            lines.append(f"{label} against {name}: {gain.mean():+.4f} ± {half:.4f}, {word}")
+            lines.append(lead(f"{label} against {name}", gain))
     return lines

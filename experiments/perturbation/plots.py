@@ -73,13 +73,10 @@ def architecture(options: Options, width: int, n_genes: int, backbone: str, path
 
 
 def components(effects: Mapping[str, np.ndarray], path: Path) -> None:
-    """Scatter the first two principal components of each set of effects (P, n_genes), one panel a set, one scale."""
+    """Scatter the first two principal components of each set of effects (P >= 3, n_genes), one panel a set, one scale."""
     figure, axes = new_figure(4.2 * len(effects), 3.8, ncols=len(effects))
     limit = 0.0
     for axis, (name, values) in zip(axes[0], effects.items(), strict=True):
-        if len(values) < 3:
-            axis.text(0.5, 0.5, "fewer than three perturbations", ha="center", transform=axis.transAxes)
-            continue
         points, share = principal_coordinates(values)
         limit = max(limit, 1.05 * float(np.abs(points).max()))
         axis.scatter(points[:, 0], points[:, 1], s=14, color="#4a6fa5")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from experiments.perturbation import plots
@@ -72,8 +73,6 @@ def train_report(
     if effects is not None:
         plots.score_bars({"model": metrics["model"], **metrics["baselines"]}, out / "scores.png")
         sides = {"predicted": effects["predicted"], "observed": effects["observed"]}
-        plots.components(sides, out / "pca.png")
-        plots.heat_maps(sides, list(map(str, effects["names"])), out / "similarity.png")
         how = (
             f"Scores as cell-eval defines them, against {metrics['n_control']} control cells; scaled scores are relative to "
             f"the {metrics['reference']}."
@@ -84,22 +83,10 @@ def train_report(
             "tables": [table(scores, task=TASK)],
             "figures": figure_of(out / "scores.png", "bars: 1.96 standard errors over perturbations"),
         }
-        diagnostics = pd.DataFrame(
-            {
-                f"{side} effects": {
-                    name.removeprefix(f"{side}_"): value
-                    for name, value in metrics["diagnostics"].items()
-                    if name.startswith(f"{side}_")
-                }
-                for side in sides
-            }
-        )
         sections = [
             {"title": "Against the baselines", "texts": [MARGINS], "list": metrics["verdict"]},
-            {"title": "Has it collapsed?", "tables": [table(diagnostics, best=None, task=TASK)], "figures":
-             figure_of(out / "pca.png", "one dot a perturbation; a collapsed model puts them on one spot")
-             + figure_of(out / "similarity.png", "a collapsed model predicts the same effect for all: one red square")},
-        ]  # fmt: skip
+            _collapse(out, metrics["diagnostics"], sides, list(map(str, effects["names"]))),
+        ]
     if metrics.get("challenge_2026"):
         sections.append(_challenge_2026(metrics["challenge_2026"]))
     if metrics.get("strata"):
@@ -120,10 +107,37 @@ def train_report(
     write_text(out / "report.html", page("Perturbation response", subtitle, [*sections, *settings_sections(out)], lead))
 
 
+def _collapse(
+    out: Path, diagnostics: dict[str, float], sides: dict[str, np.ndarray], names: list[str]
+) -> dict[str, Any]:
+    """Return the section that says whether all predictions are alike, and draw its figures, of three perturbations or more."""
+    title = "Has it collapsed?"
+    if len(names) < 3:
+        return {
+            "title": title,
+            "texts": ["Fewer than three perturbations do not tell whether all predictions are alike."],
+        }
+    plots.components(sides, out / "pca.png")
+    plots.heat_maps(sides, names, out / "similarity.png")
+    frame = pd.DataFrame(
+        {
+            f"{side} effects": {
+                name.removeprefix(f"{side}_"): value
+                for name, value in diagnostics.items()
+                if name.startswith(f"{side}_")
+            }
+            for side in sides
+        }
+    )
+    figures = figure_of(out / "pca.png", "one dot a perturbation; a collapsed model puts them on one spot")
+    figures += figure_of(out / "similarity.png", "a collapsed model predicts the same effect for all: one red square")
+    return {"title": title, "tables": [table(frame, best=None, task=TASK)], "figures": figures}
+
+
 def _answer(metrics: dict[str, Any]) -> str:
-    own, baselines = metrics["model"], metrics["baselines"]
+    own, baselines, n = metrics["model"], metrics["baselines"], metrics["n_perturbations"]
     text = (
-        f"On {metrics['n_perturbations']} held-out perturbations the model's discrimination (PDS) is {own['pds']:.3f}, its "
+        f"On {'one held-out perturbation' if n == 1 else f'{n} held-out perturbations'} the model's discrimination (PDS) is {own['pds']:.3f}, its "
         f"error (MAE) {own['mae']:.4f} and its gene recovery (DES) {own['des']:.3f}."
     )
     if baselines:

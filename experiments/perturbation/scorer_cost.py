@@ -89,7 +89,7 @@ def main() -> None:
     given = parser.parse_args()
     found = measure(given.perturbations, given.cells, given.controls, given.genes)
     for name, value in found.items():
-        print(f"{name:<24}{value:.4g}" if isinstance(value, float) else f"{name:<24}{value:,}")
+        print(f"{name:<44}{value:.4g}" if isinstance(value, float) else f"{name:<44}{value:,}")
     if given.out is not None:
         write_json(given.out, found)
 

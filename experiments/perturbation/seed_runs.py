@@ -112,7 +112,9 @@ def score_rows(run: SeedRun, metrics: Mapping[str, Any], with_controls: bool) ->
     challenge = {k: metrics["model"].get(k) for k in ("des", "pds", "mae", "overall")}
     later = metrics.get("challenge_2026") or {}
     of_2026 = {name: {k: scores[k] for k in SCORES_2026 if k in scores} for name, scores in later.items()}
-    own = distribution.pop(found["own"], {})
+    own = distribution.get(found["own"], {})
+    # ways of making cells keep a row of their own, in every context, whichever of them a run chose
+    distribution.pop("model", None)
     yield {**keys, "predictor": run.predictor, **challenge, **own, **of_2026.get("model", {})}
     for name in [name for name in distribution if name.startswith("model")]:
         other, label = distribution.pop(name), run.predictor.removesuffix(")")

@@ -170,7 +170,9 @@ def validated(
     seed
         Of the cells drawn.
     """
-    rng, found, used = np.random.default_rng(seed), [], []
+    rng = np.random.default_rng(seed)
+    found: list[Distances] = []
+    used: list[str] = []
     names, counts = np.unique(contexts[labels != control], return_counts=True)
     for context in names[np.argsort(-counts, kind="stable")]:
         out = contexts == context

@@ -55,8 +55,8 @@ def fit(
     options
         See `BoltzmannOptions`.
     context_key
-        Column of obs with replicates, patients or cell lines: shifts of the mean are taken within each, and the ways of
-        making cells are validated on contexts left out, unless `options.how` names one.
+        Column of obs with replicates, patients or cell lines: shifts of the mean are taken within each, and cells are made
+        by transport unless `options` say otherwise.
     separator
         Joins the names of a combination's parts.
     seed

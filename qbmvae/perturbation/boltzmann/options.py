@@ -40,14 +40,14 @@ class BoltzmannOptions:
         Of the machine's fit, see `training.train`.
     how
         "generate" draws cells from p(z | c); "transport" moves the bits and counts of control cells, each with its own
-        noise; "shift" leaves the bits and moves the counts; "mixture" makes each `shares` of the cells. By default, the way
-        whose cells are nearest to training cells (energy distance); where a context column says that controls of another
-        context may come, the mixture that is nearest on training contexts which a fit has not seen.
+        noise; "shift" leaves the bits and moves the counts; "mixture" makes each `shares` of the cells. By default the way
+        whose cells are nearest to training cells (energy distance), and transport where a context column says that controls
+        of another context may come.
     shares
-        Way to its share in a mixture; validated by default.
+        Way to its share in a mixture.
     folds
-        Contexts that are left out, one after the other, to validate the shares; each costs another fit of half the steps.
-        With 0, cells of other contexts are made by transport.
+        Contexts that are left out, one after the other, to validate a mixture's shares where there is a context column; each
+        costs another fit of half the steps. 0 for none.
     mean
         "ridge" makes the cells' mean expression that of the controls plus the shift which ridge regression on the features
         predicts; "decoder" leaves it to the machine and the decoder. By default "ridge" for transport, "decoder" else.
@@ -69,7 +69,7 @@ class BoltzmannOptions:
     shift_scale: float = 1.0
     how: str | None = None
     shares: dict[str, float] | None = None
-    folds: int = 3
+    folds: int = 0
     mean: str | None = None
     transport_sweeps: int = 5
 

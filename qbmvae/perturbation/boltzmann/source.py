@@ -95,7 +95,9 @@ class Source(NamedTuple):
         for at in np.array_split(np.arange(len(rows)), -(-len(rows) // most)):
             make, after = maker(at, bits)
             x = make(factor)
-            for k in range(SETTLED if target is not None and is_free else 0):
+            for k in range(SETTLED):
+                if target is None or not is_free:
+                    break
                 rng, scale = np.random.default_rng([seed, int(at[0]), k]), self.target_sum / np.maximum(x.sum(1), 1e-12)
                 x[:, known] = recount.settled(x[:, known], after.mean, scale, target[known], rng)
             blocks.append(sp.csr_matrix(x))

@@ -208,6 +208,8 @@ def test_the_conditional_machine(tmp_path, monkeypatch, capsys):
     metrics = json.loads(capsys.readouterr().out)
     assert {"mmd", "energy", "frechet"} <= set(metrics["distribution"]["scores"][0])
     assert 0 <= metrics["pds"] <= 1 and "Cells as a distribution" in (out / "report.html").read_text()
+    assert "Fewer than three perturbations" in (out / "report.html").read_text() and not (out / "pca.png").exists()
+    assert not [line for line in metrics["verdict"] if "nan" in line]
     (tmp_path / "wanted.csv").write_text("target_gene,n_cells\nP0,5\nP0+P1,4\n")
     words = ["--perturbations", tmp_path / "wanted.csv", "--out", tmp_path / "p.h5ad", "--n-control", "3", "--quiet"]
     for more in ([], ["--how", "transport"], ["--how", "shift"], ["--dose", "0.5", "--clamp", "2=1"]):

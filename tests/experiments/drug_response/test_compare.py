@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -62,6 +63,8 @@ def test_a_stopped_comparison_goes_on(config, tmp_path, monkeypatch):
     stored = json.loads((tmp_path / "metrics.json").read_text())
     assert len(stored["claims"]) == 5
     text = (tmp_path / "report.html").read_text()
+    heads = re.findall(r"<th [^>]*><button type=\"button\"[^>]*>([^<]*)", text)
+    assert "Pearson within drugs" in heads and not [head for head in heads if "_" in head]
     assert text.count("data:image/png;base64") == 2 and "16 of 16 trainings" in text
     with pytest.raises(InputError, match="another 'learning_rate'"):
         compare(build(CompareConfig, plain(config) | {"learning_rate": 0.1}), tmp_path)

@@ -95,6 +95,9 @@ def test_presets_and_contexts_make_one_table(settings, tmp_path):
         assert "Scores of the 2026 challenge" in (tmp_path / "report.html").read_text()
     results = pd.read_csv(tmp_path / "results.csv")
     assert set(results["context"]) == {"d0", "d2"} and not results.duplicated(["context", "predictor"]).any()
+    # every way of making cells in every context, whichever a run has chosen
+    ways = results[results["predictor"].str.contains(", (?:generate|transport|shift)", regex=True)]
+    assert ways.groupby("predictor")["context"].nunique().tolist() == [2, 2, 2]
     found = pd.read_csv(tmp_path / "margins.csv").set_index("against")
     own, other = (scores.loc[name, "mae"] for name in ("model (boltzmann)", "model (default)"))
     assert found.loc["model (default)", "mae"] == pytest.approx(other - own)
