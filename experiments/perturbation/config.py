@@ -52,7 +52,13 @@ class TrainConfig:
         return self.preset in KINDS
 
     def resolved_options(self) -> Options | BoltzmannOptions:
-        """Return the preset with the overrides; an unknown name is refused."""
+        """Return the preset with the overrides.
+
+        Raises
+        ------
+        InputError
+            For an unknown preset, or an option that it does not have.
+        """
         if self.is_boltzmann:
             return BoltzmannOptions.from_dict(KINDS[self.preset] | dict(self.options or {}))
         known = [*KINDS, *PRESETS, *(f"phase-{p}" for p in PHASES)]
