@@ -6,7 +6,7 @@ Every function takes the model (or its class) as scvi-tools' base class offers i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -249,8 +249,12 @@ def batches(
 
 
 def posteriors(
-    model: Model, adata: AnnData | None = None, indices: Any = None, batch_size: int | None = None
-) -> Iterator[tuple[torch.Tensor, Batch | None]]:
+    model: Model,
+    adata: AnnData | None = None,
+    indices: Any = None,
+    batch_size: int | None = None,
+    then: Callable[[tuple[torch.Tensor, Batch | None]], Any] = lambda part: part,
+) -> Iterator[Any]:
     """Yield the posterior's parameters on the CPU with the cells that they belong to; minified data have no counts.
 
     Parameters as in `batches`. Minified data come in one part.
@@ -259,11 +263,13 @@ def posteriors(
     ----------
     model, adata, indices, batch_size
         As in `source`.
+    then
+        What to make of each pair, in the thread that encoded it; the pair itself by default.
     """
     vae, cells = model.module.vae, enter(model, adata)
     if cells.counts is not None:
         found = batches(model, cells, indices, batch_size)
-        encoded = lambda batch: (vae.encode(batch.x, batch.covariates).cpu(), batch)  # noqa: E731
+        encoded = lambda batch: then((vae.encode(batch.x, batch.covariates).cpu(), batch))  # noqa: E731
         yield from in_order(encoded, found, threads(model.device))
         return
     manager = cells.manager
@@ -271,10 +277,12 @@ def posteriors(
     variance = torch.from_numpy(np.asarray(manager.get_from_registry("latent_qzv"), dtype=np.float32))
     rows = rows_of(cells, indices)
     chosen = slice(None) if rows is None else rows
-    if vae.prior.discrete:
-        yield torch.logit(q.clamp(1e-6, 1 - 1e-6))[chosen], None
-    else:
-        yield torch.cat([q, variance.clamp(min=1e-8).log()], -1)[chosen], None
+    kept = (
+        torch.logit(q.clamp(1e-6, 1 - 1e-6))
+        if vae.prior.discrete
+        else torch.cat([q, variance.clamp(min=1e-8).log()], -1)
+    )
+    yield then((kept[chosen], None))
 
 
 def posterior(

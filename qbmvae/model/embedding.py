@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from qbmvae.core.batch import Batch
 from qbmvae.core.vae import VAE
-from qbmvae.core.workers import in_order, threads
 from qbmvae.data import embedding_writer
 from qbmvae.model import expression_space
 from qbmvae.model.aligned_space import COUNTS_WEIGHT, AlignedSpace, log_expression
@@ -31,8 +30,9 @@ IN_EXPRESSION_SPACE = ("expression", "denoised")
 CONTINUOUS = ("aligned", *IN_EXPRESSION_SPACE, "probabilities")
 #: Where minified data keep the coordinates that need counts or batches.
 KEPT_KEYS: dict[Representation, str] = {"aligned": "_qbmvae_aligned", "expression": "_qbmvae_expression"}
-#: Starts a pass over cells: parts of the posterior's parameters, with the cells (None where no counts are kept).
-Parts = Callable[[], Iterator[tuple[Tensor, Batch | None]]]
+#: Starts a pass over cells: parts of the posterior's parameters, with the cells (None where no counts are kept), or what
+#: `then=` makes of them, see `cells.posteriors`.
+Parts = Callable[..., Iterator[Any]]
 #: Mean and components of the axes, see `expression_space.principal_components`.
 Axes = tuple[Tensor, Tensor]
 
@@ -292,7 +292,7 @@ def _coordinates(
         x = space.coordinates(code, near, mean, components, counts_weight)
         return parameters, code, batch, x if finish is None else finish(code, batch, x)
 
-    yield from in_order(placed, parts(), threads(module.device))
+    yield from parts(then=placed)
 
 
 def _space(module: QBMVAEModule, library: float) -> ExpressionSpace:
