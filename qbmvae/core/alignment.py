@@ -91,6 +91,24 @@ class Alignment:
         return y.index_select(0, torch.argsort(order))
 
 
+def nearness(x: Tensor, centres: Tensor) -> Tensor:
+    """Return the mean squared distance of cells to the nearest of some centres, a scalar."""
+    return torch.cdist(x, centres).min(1).values.square().mean()
+
+
+def width_of(x: Tensor, near: Tensor) -> Tensor:
+    """Return the width of a soft assignment, a scalar: finite shares also where cells lie on the centres.
+
+    Parameters
+    ----------
+    x
+        The cells, `(n_cells, n_dimensions)`.
+    near
+        Their `nearness` to the centres.
+    """
+    return torch.maximum(WIDTH * near, 1e-4 * (x - x.mean(0)).square().sum(1).mean() + 1e-12)
+
+
 def assignment(x: Tensor, centres: Tensor, width: Tensor | float) -> Tensor:
     """Return each cell's share in each cluster, `(n_cells, n_clusters)`, rows of sum 1.
 
@@ -148,9 +166,7 @@ def fit(x: Tensor, batch: Tensor, n_batches: int, n_clusters: int | None = None,
     found = []
     for _ in range(ROUNDS):
         centres = kmeans(x, n_clusters, generator)
-        nearest = torch.cdist(x, centres).min(1).values.square().mean()
-        # as many clusters as cells lie on them: shares stay finite
-        width = torch.maximum(WIDTH * nearest, 1e-4 * (x - x.mean(0)).square().sum(1).mean() + 1e-12)
+        width = width_of(x, nearness(x, centres))
         shares = assignment(x, centres, width)
         weight, mean = batch_means(x, batch, shares, n_batches)
         trust = weight / (weight + PRIOR_CELLS)
@@ -245,10 +261,9 @@ def kmeans(x: Tensor, n_clusters: int, generator: torch.Generator, iterations: i
         squared = torch.minimum(squared, (x - x[chosen[-1]]).square().sum(1))
     centres = x[chosen]
     for _ in range(iterations):
-        # a cell's own squared norm is the same for every centre
-        nearness = linear(x, 2 * centres.T, -centres.square().sum(1))
+        weight, bias = _clusters(centres, 1.0)
         # numpy's takes half as long as torch's
-        nearest = torch.from_numpy(nearness.numpy().argmax(1))
+        nearest = torch.from_numpy(linear(x, weight.T, bias).numpy().argmax(1))
         count = torch.bincount(nearest, minlength=n_clusters).unsqueeze(1)
         total = torch.zeros_like(centres).index_add_(0, nearest, x)
         moved = torch.where(count > 0, total / count.clamp(min=1), centres)

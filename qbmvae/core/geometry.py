@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qbmvae.core.alignment import PRIOR_CELLS, WIDTH, assignment, batch_means, kmeans
+from qbmvae.core.alignment import PRIOR_CELLS, assignment, batch_means, kmeans, nearness, width_of
 
 #: Principal components of expression, and the least standard deviation that a gene is divided by.
 COMPONENTS, LEAST_DEVIATION = 20, 0.05
@@ -121,15 +121,9 @@ def agreement(ours: Tensor, theirs: Tensor, size: Tensor) -> float:
 def _clusters(y: Tensor, seed: int) -> Tensor:
     """Return each cell's share in the clusters of the best of some starts, `(n_cells, n_clusters)`."""
     generator = torch.Generator().manual_seed(seed)
-    best = None
-    for _ in range(STARTS):
-        centres = kmeans(y, max(1, min(CLUSTERS, len(y) // 5)), generator)
-        nearest = float(torch.cdist(y, centres).min(1).values.square().mean())
-        if best is None or nearest < best[1]:
-            best = centres, nearest
-    assert best is not None
-    least = 1e-4 * float((y - y.mean(0)).square().sum(1).mean()) + 1e-12
-    return assignment(y, best[0], max(WIDTH * best[1], least))
+    starts = [kmeans(y, max(1, min(CLUSTERS, len(y) // 5)), generator) for _ in range(STARTS)]
+    near, centres = min(((nearness(y, centres), centres) for centres in starts), key=lambda start: float(start[0]))
+    return assignment(y, centres, width_of(y, near))
 
 
 def _consensus(x: Tensor, batch: Tensor, shares: Tensor, rounds: int = 50) -> Tensor:

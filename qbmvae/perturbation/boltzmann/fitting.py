@@ -123,13 +123,14 @@ def fit(
         vae, machine, conditions, shift, genes, pert_key, control, target_sum, options, seed, history, notes
     )
     if options.how is None:
-        model.options, notes["how"] = _ways(model, adata, labels, context_key, epochs, separator, report)
+        model.options, notes["how"] = _ways(model, adata, counts, labels, context_key, epochs, separator, report)
     return model
 
 
 def _ways(
     model: BoltzmannPerturbation,
     adata: AnnData,
+    counts: AnnData,
     labels: np.ndarray,
     context_key: str | None,
     epochs: int,
@@ -137,7 +138,7 @@ def _ways(
     report: Callable[[dict[str, Any]], None] | None,
 ) -> tuple[BoltzmannOptions, dict[str, Any]]:
     """Return the options of a model with the ways of making cells that suit it, and what they were chosen by."""
-    options, counts = model.options, count_matrix(adata)
+    options = model.options
     if options.shares is not None:
         return replace(options, how="mixture"), {"chosen": "mixture"}
     if context_key is None:
