@@ -29,6 +29,7 @@ from experiments.methods.base import one_thread
 from experiments.report.values import Spread
 from experiments.run_folder import quiet
 from experiments.tasks.arrays import stratified_subsample
+from samplers.errors import require
 
 OTHERS = "20, other batches"
 #: How many labels are shown.
@@ -238,6 +239,7 @@ def run(
         Those of `CASES`.
     """
     adata = load(path)
+    require(label_key, adata.obs, f"{path} has no column in obs named")
     batch_key = batch_key if batch_key in adata.obs else None
     adata = adata[adata.obs[label_key].notna()].copy()
     if n_cells is not None:
@@ -257,7 +259,7 @@ def run(
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return means over seeds as Markdown, macro-F1 / nll / ece, and the machine less each other method, paired by seed."""
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, columns=None if rows else ["dataset"])
     lines = []
     for name, part in frame.groupby("dataset", sort=False):
         names = list(dict.fromkeys(part["labels"]))

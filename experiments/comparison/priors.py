@@ -205,7 +205,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
     Intervals of 95 %, Student's t over the seeds.
     """
-    frame = pd.DataFrame(rows)
+    # where every fit failed there is no row, and the failure is what is told
+    frame = pd.DataFrame(rows, columns=None if rows else ["dataset"])
     if "ceiling" in frame:
         frame["gap"] = frame["two_sample"] - frame["ceiling"]
     lines = []

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from experiments.comparison import label_transfer as transfer
+from experiments.comparison import priors
 from experiments.comparison.grid import read_rows
 from experiments.data.synthetic import synthetic
+from samplers import InputError
 
 
 def test_some_labels_of_each_type_are_shown():
@@ -61,3 +63,16 @@ def test_every_method_labels_the_hidden_cells(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [*words, "--n-cells", "100"])
     transfer.main()
     assert [a[1] for a in asked] == [0, 1]
+
+
+def test_what_went_wrong_is_told_where_no_fit_is_there(tmp_path, monkeypatch):
+    path = tmp_path / "cells.h5ad"
+    synthetic(n_cells=60, n_genes=30, n_types=2, seed=0).write_h5ad(path)
+    for words, told in (
+        ([str(path), "--label-key", "celltype"], "cell_type"),
+        ([str(tmp_path / "nothing.h5ad")], "no file"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["label_transfer", *words, "--out", str(tmp_path / told)])
+        with pytest.raises(InputError, match=told):
+            transfer.main()
+    assert transfer.table([]) == "" and not priors.table([]).strip()
