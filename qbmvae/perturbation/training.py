@@ -24,13 +24,11 @@ import torch
 from qbmvae.core.training.loop import Loop
 from qbmvae.perturbation.batches import Batch, Source
 from qbmvae.perturbation.delta import DeltaPredictor
-from qbmvae.perturbation.linear import ridge
+from qbmvae.perturbation.linear import KEPT_GAIN, ridge
 from qbmvae.perturbation.losses import affected_genes_loss, discrimination_loss, squared_error
 from qbmvae.perturbation.options import Options
 from samplers.errors import InputError
 
-# share of the best ridge penalty's gain that the start keeps: a little less shrinkage tells perturbations apart better
-KEPT_GAIN = 0.985
 SCALES = np.linspace(0.0, 1.5, 31)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from qbmvae.perturbation.boltzmann.conditions import Conditions
 from qbmvae.perturbation.groups import Groups
-from qbmvae.perturbation.linear import ridge
+from qbmvae.perturbation.linear import KEPT_GAIN, ridge
 
 
 class MeanShift(NamedTuple):
@@ -26,8 +26,9 @@ class MeanShift(NamedTuple):
 def mean_shift(conditions: Conditions, groups: Groups) -> MeanShift:
     """Fit the shifts of training groups, the penalty by groups that are left out.
 
-    Contexts are left out where one-hot features say nothing of an unseen perturbation, else perturbations.
+    Contexts are left out where one-hot features say nothing of an unseen perturbation, else perturbations. The penalty is the
+    least that keeps nearly all of the best one's gain: perturbations stay apart.
     """
     folds = groups.contexts if conditions.table.kind == "one-hot" else groups.labels
-    found = ridge(conditions.rows(groups.labels), groups.delta, folds)
+    found = ridge(conditions.rows(groups.labels), groups.delta, folds, kept_gain=KEPT_GAIN)
     return MeanShift(found.mean, found.weights, found.intercept)

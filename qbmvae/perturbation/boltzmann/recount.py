@@ -14,6 +14,8 @@ from qbmvae.core.networks import Covariates
 ROUNDS, LARGEST = 4, 5.0
 #: Values that are held at once.
 VALUES = 4_000_000
+#: Cells to which a single molecule may come, and from which it may be taken.
+CANDIDATES = 16
 
 
 class Rates(NamedTuple):
@@ -149,3 +151,35 @@ def settled(
     moved = np.empty_like(x)
     moved[order] = np.diff(along, axis=0, prepend=0.0)
     return np.maximum(x + np.sign(gap) * moved, 0.0)
+
+
+def exchanged(
+    x: np.ndarray, weights: np.ndarray, scale: np.ndarray, target: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return counts in which one molecule of a gene comes, one goes, or both, where that brings its mean nearer to `target`.
+
+    Among few cells one molecule changes a mean by more than predictions differ. One that comes to a cell while another goes
+    from another cell changes it by less, as depths and counts differ. `CANDIDATES` cells are tried for each.
+
+    Parameters
+    ----------
+    x, weights, scale, target, rng
+        See `settled`.
+    """
+    genes, tried, scale = np.arange(x.shape[1]), min(CANDIDATES, len(x)), scale[:, None]
+    # the least of exponential times over weights: cells drawn without repetition, in proportion to their weights
+    first = rng.exponential(size=(2, *x.shape)) / np.maximum(np.stack([weights, x > 0]), 1e-12)
+    to, of = np.argpartition(first, tried - 1, axis=1)[:, :tried]
+    now = np.log1p(scale * x)
+    none = np.zeros((1, x.shape[1]))
+    gain = np.vstack([(np.log1p(scale * (x + 1)) - now)[to, genes], none])
+    loss = np.vstack([(now - np.log1p(scale * np.maximum(x - 1, 0)))[of, genes], none])
+    miss = np.abs(len(x) * (target - now.mean(0)) - (gain[:, None] - loss[None]))
+    miss[:, :-1][:, x[of, genes] == 0] = np.inf
+    miss[:-1, :-1][to[:, None] == of[None]] = np.inf
+    # the last of each kind is no move
+    out, best = x.copy(), np.divmod(miss.reshape(-1, x.shape[1]).argmin(0), tried + 1)
+    for cells, place, sign in ((to, best[0], 1), (of, best[1], -1)):
+        moved = np.flatnonzero(place < tried)
+        out[cells[place[moved], moved], moved] += sign
+    return out

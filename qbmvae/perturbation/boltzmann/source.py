@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-#: Rounds in which single molecules bring a draw's mean to what was asked.
-SETTLED = 2
+#: What brings a draw's mean to what was asked: many molecules, then single ones. Each changes the cells' totals a little.
+MOVES = (recount.settled, recount.settled, recount.exchanged, recount.exchanged)
 
 
 class Source(NamedTuple):
@@ -95,11 +95,11 @@ class Source(NamedTuple):
         for at in np.array_split(np.arange(len(rows)), -(-len(rows) // most)):
             make, after = maker(at, bits)
             x = make(factor)
-            for k in range(SETTLED):
+            for k, move in enumerate(MOVES):
                 if target is None or not is_free:
                     break
                 rng, scale = np.random.default_rng([seed, int(at[0]), k]), self.target_sum / np.maximum(x.sum(1), 1e-12)
-                x[:, known] = recount.settled(x[:, known], after.mean, scale, target[known], rng)
+                x[:, known] = move(x[:, known], after.mean, scale, target[known], rng)
             blocks.append(sp.csr_matrix(x))
         return sp.vstack(blocks, format="csr")
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from qbmvae.perturbation.boltzmann.recount import Rates, calibration, drawn, moved, settled
+from qbmvae.perturbation.boltzmann.recount import Rates, calibration, drawn, exchanged, moved, settled
 
 N = 40_000
 
@@ -63,3 +63,20 @@ def test_settled_draws_have_the_mean_that_was_asked(seed, n, change):
     assert (gap < 3 * np.log1p(2) / n).all()
     same = settled(x, rate, scale, np.log1p(scale[:, None] * x).mean(0), rng)
     np.testing.assert_array_equal(same, x)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 40))
+def test_one_molecule_that_comes_and_one_that_goes_bring_the_mean_nearer(seed, n):
+    rng = np.random.default_rng(seed)
+    rate = np.exp(rng.normal(0, 1, (n, 30)))
+    x, scale = rng.poisson(rate).astype(np.float32), rng.uniform(0.5, 2, n)
+    mean = lambda counts: np.log1p(scale[:, None] * counts).mean(0)  # noqa: E731
+    target = mean(x) + rng.uniform(-0.3, 0.3, 30) / n
+    found = exchanged(x, rate, scale, target, rng)
+    assert (found >= 0).all() and (np.abs(found - x).sum(0) <= 2).all() and (np.abs(found - x) <= 1).all()
+    before, after = np.abs(mean(x) - target), np.abs(mean(found) - target)
+    assert (after <= before + 1e-12).all()
+    if n >= 20:
+        # a molecule alone changes the mean by .4 / n at least
+        assert after.mean() < 0.1 * before.mean()
