@@ -28,6 +28,7 @@ from scvi.data._utils import _get_adata_minify_type
 from scvi.data.fields import NumericalObsField, StringUnsField
 
 from qbmvae import fingerprint
+from qbmvae.core.workers import threads
 from qbmvae.data import align, audit, counts, label_names
 from qbmvae.data.containers import elsewhere, where
 from qbmvae.data.counts import Counts
@@ -88,7 +89,7 @@ class Cells(AnnData):
     manager: AnnDataManager
 
     def __init__(self, adata: AnnData, kept: Counts | None, var: pd.DataFrame):
-        obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()]
+        obs = adata.obs if adata.obs.columns.is_unique else adata.obs.loc[:, ~adata.obs.columns.duplicated()]
         # a plain table of its own: columns that scvi-tools adds must not reach the user's, nor a view's parent
         obs = pd.DataFrame({c: obs[c].array for c in obs.columns}, index=obs.index)
         x = (
@@ -189,7 +190,7 @@ class Door:
     ) -> tuple[Counts, pd.DataFrame, np.ndarray | None]:
         """Return checked counts of the model's genes, their table, and genes that were dropped; from memory where it can."""
         x, var, _ = counts.matrix_and_genes(adata, layer)
-        stamp = fingerprint.of_matrix(x)
+        stamp = fingerprint.of_matrix(x, threads())
         names = None if own else fingerprint.of_array(align.as_text(var.index))
         if (known := self._checked.get(id(adata))) is not None and known[0]() is adata:
             (old, old_names), kept = known[1], known[2:]

@@ -26,4 +26,4 @@ def test_results_come_in_order_without_gradients(n_threads):
         assert torch.get_num_threads() == n_threads
     finally:
         torch.set_num_threads(before)
-    assert (threading.get_ident() in seen) == (n_threads == 1)
+    assert threading.get_ident() in seen and len(seen) <= n_threads
