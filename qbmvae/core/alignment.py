@@ -253,12 +253,15 @@ def kmeans(x: Tensor, n_clusters: int, generator: torch.Generator, iterations: i
         At most as many.
     """
     chosen = [int(torch.randint(len(x), (1,), generator=generator))]
-    squared = (x - x[chosen[0]]).square().sum(1)
+    norm = x.square().sum(1)
+    squared = torch.full_like(norm, torch.inf)
     while len(chosen) < n_clusters:
+        last = x[chosen[-1]]
+        near = torch.addmv(norm + last.square().sum(), x, last, alpha=-2).clamp_(min=0)
+        squared = torch.minimum(squared, near)
         # cells that all lie on a centre: any will do
         weights = squared if squared.sum() > 0 else torch.ones_like(squared)
         chosen.append(int(torch.multinomial(weights, 1, generator=generator)))
-        squared = torch.minimum(squared, (x - x[chosen[-1]]).square().sum(1))
     centres = x[chosen]
     for _ in range(iterations):
         weight, bias = _clusters(centres, 1.0)

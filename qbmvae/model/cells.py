@@ -207,23 +207,44 @@ def source(model: Model, adata: AnnData | None = None, indices: Any = None) -> M
     return MemorySource(counts.rows, library, categories, continuous, rows)
 
 
-def contents(model: Model) -> dict[str, list[int]]:
-    """Return checksums of what the model's own cells hold, the same for every container and file that holds it."""
-    cells = enter(model, None)
+def contents(model: Model, cells: Cells) -> dict[str, list[int]]:
+    """Return checksums of what cells hold, the same for every container and file that holds it.
+
+    Parameters
+    ----------
+    model
+        The model.
+    cells
+        Its own, as they entered.
+    """
     found = {"counts": list(counts_of(cells).checksum)}
+    setup = model.registry_["setup_args"]
     for key, name in (("batch_key", "batches"), ("size_factor_key", "size factors")):
-        if (column := model.registry_["setup_args"][key]) is not None:
-            found[name] = [fingerprint.of_column(cells.obs[column].map(text_of))]
+        if (column := setup[key]) is not None:
+            found[name] = [_of_column(cells, column)]
     for key in ("categorical_covariate_keys", "continuous_covariate_keys"):
-        if wanted := model.registry_["setup_args"][key]:
+        if wanted := setup[key]:
             name = key.removesuffix("_keys").replace("_", " ") + "s"
-            found[name] = [fingerprint.of_column(cells.obs[c].map(text_of)) for c in wanted]
+            found[name] = [_of_column(cells, column) for column in wanted]
     return found
 
 
-def empty(model: Model) -> np.ndarray:
-    """Return the positions of the model's own cells that have no count at all."""
-    cells = enter(model, None)
+def _of_column(cells: Cells, column: str) -> int:
+    """Return the checksum of a column's values as text."""
+    values = cells.obs[column]
+    return fingerprint.of_column(values.map({value: text_of(value) for value in values.unique()}))
+
+
+def empty(model: Model, cells: Cells) -> np.ndarray:
+    """Return the positions of cells that have no count at all.
+
+    Parameters
+    ----------
+    model
+        The model.
+    cells
+        Its own, as they entered.
+    """
     return np.flatnonzero(counts_of(cells).library == 0) if model.door.count_data else np.zeros(0, dtype=np.int64)
 
 

@@ -27,6 +27,7 @@ from qbmvae.data.notes import note
 from qbmvae.data.selection import positions
 from qbmvae.data.stream import Stream, StreamSource
 from qbmvae.model import aligned_space, cells, embedding, expression_space, labels, refit
+from qbmvae.model.door import Cells
 from qbmvae.model.lightning import LightningObserver, loggers_of
 from qbmvae.model.run_options import RunOptions
 from qbmvae.model.split import split_cells
@@ -56,13 +57,15 @@ def check_trainable(model: Model) -> AnnData:
     return model.adata
 
 
-def check_same_cells(model: Model, state: dict[str, Any]) -> None:
+def check_same_cells(model: Model, entered: Cells, state: dict[str, Any]) -> None:
     """Refuse to go on with other data than a checkpoint's: counts and covariates are compared, not names alone.
 
     Parameters
     ----------
     model
-        The model, with the data to go on with.
+        The model.
+    entered
+        Its cells, to go on with.
     state
         The checkpoint; those written before contents were kept are taken as they are.
 
@@ -77,7 +80,7 @@ def check_same_cells(model: Model, state: dict[str, Any]) -> None:
             raise InputError(
                 f"the interrupted training had {largest + 1} cells or more, these data have {model.adata.n_obs}"
             )
-    was, now = state.get("cells"), cells.contents(model)
+    was, now = state.get("cells"), cells.contents(model, entered)
     changed = [] if was is None else [what for what in now if was.get(what) != now[what]]
     if changed:
         raise InputError(
@@ -86,9 +89,9 @@ def check_same_cells(model: Model, state: dict[str, Any]) -> None:
         )
 
 
-def without_empty_cells(model: Model, split: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+def without_empty_cells(model: Model, entered: Cells, split: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """Leave cells without any count out of training and validation, and say so; they are embedded all the same."""
-    empty = cells.empty(model)
+    empty = cells.empty(model, entered)
     if not len(empty):
         return split
     names = model.adata.obs_names[empty[:3]]
@@ -106,6 +109,8 @@ class Run:
     ----------
     model
         The model, its weights drawn or loaded.
+    entered
+        Its cells.
     config, options
         How to train, and where.
     split
@@ -115,6 +120,7 @@ class Run:
     """
 
     model: Model
+    entered: Cells
     config: TrainingConfig
     options: RunOptions
     split: tuple[np.ndarray, ...]
@@ -138,19 +144,19 @@ class Run:
         InputError
             For too few cells, or other data than the checkpoint's.
         """
-        state = None
+        state, entered = None, cells.enter(model, None)
         if options.resume_from is not None:
             state = checkpoint.load(Path(options.resume_from) / checkpoint.NAME)
             config = TrainingConfig.read(state["config"])
-            check_same_cells(model, state)
+            check_same_cells(model, entered, state)
         if state is not None and "split" in state:
-            return cls(model, config, options, tuple(state["split"]), state)
+            return cls(model, entered, config, options, tuple(state["split"]), state)
         sizes = options.train_size, options.validation_size, options.shuffle_set_split
         external = options.external_indexing
         if external is not None:
             names = model.adata.obs_names
             external = [positions(part, names, f"external_indexing[{i}]") for i, part in enumerate(external)]
-        split = without_empty_cells(model, split_cells(model.adata.n_obs, *sizes, config.seed, external))
+        split = without_empty_cells(model, entered, split_cells(model.adata.n_obs, *sizes, config.seed, external))
         if (
             len(split[0]) < 2
             and model.reference_categories_ is None
@@ -165,11 +171,12 @@ class Run:
             raise InputError(
                 'batch_size 1 leaves batch normalisation nothing to compare: use 2 or more, or normalisation="layer"'
             )
-        return cls(model, config, options, split, state)
+        return cls(model, entered, config, options, split, state)
 
     def trainer(self, ranks: Ranks, device: torch.device) -> Trainer:
         """Return the trainer of this process, its state restored where there is one."""
-        options, source, shard = self.options, cells.source(self.model), (ranks.rank, ranks.world)
+        options, shard = self.options, (ranks.rank, ranks.world)
+        source = cells.source(self.model, self.entered)
         training = source.subset(self.split[0], shard)
         folder = options.checkpoint_dir if options.checkpoint_dir is not None else options.resume_from
         trainer = Trainer(
@@ -181,7 +188,7 @@ class Run:
             device=device,
             checkpoints=None if folder is None else Path(folder),
             progress=options.progress_bar,
-            notes={"split": list(self.split), "cells": cells.contents(self.model)},
+            notes={"split": list(self.split), "cells": cells.contents(self.model, self.entered)},
             ranks=ranks,
             supervision=labels.supervision(self.model, self.config.label_weight),
         )
@@ -264,8 +271,9 @@ def measure(model: Model, config: TrainingConfig) -> None:
     else:
         refit.measure_log_partition(module, seed)
     module.eval()
+    entered = cells.enter(model, None)
     some, most = (
-        partial(cells.posteriors, model, None, subset(training, size, seed))
+        partial(cells.posteriors, model, entered, subset(training, size, seed))
         for size in (expression_space.CELLS, aligned_space.CELLS)
     )
     if module.vae.frozen_statistics and module.has_expression_axes:
