@@ -78,7 +78,7 @@ class BlockSource(RowSource):
         loaded: dict[int, tuple[np.ndarray, CsrBlock]] = {}
         # shuffled groups are large: each takes the memory of one that is done with
         piles: dict[int, Pile] = {}
-        for part in np.array_split(np.arange(len(order)), self.steps(batch_size))[start:]:
+        for part in self._parts(groups, batch_size, in_order=seed is None)[start:]:
             wanted = np.unique(owner[part])
             for old in [g for g in loaded if g < wanted[0]]:
                 del loaded[old]
@@ -93,6 +93,15 @@ class BlockSource(RowSource):
                 pieces.append(block.take(np.searchsorted(there, order[part[owner[part] == g]]), view=seed is None))
             yield self.batch(order[part], stack(pieces), device)
         self._free += piles.values()
+
+    def _parts(self, groups: list[np.ndarray], batch_size: int, in_order: bool) -> list[np.ndarray]:
+        """Return the places in the epoch of each minibatch's rows."""
+        places = np.arange(sum(map(len, groups)))
+        if not in_order or self.shard[1] > 1:
+            return np.array_split(places, self.steps(batch_size))
+        # what is read at once stays in one piece: joining rows of two reads would copy them
+        read = np.split(places, np.cumsum([len(group) for group in groups])[:-1])
+        return [part for rows in read for part in np.array_split(rows, max(1, round(len(rows) / batch_size)))]
 
     def _groups(self, seed: int | None, epoch: int) -> list[np.ndarray]:
         """Return the rows of each group in the order of the epoch."""

@@ -8,7 +8,7 @@ import scanpy as sc
 import scipy.sparse as sp
 
 from qbmvae import QBMVAE
-from qbmvae.data import open_atlas
+from qbmvae.data import disk_source, open_atlas
 from qbmvae.data.disk_source import BlockSource
 from qbmvae.data.gene_selection import highly_variable_genes
 from qbmvae.data.scan import survey
@@ -121,6 +121,18 @@ def test_blocks_cover_every_row_once_in_a_seeded_order(world):
     assert not np.array_equal(other[:64], np.concatenate([b.rows for b in source.epoch(64, 7)])[:64])
     in_order = np.concatenate([b.rows for b in source.subset(np.sort(rows)).epoch(64, None)])
     np.testing.assert_array_equal(in_order, np.sort(rows))
+
+
+@pytest.mark.parametrize("batch_size", [7, 50, 400])
+def test_rows_in_order_stay_in_the_pieces_that_were_read(batch_size, monkeypatch):
+    x = sp.random(1003, 20, 0.2, format="csr", random_state=0, dtype=np.float32)
+    monkeypatch.setattr(disk_source, "TOGETHER", 100)
+    source = BlockSource(DatasetRows(x), [np.arange(1003) % 3], block_size=50)
+    batches = list(source.epoch(batch_size, None))
+    np.testing.assert_array_equal(np.concatenate([b.rows for b in batches]), np.arange(1003))
+    assert all(b.rows[0] // 100 == b.rows[-1] // 100 for b in batches)
+    for batch in batches:
+        np.testing.assert_array_equal(batch.x.dense().numpy(), x[batch.rows].toarray())
 
 
 @pytest.mark.parametrize("batch", [None, "batch"])
