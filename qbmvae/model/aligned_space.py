@@ -1,6 +1,6 @@
 r"""The default embedding: the leading axes of expression, then the code, with the batches aligned.
 
-A cell's coordinates start from two blocks. The last columns are the 20 leading axes of expression space, each divided by the power
+A cell's coordinates start from two blocks. The last columns are the 30 leading axes of expression space, each divided by the power
 p of its standard deviation (the variance of the first axes would else hide the others), together of variance 1; more axes
 add noise, fewer lose types. The columns before them are the leading principal components of the code (bit probabilities
 q), together of variance :math:`w^2`: a hundredth, so that cells of equal expression are told apart by their code.
@@ -36,7 +36,7 @@ from qbmvae.core.csr import CsrBlock
 from qbmvae.core.fused.products import linear, mm
 
 #: Axes of expression, at most; a narrow code leaves a quarter of the columns to the code.
-AXES = 20
+AXES = 30
 #: w, the standard deviation of the code's columns together.
 CODE_WEIGHT = 0.1
 #: p: the power of its standard deviation by which an axis of expression space is divided.
@@ -47,8 +47,8 @@ CELLS = 20_000
 GEOMETRY_CELLS, GEOMETRY_VALUES = 3_000, 20_000_000
 #: Total counts that log-normalised expression is scaled to.
 LIBRARY = 1e4
-#: Weight of a cell's own counts in the second block, see `ExpressionSpace.expected`.
-COUNTS_WEIGHT = 4.0
+#: Weight of a cell's own counts in the second block, see `ExpressionSpace.expected`; and in models that do not hold it.
+COUNTS_WEIGHT, EARLIER_COUNTS_WEIGHT = 8.0, 4.0
 
 
 class AlignedSpace(nn.Module):
@@ -68,12 +68,14 @@ class AlignedSpace(nn.Module):
     widths: Tensor
     offsets: Tensor
     geometry: Tensor
+    own_counts: Tensor
 
     def __init__(self, n_latent: int):
         super().__init__()
         self.n_latent = n_latent
         self.n_code = max(n_latent - AXES, min(n_latent - 1, max(1, round(n_latent / 4))))
-        for name in ("code_mean", "code_map", "scales", "centres", "means", "widths", "offsets", "geometry"):
+        names = "code_mean", "code_map", "scales", "centres", "means", "widths", "offsets", "geometry", "own_counts"
+        for name in names:
             self.register_buffer(name, torch.zeros(0))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
@@ -90,6 +92,13 @@ class AlignedSpace(nn.Module):
     def n_axes(self) -> int:
         """Axes of expression that are used; of a loaded model, those that it was saved with."""
         return len(self.scales) or self.n_latent - self.n_code
+
+    @property
+    def counts_weight(self) -> float:
+        """Weight of a cell's own counts; of a loaded model, the one that it was saved with."""
+        if not self.fitted:
+            return COUNTS_WEIGHT
+        return float(self.own_counts) if len(self.own_counts) else EARLIER_COUNTS_WEIGHT
 
     @property
     def fitted(self) -> bool:
@@ -119,6 +128,7 @@ class AlignedSpace(nn.Module):
         # an axis beyond what the cells span has no scale of its own
         floor = 1e-3 * deviation.max().clamp(min=1e-12)
         scales = deviation.clamp(min=floor) ** -SCALING
+        self.own_counts = torch.tensor([self.counts_weight])
         self.scales = (scales / (deviation * scales).square().sum().clamp(min=1e-12).sqrt()).float()
 
     def blocks(self, code: Tensor, expression: Tensor) -> Tensor:

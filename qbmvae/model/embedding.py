@@ -17,7 +17,7 @@ from qbmvae.core.batch import Batch
 from qbmvae.core.vae import VAE
 from qbmvae.data import embedding_writer
 from qbmvae.model import expression_space
-from qbmvae.model.aligned_space import COUNTS_WEIGHT, AlignedSpace, log_expression
+from qbmvae.model.aligned_space import AlignedSpace, log_expression
 from qbmvae.model.expression_space import ExpressionSpace
 from qbmvae.model.module import QBMVAEModule
 from samplers.errors import InputError, require
@@ -130,7 +130,7 @@ def stream(module: QBMVAEModule, parts: Parts, wanted: Wanted) -> Iterator[tuple
             moved = None if batch is None or not wanted.align else batch.covariates.categories[0]
             return aligned.place(aligned.blocks(code, x), moved)
 
-        found = _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes, placed)
+        found = _coordinates(module, parts, "expression", aligned.counts_weight, aligned.n_axes, placed)
         yield from ((p, x.numpy()) for p, _, _, x in found)
     elif chosen in IN_EXPRESSION_SPACE:
         yield from ((p, x.numpy()[:, : wanted.width]) for p, _, _, x in _coordinates(module, parts, chosen))
@@ -226,7 +226,7 @@ def fitted_space(
     aligned = AlignedSpace(module.n_latent)
     found = [
         (code, x, batch)
-        for _, code, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes)
+        for _, code, batch, x in _coordinates(module, parts, "expression", aligned.counts_weight, aligned.n_axes)
     ]
     code, coordinates = torch.cat([c for c, _, _ in found]), torch.cat([x for _, x, _ in found])
     aligned.fit_blocks(code, coordinates)
@@ -266,7 +266,7 @@ def fix_new_batches(module: QBMVAEModule, parts: Parts) -> None:
     aligned = module.aligned
     found = [
         (aligned.blocks(code, x), batch.covariates.categories[0].cpu())
-        for _, code, batch, x in _coordinates(module, parts, "expression", COUNTS_WEIGHT, aligned.n_axes)
+        for _, code, batch, x in _coordinates(module, parts, "expression", aligned.counts_weight, aligned.n_axes)
         if batch is not None
     ]
     blocks, batch = (torch.cat(part) for part in zip(*found, strict=True))

@@ -44,7 +44,7 @@ def test_narrow_codes(n_latent):
 
 
 def test_widths_of_the_blocks():
-    assert [(s.n_code, s.n_axes) for s in map(AlignedSpace, (1, 2, 12, 64))] == [(0, 1), (1, 1), (3, 9), (44, 20)]
+    assert [(s.n_code, s.n_axes) for s in map(AlignedSpace, (1, 2, 12, 64))] == [(0, 1), (1, 1), (3, 9), (34, 30)]
 
 
 def test_a_saved_space_keeps_the_blocks_that_it_was_saved_with():
@@ -177,6 +177,25 @@ def test_a_model_saved_before_the_linear_map_is_loaded_and_has_none(trained, tmp
         atol=1e-4,
         rtol=1e-4,
     )
+
+
+def test_a_loaded_model_weighs_counts_as_it_did_when_it_was_saved(trained, tmp_path):
+    trained.save(tmp_path / "model")
+    file = tmp_path / "model" / "model.pt"
+    saved = torch.load(file, weights_only=False)
+
+    def embedding():
+        torch.save(saved, file)
+        return QBMVAE.load(file.parent, trained.adata).get_latent_representation()
+
+    now = embedding()
+    np.testing.assert_array_equal(now, trained.get_latent_representation())
+    saved["model_state_dict"]["aligned.own_counts"] = torch.tensor([4.0])
+    earlier = embedding()
+    assert np.abs(earlier - now).max() > 1e-3
+    # models saved before the weight was kept with them had this one
+    del saved["model_state_dict"]["aligned.own_counts"]
+    np.testing.assert_array_equal(embedding(), earlier)
 
 
 def test_a_model_of_an_earlier_version_answers_with_expression(trained, tmp_path):
