@@ -78,11 +78,13 @@ def refine(model: Model, sampler: Sampler, seed: int, **options: Any) -> dict[st
     if not len(held_out):
         few = max(1, round(SHARE * len(training)))
         held_out, training = training[:few], training[few:]
+    # in one pass: from a file, cells drawn at random cost as much as all of them
+    rows = np.concatenate([training[:CELLS], held_out[:CHECKED]]).astype(np.int64)
+    order = np.argsort(rows)
     with torch.inference_mode():
-        fitted, checked = (
-            cells.posterior(model, None, np.sort(rows[:most]).astype(np.int64))
-            for rows, most in ((training, CELLS), (held_out, CHECKED))
-        )
+        parameters = cells.posterior(model, None, rows[order])
+    own = torch.from_numpy(order < min(CELLS, len(training)))
+    fitted, checked = parameters[own], parameters[~own]
     found = refitting.refine(model.module.vae, fitted.clone(), checked.clone(), sampler, seed=seed, **options)
     measure_log_partition(model.module, seed)
     return asdict(found)
