@@ -32,6 +32,12 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
+def as_text(values: pd.Series) -> pd.Series:
+    """Return a column as text, see `text_of`, which is asked once for each distinct value."""
+    codes, levels = pd.factorize(values, use_na_sentinel=False)
+    return pd.Series(np.asarray([text_of(level) for level in levels], dtype=object)[codes], index=values.index)
+
+
 def learn(values: pd.Series, key: str, missing: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return each cell's code and the categories of a column that a model is made with.
 

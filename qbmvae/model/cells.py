@@ -23,7 +23,7 @@ from qbmvae.core.batch import Batch
 from qbmvae.core.options import ModelOptions
 from qbmvae.core.workers import in_order, threads
 from qbmvae.data import audit, counts, label_names
-from qbmvae.data.categories import text_of
+from qbmvae.data.categories import as_text, text_of
 from qbmvae.data.counts import Counts
 from qbmvae.data.disk_source import BlockSource
 from qbmvae.data.likelihood import choose as choose_likelihood
@@ -221,18 +221,12 @@ def contents(model: Model, cells: Cells) -> dict[str, list[int]]:
     setup = model.registry_["setup_args"]
     for key, name in (("batch_key", "batches"), ("size_factor_key", "size factors")):
         if (column := setup[key]) is not None:
-            found[name] = [_of_column(cells, column)]
+            found[name] = [fingerprint.of_column(as_text(cells.obs[column]))]
     for key in ("categorical_covariate_keys", "continuous_covariate_keys"):
         if wanted := setup[key]:
             name = key.removesuffix("_keys").replace("_", " ") + "s"
-            found[name] = [_of_column(cells, column) for column in wanted]
+            found[name] = [fingerprint.of_column(as_text(cells.obs[column])) for column in wanted]
     return found
-
-
-def _of_column(cells: Cells, column: str) -> int:
-    """Return the checksum of a column's values as text."""
-    values = cells.obs[column]
-    return fingerprint.of_column(values.map({value: text_of(value) for value in values.unique()}))
 
 
 def empty(model: Model, cells: Cells) -> np.ndarray:

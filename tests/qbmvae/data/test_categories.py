@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qbmvae.data.categories import learn, match, text_of
+from qbmvae.data.categories import as_text, learn, match, text_of
 from samplers import InputError
 
 
@@ -90,3 +90,16 @@ def test_missing_values():
     with pytest.raises(InputError, match="'1' in two spellings"):
         learn(pd.Series([1, "1"], dtype=object), "batch")
     assert len(learn(pd.Series([], dtype=object), "batch")[0]) == 0
+
+
+@pytest.mark.parametrize("kind", list(_columns(np.arange(3))))
+def test_a_column_as_text_is_the_text_of_each_value(kind):
+    column = _columns(np.random.default_rng(0).integers(4, size=50))[kind]
+    assert list(as_text(column)) == [text_of(v) for v in column]
+    assert list(as_text(column).index) == list(column.index)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_keep_their_digits_as_text(dtype):
+    column = pd.Series(np.random.default_rng(0).normal(size=50).astype(dtype))
+    assert list(as_text(column)) == list(column.map(text_of)) and as_text(column).nunique() == 50
