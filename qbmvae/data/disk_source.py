@@ -101,7 +101,7 @@ class BlockSource(RowSource):
             return np.array_split(places, self.steps(batch_size))
         # what is read at once stays in one piece: joining rows of two reads would copy them
         read = np.split(places, np.cumsum([len(group) for group in groups])[:-1])
-        return [part for rows in read for part in np.array_split(rows, max(1, round(len(rows) / batch_size)))]
+        return [part for rows in read for part in np.array_split(rows, -(-len(rows) // batch_size))]
 
     def _groups(self, seed: int | None, epoch: int) -> list[np.ndarray]:
         """Return the rows of each group in the order of the epoch."""
