@@ -178,7 +178,7 @@ def compare(
     Parameters
     ----------
     source
-        A YAML configuration, the name of a shipped one (paper, core, readme, priors, ablation, public, gate), or cells: an .h5ad file, a
+        A YAML configuration, the name of a shipped one (paper, core, readme, kept-out, priors, ablation, public, gate), or cells: an .h5ad file, a
         .zarr store or a folder of shards.
     out
         The folder; the same command again goes on where it stopped.

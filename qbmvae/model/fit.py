@@ -90,7 +90,17 @@ def check_same_cells(model: Model, entered: Cells, state: dict[str, Any]) -> Non
 
 
 def without_empty_cells(model: Model, entered: Cells, split: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """Leave cells without any count out of training and validation, and say so; they are embedded all the same."""
+    """Leave cells without any count out of training and validation, and say so; they are embedded all the same.
+
+    Parameters
+    ----------
+    model
+        The model.
+    entered
+        Its cells.
+    split
+        Rows of the training, validation and test cells.
+    """
     empty = cells.empty(model, entered)
     if not len(empty):
         return split
