@@ -10,7 +10,7 @@ import torch
 from qbmvae.core.csr import CsrBlock, Pile, stack
 from qbmvae.core.vae import Batch
 from qbmvae.data.row_source import RowSource
-from qbmvae.data.stores import RowStore
+from qbmvae.data.stores import ConcatenatedRows, RowStore
 
 #: Rows in order that are read at once, about: each call of a library costs, and so does memory beyond the caches.
 TOGETHER = 4096
@@ -97,12 +97,14 @@ class BlockSource(RowSource):
     def _parts(self, groups: list[np.ndarray], batch_size: int, in_order: bool) -> list[np.ndarray]:
         """Return the places in the epoch of each minibatch's rows."""
         places = np.arange(sum(map(len, groups)))
-        # cells drawn at random are few of each read: pieces of their own would be many
-        if not in_order or self.shard[1] > 1 or len(places) < TOGETHER / 2 * len(groups):
+        # cells drawn at random are few of each read, whose pieces would be many; with several files memory is short already, and
+        # pieces as they were read took .2 GB more of it
+        few = len(places) < TOGETHER / 2 * len(groups)
+        if not in_order or few or self.shard[1] > 1 or isinstance(self.store, ConcatenatedRows):
             return np.array_split(places, self.steps(batch_size))
-        # what is read at once stays in one piece, since joining rows of two reads would copy them; or in halves, which take less memory
-        read, most = np.split(places, np.cumsum([len(group) for group in groups])[:-1]), min(batch_size, TOGETHER // 2)
-        return [part for rows in read for part in np.array_split(rows, -(-len(rows) // most))]
+        # what is read at once stays in one piece: joining rows of two reads would copy them
+        read = np.split(places, np.cumsum([len(group) for group in groups])[:-1])
+        return [part for rows in read for part in np.array_split(rows, -(-len(rows) // batch_size))]
 
     def _groups(self, seed: int | None, epoch: int) -> list[np.ndarray]:
         """Return the rows of each group in the order of the epoch."""
