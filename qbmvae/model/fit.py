@@ -167,17 +167,12 @@ class Run:
             names = model.adata.obs_names
             external = [positions(part, names, f"external_indexing[{i}]") for i, part in enumerate(external)]
         split = without_empty_cells(model, entered, split_cells(model.adata.n_obs, *sizes, config.seed, external))
-        if (
-            len(split[0]) < 2
-            and model.reference_categories_ is None
-            and model.init_params_["non_kwargs"]["normalisation"] == "batch"
-        ):
+        normalised = (
+            model.init_params_["non_kwargs"]["normalisation"] == "batch" and model.reference_categories_ is None
+        )
+        if normalised and len(split[0]) < 2:
             raise InputError(f"{len(split[0])} training cells: batch normalisation needs two or more")
-        if (
-            config.batch_size < 2
-            and model.reference_categories_ is None
-            and model.init_params_["non_kwargs"]["normalisation"] == "batch"
-        ):
+        if normalised and config.batch_size < 2:
             raise InputError(
                 'batch_size 1 leaves batch normalisation nothing to compare: use 2 or more, or normalisation="layer"'
             )
