@@ -151,9 +151,9 @@ def _model(adata: AnnData, config: dict[str, Any]) -> Any:
 
 def _contents(model: Any, adata: AnnData) -> dict[str, Any]:
     """Return checksums of what the run trains on, by what they are of."""
-    from qbmvae.model.cells import contents, enter
+    from qbmvae.model.cells import contents
 
-    return {"cells": run_folder.names_hash(adata.obs_names), **contents(model, enter(model, None))}
+    return {"cells": run_folder.names_hash(adata.obs_names), **contents(model)}
 
 
 def finish(

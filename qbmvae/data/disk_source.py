@@ -99,8 +99,8 @@ class BlockSource(RowSource):
         places = np.arange(sum(map(len, groups)))
         # cells drawn at random are few of each read, whose pieces would be many; with several files memory is short already, and
         # pieces as they were read took .2 GB more of it
-        few = len(places) < TOGETHER / 2 * len(groups)
-        if not in_order or few or self.shard[1] > 1 or isinstance(self.store, ConcatenatedRows):
+        scattered = len(places) < TOGETHER / 2 * len(groups)
+        if not in_order or scattered or self.shard[1] > 1 or isinstance(self.store, ConcatenatedRows):
             return np.array_split(places, self.steps(batch_size))
         # what is read at once stays in one piece: joining rows of two reads would copy them
         read = np.split(places, np.cumsum([len(group) for group in groups])[:-1])

@@ -207,16 +207,15 @@ def source(model: Model, adata: AnnData | None = None, indices: Any = None) -> M
     return MemorySource(counts.rows, library, categories, continuous, rows)
 
 
-def contents(model: Model, cells: Cells) -> dict[str, list[int]]:
+def contents(model: Model, adata: AnnData | None = None) -> dict[str, list[int]]:
     """Return checksums of what cells hold, the same for every container and file that holds it.
 
     Parameters
     ----------
-    model
-        The model.
-    cells
-        Its own, as they entered.
+    model, adata
+        As in `source`.
     """
+    cells = enter(model, adata)
     found = {"counts": list(counts_of(cells).checksum)}
     setup = model.registry_["setup_args"]
     for key, name in (("batch_key", "batches"), ("size_factor_key", "size factors")):
@@ -229,16 +228,15 @@ def contents(model: Model, cells: Cells) -> dict[str, list[int]]:
     return found
 
 
-def empty(model: Model, cells: Cells) -> np.ndarray:
+def empty(model: Model, adata: AnnData | None = None) -> np.ndarray:
     """Return the positions of cells that have no count at all.
 
     Parameters
     ----------
-    model
-        The model.
-    cells
-        Its own, as they entered.
+    model, adata
+        As in `source`.
     """
+    cells = enter(model, adata)
     return np.flatnonzero(counts_of(cells).library == 0) if model.door.count_data else np.zeros(0, dtype=np.int64)
 
 

@@ -29,7 +29,7 @@ def test_one_round_is_the_formula(monkeypatch):
     found = alignment.fit(x, batch, 2, n_clusters=4)
     centres, y = found.centres[0].numpy(), x.numpy().astype(float)
     squared = ((y[:, None] - centres[None]) ** 2).sum(2)
-    width = alignment.WIDTH * squared.min(1).mean()
+    width = 0.8 * squared.min(1).mean()
     r = np.exp(-(squared - squared.min(1, keepdims=True)) / width)
     r /= r.sum(1, keepdims=True)
     expected = y.copy()
